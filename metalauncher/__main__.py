@@ -1,0 +1,86 @@
+"""The path that was exec'd decides: dispatch, or metalauncher's own command line. Imports exactly one of them.
+
+Not argv[0]: anyone may set that. An app's process may itself be called `metalauncher`.
+"""
+
+from __future__ import annotations
+
+from metalauncher.places import PROCESSES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from metalauncher.execute import Become
+
+OWN_NAME = b"metalauncher"
+
+
+def start(argv: list[bytes], environ: list[bytes], execfn: bytes, become: Become) -> int:
+    """Go the way that the path given to exec says; returns only where no launcher was exec'd.
+
+    Args:
+        argv: as exec'd.
+        environ: as exec'd, entry by entry.
+        execfn: the path given to exec: `AT_EXECFN`, or for the Python form, itself a script, the script's path.
+        become: execs a path with the original arguments less the first so many.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        if _is_own_name(execfn):
+            from metalauncher.cli import run
+
+            return run(argv[1:], environ, execfn, become)
+        from metalauncher.launch import launch
+
+        # The kernel hands a script's interpreter the very path that was exec'd, as its argument after the option.
+        if _basename(argv[0] if argv else b"") == OWN_NAME and argv[1:3] == [b"--launch", execfn]:
+            return launch(environ, become, 2, argv[0], execfn)
+        return launch(environ, become, 0, execfn)
+    except Exception as error:  # a bug, or no memory left: one line, never a traceback in an app's log
+        from metalauncher.messages import report_bug
+
+        return report_bug(error)
+
+
+def _basename(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
+
+
+def _is_own_name(execfn: bytes) -> bool:
+    if _basename(execfn) != OWN_NAME:
+        return False
+    # Spelled in whatever way: "/cnb//process/./metalauncher".
+    parts = [part for part in execfn.rpartition(b"/")[0].split(b"/") if part not in (b"", b".")]
+    return not execfn.startswith(b"/") or b"/" + b"/".join(parts) != PROCESSES
+
+
+def main() -> None:
+    """Start as a script of the Python form, the zipapp; does not return."""
+    import posix
+    import sys
+
+    from metalauncher.execute import PythonProcess
+
+    process = PythonProcess(sys.orig_argv, len(sys.orig_argv) - len(sys.argv))
+    try:
+        status = start(process.argv, process.environ, process.argv[0], process.become)
+    except KeyboardInterrupt:
+        status = process.interrupt()
+    posix._exit(status)
+
+
+def console() -> None:
+    """Start as the command that pip installs, or `python -m metalauncher`: the command line, whatever the name."""
+    import posix
+    import sys
+
+    from metalauncher.cli import run
+    from metalauncher.execute import PythonProcess
+
+    process = PythonProcess(sys.orig_argv, len(sys.orig_argv) - len(sys.argv[1:]))
+    posix._exit(run(process.argv, process.environ, sys.argv[0].encode(), None))
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,139 @@
+"""metalauncher's own command line, reached only under its own name. Parses, and calls."""
+
+from __future__ import annotations
+
+from metalauncher import __version__
+from metalauncher.errors import USAGE
+from metalauncher.record import read_environment
+from metalauncher.terminal import RED, STDOUT, write_message, write_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from metalauncher.execute import Become
+    from metalauncher.which import Question
+
+HELP = """\
+usage: metalauncher --which [--json] [--quiet] [--platform-api V]
+                    [--buildpack-api ID=V]... [--metadata FILE] [--root DIR]
+       metalauncher --launch ARGV0 [ARG...]
+       metalauncher --version
+       metalauncher --help
+
+At container start, become the launcher that covers the app's CNB APIs.
+
+  --which               print the path of the launcher that would run, and why;
+                        exit as the dispatch would; run nothing
+    --json              one JSON document on stdout instead
+    --quiet             the path alone
+    --platform-api V    in place of CNB_PLATFORM_API
+    --buildpack-api ID=V
+                        the API of a buildpack, in place of metadata.toml, or
+                        with --metadata in place of what that file records
+    --metadata FILE     in place of $CNB_LAYERS_DIR/config/metadata.toml
+    --root DIR          an unpacked root filesystem to look in
+  --launch ARGV0 [ARG...]
+                        dispatch as if exec'd as ARGV0 (what the shim does)
+
+Under any other name every argument is the app's.
+Exit codes: 0 done, 1 metadata.toml, 3 usage, 11 Platform API, 12 Buildpack API,
+80 no launcher installed, 81 pin, 82 no launcher could be started.
+"""
+
+
+class UsageError(Exception):
+    """The command line is wrong."""
+
+
+def run(arguments: list[bytes], environ: list[bytes], execfn: bytes, become: Become | None) -> int:
+    """Run the command that `arguments` name and return its exit code.
+
+    Args:
+        arguments: without metalauncher's own name.
+        environ: the environment, entry by entry.
+        execfn: the path of metalauncher itself.
+        become: execs a path; None where this form does not dispatch.
+    """
+    environment = read_environment(environ)
+    try:
+        return _run(arguments, environ, environment, execfn, become)
+    except UsageError as error:
+        lines = [f"ERROR: {error}", "metalauncher --help"]
+        write_message("ERROR: ", RED, lines, environment)
+        return USAGE
+
+
+def _run(
+    arguments: list[bytes],
+    environ: list[bytes],
+    environment: Mapping[bytes, bytes],
+    execfn: bytes,
+    become: Become | None,
+) -> int:
+    command = arguments[0] if arguments else b""
+    match command:
+        case b"--which":
+            from metalauncher.which import which
+
+            return which(_question(arguments[1:]), environment, execfn)
+        case b"--launch":
+            if len(arguments) < 2:
+                raise UsageError("--launch needs ARGV0, the path as it was invoked")
+            if become is None:
+                raise UsageError("what pip installs does not dispatch: use the static executable or the zipapp")
+            from metalauncher.launch import launch
+
+            return launch(environ, become, 2, execfn, arguments[1])
+        case b"--version" | b"--help" | b"-h":
+            if len(arguments) > 1:
+                raise UsageError(f"{_text(command)} takes no argument")
+            write_text(STDOUT, f"metalauncher {__version__}\n" if command == b"--version" else HELP)
+            return 0
+        case b"":
+            raise UsageError("what to do? --which, --launch, --version or --help")
+        case _:
+            raise UsageError(f"there is no command {_text(command)!r}")
+
+
+def _question(arguments: list[bytes]) -> Question:
+    from metalauncher.which import Question
+
+    question = Question()
+    rest = iter(arguments)
+    for argument in rest:
+        option, equals, value = argument.partition(b"=")
+        if option in (b"--json", b"--quiet") and not equals:
+            question.as_json |= option == b"--json"
+            question.quiet |= option == b"--quiet"
+        elif option in (b"--platform-api", b"--buildpack-api", b"--metadata", b"--root"):
+            _set(question, option, value if equals else _next(rest, option))
+        else:
+            raise UsageError(f"--which has no option {_text(argument)!r}")
+    return question
+
+
+def _next(rest: Iterator[bytes], option: bytes) -> bytes:
+    for value in rest:
+        return value
+    raise UsageError(f"{_text(option)} needs a value")
+
+
+def _set(question: Question, option: bytes, value: bytes) -> None:
+    if option == b"--platform-api":
+        question.platform_api = value
+    elif option == b"--buildpack-api":
+        identifier, equals, api = value.rpartition(b"=")
+        if not equals:
+            raise UsageError(f"--buildpack-api needs ID=V, such as acme/node=0.10; not {_text(value)!r}")
+        question.buildpack_apis.append((_text(identifier), _text(api)))
+    elif not value:
+        raise UsageError(f"{_text(option)} needs a path")
+    elif option == b"--metadata":
+        question.metadata = value
+    else:
+        question.root = value
+
+
+def _text(argument: bytes) -> str:
+    return argument.decode("utf-8", "surrogateescape")

@@ -1,0 +1,251 @@
+"""Become a launcher: try the ranked ones in turn, and leave no trace of an interpreter in it. Knows no APIs.
+
+The static executable brings its own `become` (image/static), which hands the kernel the arrays it was given itself.
+The Python form has to undo what CPython changed while it started: `PythonProcess`.
+"""
+
+from __future__ import annotations
+
+import _signal
+import posix
+
+from metalauncher.errors import Failure, NothingExecuted, errno_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Final
+
+    from metalauncher.places import Root
+    from metalauncher.registry import Launcher
+
+    # (path, number of leading arguments to drop) -> errno; does not return where it succeeds.
+    Become = Callable[[bytes, int], int]
+
+OWN_VARIABLES = b"METALAUNCHER_"
+
+# E2BIG, ENOMEM, EAGAIN: another launcher would meet the same.
+_FINAL_ERRNOS = frozenset((7, 12, 11))
+
+# A file as small as this may be a shim that leads back here; launchers are megabytes.
+_SHIM_LIMIT = 4096
+_EINVAL = 22
+_SCRIPTS_LIMIT = 5  # scripts whose interpreter is a script, as the kernel's
+
+
+class Itself:
+    """Tells metalauncher's own files, which it must never exec: that would go round for ever."""
+
+    __slots__ = ("_files", "_root")
+
+    def __init__(self, root: Root, *paths: bytes) -> None:
+        """Take where interpreters are to be found, the executable's path, and on the shim route the path invoked.
+
+        A path that can't be found does not count.
+        """
+        self._root: Final = root
+        files: list[tuple[bytes, posix.stat_result]] = []
+        for path in paths:
+            try:
+                files.append((path, posix.stat(path)))
+            except OSError:
+                continue
+        self._files: Final = files
+
+    def is_at(self, path: bytes, depth: int = _SCRIPTS_LIMIT) -> bool:
+        """Tell whether `path` is one of them, a copy of one, or a script that one of them interprets."""
+        try:
+            status = posix.stat(path)
+        except OSError:
+            return False
+        for own, own_status in self._files:
+            if (status.st_dev, status.st_ino) == (own_status.st_dev, own_status.st_ino):
+                return True
+            if status.st_size == own_status.st_size and _same_bytes(path, own):
+                return True
+        # No other file of this size is opened: launchers are megabytes, and so is their reading.
+        if status.st_size > _SHIM_LIMIT or status.st_mode & 0o170000 != 0o100000 or not depth:
+            return False
+        interpreter = interpreter_of(read_head(path))
+        return bool(interpreter) and self.is_at(self._root.locate_layers(interpreter), depth - 1)
+
+
+def read_head(path: bytes, length: int = 256) -> bytes:
+    """Return the first `length` bytes of the file at `path`, b"" where it can't be read."""
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+    except OSError:
+        return b""
+    try:
+        return posix.read(descriptor, length)
+    except OSError:
+        return b""
+    finally:
+        posix.close(descriptor)
+
+
+def interpreter_of(head: bytes) -> bytes:
+    """Return the interpreter that a script's first bytes name, b"" if they name none (Linux, fs/binfmt_script.c)."""
+    line = head.partition(b"\n")[0].replace(b"\t", b" ")
+    if not line.startswith(b"#!"):
+        return b""
+    return line[2:].strip(b" ").partition(b" ")[0].partition(b"\0")[0]
+
+
+def _same_bytes(one: bytes, other: bytes) -> bool:
+    # Only files of one size come here, which no sane registry has: off the common path, whole files may be read.
+    size = 64 << 20
+    return read_head(one, size) == read_head(other, size) != b""
+
+
+def execute(
+    ranked: Sequence[Launcher],
+    root: Root,
+    become: Become,
+    skip: int,
+    itself: Itself,
+    warn: Callable[[Failure], None],
+) -> NothingExecuted:
+    """Try the launchers in turn; returns only if none is left, or if a failure was one that all of them would share.
+
+    Args:
+        ranked: best first.
+        root: where their paths are to be found.
+        become: execs; returns only where that failed.
+        skip: how many leading arguments are metalauncher's own.
+        itself: what must not be exec'd.
+        warn: called for each that could not be exec'd, before the next is tried.
+    """
+    failures: list[Failure] = []
+    for launcher in ranked:
+        path = root.locate(launcher.path.encode())
+        errno = 0 if itself.is_at(path) else become(path, skip)
+        failures.append(Failure(launcher, path, errno_text(errno) if errno else "is metalauncher itself"))
+        warn(failures[-1])
+        if errno in _FINAL_ERRNOS:
+            break
+    return NothingExecuted(tuple(failures))
+
+
+class PythonProcess:
+    """The process as it was before CPython started in it: its arguments and environment, and how to pass them on.
+
+    What can't be told from inside, a script can't restore: a SIGPIPE or SIGXFSZ that the parent had ignored (CPython
+    ignores both in any case, Python/pylifecycle.c), and, where /proc/self/environ can't be read, an `LC_CTYPE` that
+    CPython added (PEP 538) and duplicate names.
+    """
+
+    __slots__ = ("argv", "environ")
+
+    def __init__(self, orig_argv: list[str], own: int) -> None:
+        """Recover both.
+
+        Args:
+            orig_argv: `sys.orig_argv`.
+            own: how many of its leading elements are the interpreter and its options.
+        """
+        self.argv: Final = _original_argv(orig_argv)[own:]
+        self.environ: Final = _original_environ()
+
+    def become(self, path: bytes, skip: int) -> int:
+        """Exec `path` with the original arguments less the first `skip`, and the original environment less our own.
+
+        Returns:
+            The errno, where it failed.
+        """
+        environ = [entry for entry in self.environ if not entry.startswith(OWN_VARIABLES)]
+        _set_handlers(_signal.SIG_DFL)
+        argv = self.argv[skip:]
+        try:
+            if any([b"=" not in entry[1:] for entry in environ]):
+                return _execve_raw(path, argv, environ)
+            posix.execve(path, argv, _Environment(environ))  # type: ignore[arg-type]  # see _Environment
+        except OSError as error:
+            return error.errno or _EINVAL
+        finally:
+            # Still here: the warning that follows may meet a closed pipe, and the next launcher is to be tried.
+            _set_handlers(_signal.SIG_IGN)
+
+    @staticmethod
+    def interrupt() -> int:
+        """End as SIGINT ends a process that has no handler for it; CPython turned it into KeyboardInterrupt."""
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        posix.kill(posix.getpid(), _signal.SIGINT)
+        return 128 + _signal.SIGINT  # PID 1 survives it
+
+
+def _set_handlers(handler: int) -> None:
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, handler)
+
+
+class _Environment:
+    """What `posix.execve` takes for a mapping, only with order and duplicates kept.
+
+    It calls `len`, `keys` and `values` and nothing else (CPython, Modules/posixmodule.c, parse_envlist).
+    """
+
+    def __init__(self, environ: list[bytes]) -> None:
+        # From the second byte on: "=x=1" is a name that begins with "=".
+        splits = [entry.index(b"=", 1) for entry in environ]
+        self._keys = [entry[:split] for entry, split in zip(environ, splits, strict=True)]
+        self._values = [entry[split + 1 :] for entry, split in zip(environ, splits, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, key: bytes) -> bytes:
+        raise KeyError(key)
+
+    def keys(self) -> list[bytes]:
+        return self._keys
+
+    def values(self) -> list[bytes]:
+        return self._values
+
+
+def _execve_raw(path: bytes, argv: list[bytes], environ: list[bytes]) -> int:
+    """Exec through libc itself: `posix.execve` refuses entries that are no NAME=VALUE."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    vectors = [(ctypes.c_char_p * (len(items) + 1))(*items, None) for items in (argv, environ)]
+    libc.execve(path, *vectors)
+    return ctypes.get_errno()
+
+
+def _original_argv(orig_argv: list[str]) -> list[bytes]:
+    if all([argument.isascii() for argument in orig_argv]):
+        return [argument.encode() for argument in orig_argv]
+    # Some locales do not give back the bytes they decoded.
+    raw = _read_proc(b"/proc/self/cmdline")
+    argv = raw.split(b"\0")[:-1] if raw else []
+    if len(argv) == len(orig_argv):
+        return argv
+    import os
+
+    return [os.fsencode(argument) for argument in orig_argv]
+
+
+def _original_environ() -> list[bytes]:
+    # What the kernel put on the stack: setenv() leaves it alone.
+    raw = _read_proc(b"/proc/self/environ")
+    if raw is not None:
+        return raw.split(b"\0")[:-1]
+    return [name + b"=" + value for name, value in posix.environ.items()]
+
+
+def _read_proc(path: bytes) -> bytes | None:
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return None
+    parts: list[bytes] = []
+    try:
+        while part := posix.read(descriptor, 1 << 20):
+            parts.append(part)
+    except OSError:
+        return None
+    finally:
+        posix.close(descriptor)
+    return b"".join(parts)

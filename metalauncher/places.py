@@ -1,0 +1,83 @@
+"""Where things lie in a run image (design: vendor-neutral, read-only at dispatch), and under which root to look.
+
+Paths are bytes: what the kernel is given must not depend on a locale.
+"""
+
+from __future__ import annotations
+
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+OPERATOR_DESCRIPTORS = b"/etc/cnb/launchers.d"
+IMAGE_DESCRIPTORS = b"/usr/lib/cnb/launchers.d"
+LAUNCHERS = "/usr/lib/cnb/launchers"
+EXECUTABLE = "/usr/bin/metalauncher"
+LAYERS = b"/layers"  # CNB_LAYERS_DIR's default (spec platform.md, launcher inputs)
+PROCESSES = b"/cnb/process"
+
+_LINKS_LIMIT = 40  # as the kernel's
+
+
+class Root:
+    """Maps a path of the image to the path to open.
+
+    There are three: the image as it is; `METALAUNCHER_ROOT`, which moves metalauncher's own places only, because the
+    launcher will use `CNB_LAYERS_DIR` as it is; and a whole unpacked root filesystem (`--root`), where the layers lie
+    inside too and a link's absolute target means a path inside.
+    """
+
+    __slots__ = ("prefix", "whole")
+
+    def __init__(self, prefix: bytes = b"", *, whole: bool = False) -> None:
+        """Take the directory that stands for `/`, without a trailing slash, and whether everything lies under it."""
+        self.prefix: Final = prefix.rstrip(b"/")
+        self.whole: Final = whole
+
+    def locate(self, path: bytes) -> bytes:
+        """Return where the image's `path`, one of metalauncher's own places, is to be opened."""
+        if not self.whole:
+            return self.prefix + path
+        return _resolve_inside(self.prefix, path)
+
+    def locate_layers(self, path: bytes) -> bytes:
+        """Return where a path below `CNB_LAYERS_DIR` is to be opened."""
+        return _resolve_inside(self.prefix, path) if self.whole else path
+
+
+def root_from(environment: Mapping[bytes, bytes]) -> Root:
+    """Return the root that `METALAUNCHER_ROOT` names.
+
+    Ignored where it is not absolute (the working directory configures nothing), and in a set-id process: there the
+    environment is somebody else's.
+    """
+    prefix = environment.get(b"METALAUNCHER_ROOT", b"")
+    if not prefix.startswith(b"/") or posix.getuid() != posix.geteuid() or posix.getgid() != posix.getegid():
+        return Root()
+    return Root(prefix)
+
+
+def _resolve_inside(root: bytes, path: bytes) -> bytes:
+    """Resolve every link of `path` as if `root` were `/`; the result has none left, unless there are too many."""
+    done: list[bytes] = []
+    todo = [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == b"..":
+            del done[-1:]
+            continue
+        done.append(part)
+        try:
+            target = posix.readlink(b"/".join((root, *done)))
+        except OSError:  # not a link, or not there: opening it will tell
+            continue
+        links += 1
+        if links > _LINKS_LIMIT:
+            break
+        done = [] if target.startswith(b"/") else done[:-1]
+        todo += [part for part in reversed(target.split(b"/")) if part not in (b"", b".")]
+    return b"/".join((root, *done, *reversed(todo)))

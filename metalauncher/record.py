@@ -1,0 +1,164 @@
+"""What one app image recorded: its environment and `metadata.toml` -> Record. Knows no launchers.
+
+Facts: buildpacks/lifecycle phase/exporter.go (environment), phase/builder.go (the file), launch/launch.go (what a
+launcher reads of it). Keys match without regard to case, as Go's decoder does.
+"""
+
+from __future__ import annotations
+
+from metalauncher.apis import ApiVersion
+from metalauncher.errors import MetadataUnreadable, PlatformApiMalformed
+from metalauncher.places import LAYERS
+from metalauncher.tomlfile import Unreadable, kind_of, read_toml
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final
+
+    from metalauncher.places import Root
+
+METADATA_LIMIT = 64 << 20  # bytes; the largest seen in the field have a few hundred KB of [[bom]]
+
+
+class Buildpack:
+    """One buildpack of the app: its id and the Buildpack API it was built for."""
+
+    __slots__ = ("api", "id", "text")
+
+    def __init__(self, identifier: str, text: str | None) -> None:
+        """Hold what the file says.
+
+        Args:
+            identifier: the buildpack's id, "" where there is none.
+            text: its `api` as recorded, None where absent or empty.
+        """
+        self.id: Final = identifier
+        self.text: Final = text
+        self.api: Final = _parse(text)
+
+
+def _parse(text: str | None) -> ApiVersion | None:
+    try:
+        return None if text is None else ApiVersion.parse(text)
+    except ValueError:
+        return None
+
+
+class Record:
+    """The API versions one app image recorded."""
+
+    __slots__ = ("buildpacks", "keys", "metadata", "platform_api", "platform_text")
+
+    def __init__(
+        self,
+        platform_api: ApiVersion | None,
+        platform_text: str,
+        buildpacks: tuple[Buildpack, ...],
+        keys: frozenset[str],
+        metadata: str,
+    ) -> None:
+        """Hold what was read.
+
+        Args:
+            platform_api: None where `CNB_PLATFORM_API` is absent or empty.
+            platform_text: the variable as it came.
+            buildpacks: in file order.
+            keys: the file's top-level keys, spelled as there.
+            metadata: the file's path.
+        """
+        self.platform_api: Final = platform_api
+        self.platform_text: Final = platform_text
+        self.buildpacks: Final = buildpacks
+        self.keys: Final = keys
+        self.metadata: Final = metadata
+
+    @property
+    def unrecorded(self) -> bool:
+        """Neither a Platform API nor any Buildpack API was recorded, as lifecycle 0.8 and earlier left it."""
+        return self.platform_api is None and not any(buildpack.text for buildpack in self.buildpacks)
+
+
+def read_environment(environ: list[bytes]) -> dict[bytes, bytes]:
+    """Return the variables of `environ`; of duplicates the first counts, as in Go and in CPython."""
+    environment: dict[bytes, bytes] = {}
+    for entry in environ:
+        name, equals, value = entry.partition(b"=")
+        if equals and name not in environment:
+            environment[name] = value
+    return environment
+
+
+def read_platform_api(environment: Mapping[bytes, bytes]) -> tuple[ApiVersion | None, str]:
+    """Return the Platform API and its text as recorded; None and "" where it is absent or empty.
+
+    Raises:
+        PlatformApiMalformed: it is not an API version.
+    """
+    text = environment.get(b"CNB_PLATFORM_API", b"").decode("utf-8", "surrogateescape")
+    if not text:
+        return None, text
+    try:
+        return ApiVersion.parse(text), text
+    except ValueError:
+        raise PlatformApiMalformed(text) from None
+
+
+def metadata_path(environment: Mapping[bytes, bytes]) -> bytes:
+    """Return the path of the app's metadata.toml, inside the image."""
+    return (environment.get(b"CNB_LAYERS_DIR") or LAYERS) + b"/config/metadata.toml"
+
+
+def read_record(environment: Mapping[bytes, bytes], root: Root, metadata: bytes | None = None) -> Record:
+    """Read the app's record.
+
+    Args:
+        environment: the variables the container was started with.
+        root: where the layers are to be found.
+        metadata: a file to read in place of the app's own.
+
+    Raises:
+        PlatformApiMalformed: `CNB_PLATFORM_API` is not an API version.
+        MetadataUnreadable: metadata.toml is absent, unreadable, not TOML, or its values have wrong types.
+    """
+    platform_api, platform_text = read_platform_api(environment)
+    path = metadata or root.locate_layers(metadata_path(environment))
+    shown = path.decode("utf-8", "surrogateescape")
+    try:
+        document = read_toml(path, METADATA_LIMIT)
+        buildpacks = _buildpacks(_value(document, "buildpacks"))
+    except Unreadable as error:
+        # Go's own text for a file it can't open is "open PATH: no such file or directory".
+        raise MetadataUnreadable(shown, error.detail) from None
+    return Record(platform_api, platform_text, buildpacks, frozenset(document), shown)
+
+
+def _buildpacks(value: Any) -> tuple[Buildpack, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise Unreadable(f"buildpacks is {kind_of(value)}, not an array of tables")
+    return tuple([_buildpack(entry, index) for index, entry in enumerate(value)])
+
+
+def _buildpack(entry: Any, index: int) -> Buildpack:
+    if not isinstance(entry, dict):
+        raise Unreadable(f"buildpacks[{index}] is {kind_of(entry)}, not a table")
+    identifier = _value(entry, "id")
+    api = _value(entry, "api")
+    if not isinstance(identifier, (str, type(None))):
+        raise Unreadable(f"buildpacks[{index}].id is {kind_of(identifier)}, not a string")
+    if not isinstance(api, (str, type(None))):
+        # An unquoted 0.10 is the float 0.1: it must not be guessed at.
+        raise Unreadable(f"buildpacks[{index}].api is {kind_of(api)}, not a string")
+    return Buildpack(identifier or "", api or None)
+
+
+def _value(table: dict[str, Any], name: str) -> Any:
+    """Return the value of key `name`, spelled in whatever case; the exact spelling goes first; None if absent."""
+    if name in table:
+        return table[name]
+    for key, value in table.items():
+        if key.lower() == name:
+            return value
+    return None

@@ -1,0 +1,256 @@
+"""Decide which launcher serves a record. Pure: no files, and the same answer whatever the order of files.
+
+Coverage is set membership under CNB's own rule, never "same major", never "newest".
+"""
+
+from __future__ import annotations
+
+from metalauncher.errors import (
+    BuildpackApisNotCovered,
+    MetadataKeyMissing,
+    NoLauncherInstalled,
+    PinUnsatisfied,
+    PlatformApiAbsent,
+    PlatformApiNotCovered,
+)
+from metalauncher.pins import Pin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final
+
+    from metalauncher.apis import ApiSet, ApiVersion
+    from metalauncher.errors import Refusal
+    from metalauncher.record import Buildpack, Record
+    from metalauncher.registry import Launcher, Registry
+
+# What Go's strconv.ParseBool takes for true; launchers read CNB_NO_COLOR with it.
+TRUE_VALUES = frozenset((b"1", b"t", b"T", b"true", b"TRUE", b"True"))
+
+
+class OptInNotGiven:
+    """The launcher takes part only when `variable` is true."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: str) -> None:
+        """Hold the variable's name."""
+        self.variable: Final = variable
+
+
+class KeyMissing:
+    """The launcher can't read a metadata.toml without `key`."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: str) -> None:
+        """Hold the first key missing."""
+        self.key: Final = key
+
+
+class PlatformNotCovered:
+    """The launcher does not support the Platform API."""
+
+    __slots__ = ("api", "deprecated")
+
+    def __init__(self, api: ApiVersion | None, *, deprecated: bool = False) -> None:
+        """Hold the API (None: none was recorded, and the launcher serves no such app), and whether it is deprecated."""
+        self.api: Final = api
+        self.deprecated: Final = deprecated
+
+
+class BuildpackNotCovered:
+    """The launcher does not support the Buildpack API of a buildpack."""
+
+    __slots__ = ("buildpack", "deprecated")
+
+    def __init__(self, buildpack: Buildpack, *, deprecated: bool = False) -> None:
+        """Hold the first such buildpack in file order, and whether its API is supported but deprecated."""
+        self.buildpack: Final = buildpack
+        self.deprecated: Final = deprecated
+
+
+class NotPinned:
+    """The launcher covers the app, but an operator's pin names another one."""
+
+    __slots__ = ("pin",)
+
+    def __init__(self, pin: str) -> None:
+        """Hold the pin."""
+        self.pin: Final = pin
+
+
+if TYPE_CHECKING:
+    Rejection = OptInNotGiven | KeyMissing | PlatformNotCovered | BuildpackNotCovered | NotPinned
+
+
+class Selection:
+    """The launchers that cover the record, best first, and every other one with its reason."""
+
+    __slots__ = ("left_out", "pin", "ranked")
+
+    def __init__(
+        self, ranked: tuple[Launcher, ...], left_out: tuple[tuple[Launcher, Rejection], ...], pin: str | None
+    ) -> None:
+        """Hold the ranking (never empty), the others in the order of the same ranking, and the pin that was obeyed."""
+        self.ranked: Final = ranked
+        self.left_out: Final = left_out
+        self.pin: Final = pin
+
+
+def select(record: Record, registry: Registry, environment: Mapping[bytes, bytes]) -> Selection | Refusal:
+    """Rank the launchers of `registry` that cover `record`.
+
+    Args:
+        record: what the app recorded.
+        registry: the launchers there are.
+        environment: read for opt-in variables, `CNB_DEPRECATION_MODE` and `METALAUNCHER_PIN`.
+
+    Returns:
+        The selection, or the reason why there is none: the first that applies in the order of docs/exit-codes.md.
+    """
+    refusal = refuse_platform(record.platform_api, record.platform_text, registry, environment)
+    if refusal is not None:
+        return refusal
+    if record.platform_api is None and not record.unrecorded:
+        return PlatformApiAbsent(stripped=True)
+    ranked, left_out = sift(record, registry, environment)
+    if not ranked:
+        return _not_covered(record, left_out)
+    return _obey_pin(ranked, left_out, environment)
+
+
+def refuse_platform(
+    api: ApiVersion | None, text: str, registry: Registry, environment: Mapping[bytes, bytes]
+) -> Refusal | None:
+    """Return why the Platform API alone already ends the dispatch, before metadata.toml is opened; None if it doesn't.
+
+    Every launcher of CNB checks the platform first as well (spec platform.md, "Platform API compatibility").
+    """
+    if not registry.launchers:
+        return NoLauncherInstalled()
+    if api is None:  # the file has to tell whether it was stripped or never recorded
+        return None
+    strict = _is_strict(environment)
+    pin = _read_pin(environment)
+    deprecated = False
+    for launcher in registry.launchers:
+        if launcher.platform.covers(api) and _takes_part(launcher, environment, pin):
+            if not (strict and launcher.platform.deprecates(api)):
+                return None
+            deprecated = True
+    return PlatformApiNotCovered(api, text, deprecated=deprecated)
+
+
+def sift(
+    record: Record, registry: Registry, environment: Mapping[bytes, bytes]
+) -> tuple[list[Launcher], list[tuple[Launcher, Rejection]]]:
+    """Divide the registry into launchers that cover the record and those left out, both ranked; pins apart."""
+    pin = _read_pin(environment)
+    strict = _is_strict(environment)
+    ranked: list[Launcher] = []
+    left_out: list[tuple[Launcher, Rejection]] = []
+    for launcher in sorted(registry.launchers, key=_identity):
+        reason = _why_not(record, launcher, environment, pin, strict=strict)
+        if reason is None:
+            ranked.append(launcher)
+        else:
+            left_out.append((launcher, reason))
+    # Sorted by id and path above, and stable: of equals up to version the first by name goes first.
+    ranked.sort(key=_rank, reverse=True)
+    left_out.sort(key=lambda pair: _rank(pair[0]), reverse=True)
+    return ranked, left_out
+
+
+def _identity(launcher: Launcher) -> tuple[str, str, str]:
+    # The descriptor's own path comes last, so that two which differ in nothing else still have one order.
+    return launcher.id, launcher.path, launcher.descriptor
+
+
+def _rank(launcher: Launcher) -> tuple[bool, int, Any]:
+    # Nobody but the opted-in has an opt-in variable among those that cover.
+    return launcher.opt_in_env is not None, launcher.priority, launcher.version_key
+
+
+def _why_not(
+    record: Record, launcher: Launcher, environment: Mapping[bytes, bytes], pin: Pin | None, *, strict: bool
+) -> Rejection | None:
+    if not _takes_part(launcher, environment, pin):
+        return OptInNotGiven(launcher.opt_in_env or "")
+    platform_api = record.platform_api if record.platform_api is not None else launcher.platform.default
+    if platform_api is None:
+        return PlatformNotCovered(None)
+    covered = launcher.platform.covers(platform_api)
+    if not covered or (strict and launcher.platform.deprecates(platform_api)):
+        return PlatformNotCovered(platform_api, deprecated=covered)
+    for buildpack in record.buildpacks:
+        api = launcher.buildpack.default if record.platform_api is None else buildpack.api
+        covered = api is not None and launcher.buildpack.covers(api)
+        if api is None or not covered or (strict and launcher.buildpack.deprecates(api)):
+            return BuildpackNotCovered(buildpack, deprecated=covered)
+    for key in launcher.requires:
+        if key not in record.keys:
+            return KeyMissing(key)
+    return None
+
+
+def _takes_part(launcher: Launcher, environment: Mapping[bytes, bytes], pin: Pin | None) -> bool:
+    return (
+        launcher.opt_in_env is None
+        or environment.get(launcher.opt_in_env.encode()) in TRUE_VALUES
+        or (pin is not None and pin.names(launcher.id, launcher.version_key))
+    )
+
+
+def _is_strict(environment: Mapping[bytes, bytes]) -> bool:
+    return environment.get(b"CNB_DEPRECATION_MODE") == b"error"
+
+
+def _read_pin(environment: Mapping[bytes, bytes]) -> Pin | None:
+    """Return the pin, None if there is none or if it is malformed; that is reported in its turn."""
+    text = environment.get(b"METALAUNCHER_PIN")
+    try:
+        return Pin(text.decode("utf-8", "surrogateescape")) if text else None
+    except ValueError:
+        return None
+
+
+def _not_covered(record: Record, left_out: list[tuple[Launcher, Rejection]]) -> Refusal:
+    if record.unrecorded:
+        return PlatformApiAbsent(stripped=False)
+    offences = [(launcher, reason) for launcher, reason in left_out if isinstance(reason, BuildpackNotCovered)]
+    if not offences:  # the Platform API is covered, so what is left is a missing key
+        return next(MetadataKeyMissing(launcher, why.key) for launcher, why in left_out if isinstance(why, KeyMissing))
+    launcher, offence = offences[0]
+    sets = [candidate.buildpack for candidate, _ in offences]
+    return BuildpackApisNotCovered(
+        launcher,
+        offence.buildpack,
+        deprecated=offence.deprecated,
+        each_covered=all(_some_covers(sets, buildpack) for buildpack in record.buildpacks),
+    )
+
+
+def _some_covers(sets: list[ApiSet], buildpack: Buildpack) -> bool:
+    api = buildpack.api
+    return api is not None and any(supported.covers(api) for supported in sets)
+
+
+def _obey_pin(
+    ranked: list[Launcher], left_out: list[tuple[Launcher, Rejection]], environment: Mapping[bytes, bytes]
+) -> Selection | Refusal:
+    text = environment.get(b"METALAUNCHER_PIN", b"").decode("utf-8", "surrogateescape")
+    if not text:
+        return Selection(tuple(ranked), tuple(left_out), None)
+    try:
+        pin = Pin(text)
+    except ValueError as error:
+        return PinUnsatisfied(text, str(error))
+    named = [launcher for launcher in ranked if pin.names(launcher.id, launcher.version_key)]
+    if not named:
+        return PinUnsatisfied(text, None)
+    others: list[tuple[Launcher, Rejection]] = [
+        (launcher, NotPinned(text)) for launcher in ranked if launcher not in named
+    ]
+    return Selection(tuple(named), (*others, *left_out), text)

@@ -1,0 +1,58 @@
+"""Write text to a descriptor: whole, coloured only where a person looks, with nothing raw in it."""
+
+from __future__ import annotations
+
+import posix
+
+from metalauncher.selection import TRUE_VALUES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+STDOUT = 1
+STDERR = 2
+
+RED = "\x1b[31;1m"  # as launchers colour
+YELLOW = "\x1b[33;1m"
+_RESET = "\x1b[0m"
+
+_LINE_LIMIT = 2000  # characters; a record may hold a megabyte in one string
+
+
+def printable(text: str) -> str:
+    """Return one line that is safe on a terminal: what is not printable is escaped, what is too long is cut."""
+    if not text.isprintable():
+        text = "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in text])
+    return text if len(text) <= _LINE_LIMIT else text[:_LINE_LIMIT] + "…"
+
+
+def write_lines(descriptor: int, lines: Iterable[str]) -> None:
+    """Write each line, made printable, in one call where the descriptor takes it; a closed descriptor is no error."""
+    write_text(descriptor, "".join([printable(line) + "\n" for line in lines]))
+
+
+def write_text(descriptor: int, text: str) -> None:
+    """Write `text` as it is, as UTF-8."""
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        while data:
+            data = data[posix.write(descriptor, data) :]
+    except OSError:
+        # Closed, full, or nobody reads: there is nobody left to tell.
+        return
+
+
+def is_coloured(descriptor: int, environment: Mapping[bytes, bytes]) -> bool:
+    """Tell whether to colour: on a terminal, unless `NO_COLOR` is set or `CNB_NO_COLOR` is true."""
+    if environment.get(b"NO_COLOR") or environment.get(b"CNB_NO_COLOR") in TRUE_VALUES:
+        return False
+    return posix.isatty(descriptor)
+
+
+def write_message(label: str, colour: str, lines: list[str], environment: Mapping[bytes, bytes]) -> None:
+    """Write a message on stderr, each line made printable, every `label` at a line's beginning coloured."""
+    safe = [printable(line) for line in lines]
+    if is_coloured(STDERR, environment):
+        safe = [colour + label + _RESET + line.removeprefix(label) if line.startswith(label) else line for line in safe]
+    write_text(STDERR, "".join([line + "\n" for line in safe]))

@@ -1,0 +1,284 @@
+"""`metalauncher --which`: what the dispatch would do, and why, from the very decision that it makes. Runs nothing."""
+
+from __future__ import annotations
+
+from metalauncher import __version__
+from metalauncher.errors import Failure, NothingExecuted
+from metalauncher.execute import Itself
+from metalauncher.jsontext import dump
+from metalauncher.launch import Decision, decide
+from metalauncher.messages import app_needs, decided_by, describe, refusal_lines, why
+from metalauncher.places import EXECUTABLE, Root, root_from
+from metalauncher.predict import locate, why_not_executable
+from metalauncher.record import Buildpack, Record, metadata_path, read_platform_api, read_record
+from metalauncher.selection import Selection, sift
+from metalauncher.terminal import RED, STDERR, STDOUT, write_lines, write_message, write_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+    from metalauncher.apis import ApiSet
+    from metalauncher.errors import Refusal
+    from metalauncher.jsontext import Json
+    from metalauncher.registry import Launcher, Registry
+    from metalauncher.versions import VersionKey
+
+SCHEMA_VERSION = 1  # of the JSON document: schemas/which.schema.json
+
+
+class Question:
+    """What `--which` is asked, beyond what the environment says."""
+
+    __slots__ = ("as_json", "buildpack_apis", "metadata", "platform_api", "quiet", "root")
+
+    def __init__(self) -> None:
+        """Ask about the app of this container."""
+        self.as_json = False
+        self.quiet = False
+        self.platform_api: bytes | None = None
+        self.buildpack_apis: list[tuple[str, str]] = []
+        self.metadata: bytes | None = None
+        self.root: bytes | None = None
+
+
+class Answer:
+    """A decision, and which of its launchers could be exec'd."""
+
+    __slots__ = ("decision", "obstacles", "outcome", "root")
+
+    def __init__(self, decision: Decision, root: Root, itself: Itself) -> None:
+        """Foretell the execs; where none would succeed, the outcome is the refusal that the dispatch would end in."""
+        self.decision: Final = decision
+        self.root: Final = root
+        self.outcome: Selection | Refusal = decision.outcome
+        obstacles: list[tuple[Launcher, str | None]] = []
+        if isinstance(decision.outcome, Selection):
+            obstacles = [(launcher, why_not_executable(launcher, root, itself)) for launcher in decision.outcome.ranked]
+            failures = [
+                Failure(launcher, locate(launcher, root), why) for launcher, why in obstacles if why is not None
+            ]
+            if len(failures) == len(obstacles):
+                self.outcome = NothingExecuted(tuple(failures))
+        self.obstacles: Final = obstacles
+
+    @property
+    def launcher(self) -> Launcher | None:
+        """The launcher that would run."""
+        return next((launcher for launcher, reason in self.obstacles if reason is None), None)
+
+    @property
+    def exit_code(self) -> int:
+        """The dispatch's: 0 where it would become a launcher."""
+        return 0 if isinstance(self.outcome, Selection) else self.outcome.exit_code
+
+
+def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes) -> int:
+    """Answer: the path on stdout, the reasons on stderr, or one JSON document on stdout; return the exit code."""
+    if question.platform_api is not None:
+        environment = {**environment, b"CNB_PLATFORM_API": question.platform_api}
+    root = root_from(environment) if question.root is None else Root(question.root, whole=True)
+    decision = decide(environment, root, lambda registry: _read(question, environment, root, registry))
+    answer = Answer(decision, root, Itself(root, execfn, root.locate(EXECUTABLE.encode())))
+    if question.as_json:
+        write_text(STDOUT, dump(document(answer), indent=2) + "\n")
+        return answer.exit_code
+    if answer.launcher is not None:
+        write_lines(STDOUT, [locate(answer.launcher, root).decode("utf-8", "surrogateescape")])
+    if not isinstance(answer.outcome, Selection):
+        write_message("ERROR: ", RED, refusal_lines(answer.outcome, decision), environment)
+    if not question.quiet:
+        write_lines(STDERR, explanation(answer))
+    return answer.exit_code
+
+
+def _read(question: Question, environment: Mapping[bytes, bytes], root: Root, registry: Registry) -> Record:
+    """Read the record asked about: the app's, with the Buildpack APIs given in place of those it recorded.
+
+    Where Buildpack APIs are given and no file, no file is needed: it is a question about an app yet to be.
+    """
+    given = [Buildpack(identifier, text) for identifier, text in question.buildpack_apis]
+    if given and question.metadata is None:
+        api, text = read_platform_api(environment)
+        keys = frozenset([key for launcher in registry.launchers for key in launcher.requires])
+        return Record(api, text, tuple(given), keys, "--buildpack-api")
+    record = read_record(environment, root, question.metadata)
+    replaced = {buildpack.id: buildpack for buildpack in given}
+    buildpacks = [replaced.pop(buildpack.id, buildpack) for buildpack in record.buildpacks]
+    return Record(
+        record.platform_api, record.platform_text, (*buildpacks, *replaced.values()), record.keys, record.metadata
+    )
+
+
+def explanation(answer: Answer) -> list[str]:
+    """Return the reasons: the choice and its rule, the app's needs, every other launcher, the files left aside."""
+    decision = answer.decision
+    lines: list[str] = []
+    if isinstance(answer.outcome, Selection) and answer.launcher is not None:
+        lines.append(f"launcher: {answer.launcher!r} ({answer.launcher.descriptor})")
+        lines.append(f"  because it is {_rule(answer, answer.outcome)}")
+        lines += [
+            f"  warning: {other!r} goes first, but can't be started: {reason}" for other, reason in _passed_over(answer)
+        ]
+    needs = app_needs(decision.record)
+    lines += [f"{'the app needs:' if number == 0 else '':<15}{need}" for number, need in enumerate(needs)]
+    others = _others(answer)
+    if others:
+        lines.append("other launchers:")
+        lines += [f"  {describe(launcher)} ({launcher.descriptor})\n    {reason}" for launcher, reason in others]
+    for label, texts in (
+        ("masked", [f"{image or 'nothing'} by {mask}" for image, mask in decision.registry.masked]),
+        ("overridden", [f"{image} by {other}" for image, other in decision.registry.overridden]),
+        ("invalid", [str(invalid) for invalid in decision.registry.invalid]),
+    ):
+        lines += [f"{label}: {text}" for text in texts]
+    return [line for text in lines for line in text.split("\n")]
+
+
+def _rule(answer: Answer, selection: Selection) -> str:
+    if answer.launcher is selection.ranked[0]:
+        return decided_by(selection)
+    return "the first in the ranking that can be started"
+
+
+def _passed_over(answer: Answer) -> list[tuple[Launcher, str]]:
+    """Return the launchers ranked before the one that would run, each with what stops it."""
+    passed: list[tuple[Launcher, str]] = []
+    for launcher, reason in answer.obstacles:
+        if reason is None:
+            break
+        passed.append((launcher, reason))
+    return passed
+
+
+def _others(answer: Answer) -> list[tuple[Launcher, str]]:
+    """Return every launcher but the one that would run, with its reason."""
+    decision = answer.decision
+    chosen = answer.launcher
+    if isinstance(decision.outcome, Selection):
+        ranked = [
+            (
+                launcher,
+                f"covers the app, number {rank} in the ranking" if reason is None else f"can't be started: {reason}",
+            )
+            for rank, (launcher, reason) in enumerate(answer.obstacles, 1)
+            if launcher is not chosen
+        ]
+        return ranked + [(launcher, why(reason)) for launcher, reason in decision.outcome.left_out]
+    if decision.record is None:
+        return []
+    covering, left_out = sift(decision.record, decision.registry, decision.environment)
+    return [(launcher, "covers the app") for launcher in covering] + [(launcher, why(r)) for launcher, r in left_out]
+
+
+def document(answer: Answer) -> dict[str, Json]:
+    """Return the answer as the document that schemas/which.schema.json describes."""
+    decision = answer.decision
+    selection = answer.outcome if isinstance(answer.outcome, Selection) else None
+    launcher = answer.launcher
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "metalauncher": __version__,
+        "exit_code": answer.exit_code,
+        "launcher": None
+        if launcher is None
+        else {
+            "id": launcher.id,
+            "version": launcher.version,
+            "path": locate(launcher, answer.root).decode("utf-8", "surrogateescape"),
+            "descriptor": launcher.descriptor,
+            "sha256": launcher.sha256,
+        },
+        "decided_by": _rule(answer, selection) if selection else None,
+        "error": None
+        if isinstance(answer.outcome, Selection)
+        else {"kind": answer.outcome.kind, "text": refusal_lines(answer.outcome, decision)},
+        "need": _need_document(decision),
+        "launchers": _launchers_document(answer),
+        "registry": {
+            "digest": digest(decision.registry),
+            "directories": list(decision.registry.directories),
+            "masked": [{"file": image or None, "by": mask} for image, mask in decision.registry.masked],
+            "overridden": [{"file": image, "by": other} for image, other in decision.registry.overridden],
+            "invalid": [
+                {"file": broken.file, "line": broken.line, "key": broken.key or None, "reason": broken.reason}
+                for broken in decision.registry.invalid
+            ],
+        },
+    }
+
+
+def _need_document(decision: Decision) -> dict[str, Json]:
+    record = decision.record
+    recorded = decision.environment.get(b"CNB_PLATFORM_API", b"").decode("utf-8", "surrogateescape")
+    return {
+        "platform_api": recorded or None,
+        "metadata": record.metadata
+        if record is not None
+        else metadata_path(decision.environment).decode("utf-8", "surrogateescape"),
+        "metadata_read": record is not None,
+        "unrecorded": record.unrecorded if record is not None else None,
+        "buildpacks": [{"id": b.id, "api": b.text} for b in record.buildpacks] if record is not None else [],
+    }
+
+
+def _launchers_document(answer: Answer) -> list[Json]:
+    decision = answer.decision
+    ranked = {id(launcher): (rank, reason) for rank, (launcher, reason) in enumerate(answer.obstacles, 1)}
+    reasons = {id(launcher): reason for launcher, reason in _others(answer)}
+    return [
+        {
+            "id": launcher.id,
+            "version": launcher.version,
+            "path": launcher.path,
+            "descriptor": launcher.descriptor,
+            "priority": launcher.priority,
+            "opt_in_env": launcher.opt_in_env,
+            "requires": list(launcher.requires),
+            "sha256": launcher.sha256,
+            "platform": _set_document(launcher.platform),
+            "buildpack": _set_document(launcher.buildpack),
+            "rank": ranked.get(id(launcher), (None, None))[0],
+            "obstacle": ranked.get(id(launcher), (None, None))[1],
+            "reason": reasons.get(id(launcher)),
+        }
+        for launcher in sorted(decision.registry.launchers, key=_by_name)
+    ]
+
+
+def _by_name(launcher: Launcher) -> tuple[str, VersionKey, str]:
+    return launcher.id, launcher.version_key, launcher.descriptor
+
+
+def _set_document(apis: ApiSet) -> dict[str, Json]:
+    supported = apis.supported
+    return {
+        "supported": [str(v) for v in supported] if isinstance(supported, tuple) else supported.text,
+        "deprecated": [str(version) for version in apis.deprecated],
+        "default": None if apis.default is None else str(apis.default),
+    }
+
+
+def digest(registry: Registry) -> str:
+    """Return one digest of all that can decide a selection: equal on two machines that decide alike.
+
+    sha256 over one line per launcher, sorted; where the files lie does not count.
+    """
+    try:
+        from _sha2 import sha256
+    except ImportError:  # before Python 3.12 the module had another name
+        from hashlib import sha256  # type: ignore[assignment]  # the same function by its public name
+    lines = sorted(
+        [
+            dump(
+                [
+                    *(launcher.id, launcher.version, launcher.path, launcher.priority, launcher.opt_in_env),
+                    *(list(launcher.requires), launcher.sha256),
+                    *(_set_document(launcher.platform), _set_document(launcher.buildpack)),
+                ]
+            )
+            for launcher in registry.launchers
+        ]
+    )
+    return "sha256:" + sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,46 @@
+"""Both dispatching forms run the one suite: a test that takes `form` or `image` runs once over each."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from harness import Form, Image, python_form, static_form
+
+FORMS = {form.name: form for form in (python_form(), static_form())}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give every test that asks for a form each form there is."""
+    if "form" in metafunc.fixturenames:
+        metafunc.parametrize("form", FORMS.values(), ids=list(FORMS), scope="session")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A form that is not built is skipped by hand, and fails in CI."""
+    callspec = getattr(item, "callspec", None)
+    form = callspec.params.get("form") if callspec else None
+    if isinstance(form, Form) and not form.executable.exists():
+        message = f"{form.executable} is missing: run `make pyz static`"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests ran over each form."""
+    ran: Counter[str] = Counter()
+    for outcome in ("passed", "failed", "xfailed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            parameters = report.nodeid.partition("[")[2].rstrip("]").split("-")
+            ran.update(name for name in FORMS if name in parameters)
+    for name in FORMS:
+        terminalreporter.write_line(f"{ran[name]} tests ran over the {name} form")
+
+
+@pytest.fixture
+def image(tmp_path: Path, form: Form) -> Image:
+    """Return an empty run image with metalauncher in it, and an empty environment."""
+    return Image(tmp_path / "image", form)
