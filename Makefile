@@ -1,0 +1,56 @@
+# make demo: sets itself up, lays out a run image and real apps, and starts each through metalauncher.
+# make test: sets itself up, builds both dispatching forms, and passes the tests over them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYZ := dist/metalauncher.pyz
+STATIC := dist/metalauncher-linux-x86_64
+LAUNCHERS ?=
+PYTEST_ARGS ?=
+
+.PHONY: demo test lint format pyz static bench venv clean help
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+demo: pyz
+	$(BIN)/python demo/run.py $(PYZ) .demo $(LAUNCHERS)
+
+test: venv pyz static
+	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h util-linux:unshare libc-bin:getent
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --fail-under=95
+
+lint: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+pyz: venv
+	PYTHONPATH=. $(BIN)/python image/pyz.py $(PYZ)
+
+static:
+	$(PYTHON) image/static/build $(STATIC)
+
+bench: pyz static
+	$(BIN)/python bench/run.py
+
+venv: $(VENV)/.installed
+
+# Moved into place whole: an interrupted installation is not taken for a finished one.
+$(VENV)/.installed: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("metalauncher needs Python 3.11 or newer; PYTHON=... names one" if sys.version_info < (3, 11) else 0)'
+	@PYTHON=$(PYTHON) tools/need python3-venv:venv
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) dist build .demo
