@@ -13,6 +13,7 @@ from metalauncher.errors import Failure, NothingExecuted, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Callable, Sequence
     from typing import Final
 
@@ -157,8 +158,9 @@ class PythonProcess:
         _set_handlers(_signal.SIG_DFL)
         argv = self.argv[skip:]
         try:
-            if any([b"=" not in entry[1:] for entry in environ]):
-                return _execve_raw(path, argv, environ)
+            odd = any([b"=" not in entry[1:] for entry in environ])
+            if odd and (libc := _libc()) is not None:
+                return _execve_raw(libc, path, argv, environ)
             posix.execve(path, argv, _Environment(environ))  # type: ignore[arg-type]  # see _Environment
         except OSError as error:
             return error.errno or _EINVAL
@@ -186,10 +188,10 @@ class _Environment:
     """
 
     def __init__(self, environ: list[bytes]) -> None:
-        # From the second byte on: "=x=1" is a name that begins with "=".
-        splits = [entry.index(b"=", 1) for entry in environ]
-        self._keys = [entry[:split] for entry, split in zip(environ, splits, strict=True)]
-        self._values = [entry[split + 1 :] for entry, split in zip(environ, splits, strict=True)]
+        # From the second byte on: "=x=1" is a name that begins with "=". What has none at all can't be passed this way.
+        splits = [(entry, entry.find(b"=", 1)) for entry in environ]
+        self._keys = [entry[:split] for entry, split in splits if split > 0]
+        self._values = [entry[split + 1 :] for entry, split in splits if split > 0]
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -204,11 +206,18 @@ class _Environment:
         return self._values
 
 
-def _execve_raw(path: bytes, argv: list[bytes], environ: list[bytes]) -> int:
-    """Exec through libc itself: `posix.execve` refuses entries that are no NAME=VALUE."""
+def _libc() -> ctypes.CDLL | None:
+    """Return libc, for what `posix.execve` refuses: entries that are no NAME=VALUE. None in a Python without ctypes."""
+    try:
+        import ctypes
+    except ImportError:
+        return None
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _execve_raw(libc: ctypes.CDLL, path: bytes, argv: list[bytes], environ: list[bytes]) -> int:
     import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
     vectors = [(ctypes.c_char_p * (len(items) + 1))(*items, None) for items in (argv, environ)]
     libc.execve(path, *vectors)
     return ctypes.get_errno()

@@ -24,10 +24,10 @@ class Pin:
         Raises:
             ValueError: there is no id, or what follows "@" is neither a version nor a range.
         """
-        self.id: Final[str]
-        self.id, at, spec = text.partition("@")
+        identifier, at, spec = text.partition("@")
+        self.id: Final = identifier
         self._clauses: Final = _clauses(spec) if at else []
-        if not self.id:
+        if not identifier:
             raise ValueError("it names no launcher")
 
     def names(self, identifier: str, version: VersionKey) -> bool:
