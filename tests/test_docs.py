@@ -1,0 +1,106 @@
+"""The docs tell the truth: their commands run, their links lead somewhere, their tables are the program's."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from harness import PROJECT, Image
+
+from metalauncher import errors, registry
+from metalauncher.cli import HELP
+from metalauncher.places import Root
+from metalauncher.registry import Launcher, read_descriptor
+
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("launchers.d/*.md")])
+README = (PROJECT / "README.md").read_text()
+NAMES = [str(page.relative_to(PROJECT)) for page in PAGES]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the fenced blocks of that language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def test_there_are_pages() -> None:
+    """The globs above find the pages at all."""
+    assert {"README.md", "docs/descriptor.md", "docs/exit-codes.md", "launchers.d/README.md"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_to_files(page: Path) -> None:
+    """Every relative link of every page names a file of the project."""
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_make_commands_exist(page: Path) -> None:
+    """Every `make` command that a page shows is a target of the Makefile."""
+    for target in re.findall(r"(?:^\$ |`)make ([a-z]+)", page.read_text(), flags=re.MULTILINE):
+        run = subprocess.run(["make", "-n", target], cwd=PROJECT, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+
+
+def test_readme_leads_with_two_commands() -> None:
+    """The first thing in the README is how to see it work and how to test it."""
+    assert re.match(r"# metalauncher\n\n```console\n\$ make demo .*\n\$ make test .*\n```\n", README)
+
+
+def test_readme_which(image: Image) -> None:
+    """`metalauncher --which` answers as the README shows it."""
+    shown = next(block for block in blocks(PROJECT / "README.md", "console") if "--which" in block)
+    command, path, *reasons = shown.splitlines()
+    image.use_registry()
+    image.use_app("p09-mixed")
+    for version in ("0.9.3", "0.17.7", "0.21.17"):
+        image.install("buildpacks/lifecycle", version, "#!/bin/sh\n")
+    run = image.run(image.executable, *command.split()[2:])
+    assert run.returncode == 0
+    assert run.stdout.replace(str(image.root), "") == path + "\n"
+    *begins, rest = reasons
+    assert rest == "…"
+    assert run.stderr.replace(str(image.root), "").splitlines()[: len(begins)] == begins
+
+
+def test_descriptor_example(tmp_path: Path) -> None:
+    """The example of the descriptor's page is a valid descriptor, of the launcher it speaks of."""
+    (example,) = blocks(PROJECT / "docs/descriptor.md", "toml")
+    file = tmp_path / "example.toml"
+    file.write_text(example)
+    launcher = read_descriptor(bytes(file), str(file))
+    assert isinstance(launcher, Launcher)
+    assert (launcher.id, launcher.version) == ("buildpacks/lifecycle", "0.17.7")
+    assert launcher.path == Root().locate(b"/usr/lib/cnb/launchers/buildpacks/lifecycle/0.17.7/launcher").decode()
+
+
+def test_descriptor_fields() -> None:
+    """The descriptor's page lists every key that [launcher] may have, and no other: an unlisted one is refused."""
+    page = (PROJECT / "docs/descriptor.md").read_text()
+    listed = set(re.findall(r"^\| `launcher\.([a-z0-9-]+)`", page, flags=re.MULTILINE))
+    assert listed == registry._LAUNCHER_KEYS
+
+
+def test_exit_codes() -> None:
+    """The page of exit codes has every code that the program can exit with, and no other."""
+    page = (PROJECT / "docs/exit-codes.md").read_text()
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", page, flags=re.MULTILINE)}
+    owned = {kind.exit_code for kind in errors.Refused.__subclasses__()} | {errors.USAGE, errors.INTERNAL}
+    assert listed == owned
+    in_help = {int(code) for code in re.findall(r"\b(\d+) [A-Za-z]", HELP.partition("Exit codes:")[2])}
+    assert in_help == owned - {errors.INTERNAL} | {0}
+
+
+def test_reference_registry_is_listed() -> None:
+    """The README of launchers.d names every descriptor in it, by the name that its content gives it."""
+    page = (PROJECT / "launchers.d/README.md").read_text()
+    files = sorted((PROJECT / "launchers.d").glob("*.toml"))
+    assert files
+    for file in files:
+        content = tomllib.loads(file.read_text())
+        version = content["launcher"].get("version") or content["lifecycle"]["version"]
+        assert file.name == f"{content['launcher']['id'].replace('/', '_')}@{version}.toml"
+        assert f"`{file.name}`" in page
