@@ -104,3 +104,21 @@ def test_reference_registry_is_listed() -> None:
         version = content["launcher"].get("version") or content["lifecycle"]["version"]
         assert file.name == f"{content['launcher']['id'].replace('/', '_')}@{version}.toml"
         assert f"`{file.name}`" in page
+
+
+def test_troubleshooting_has_every_message() -> None:
+    """Every refusal's first line, as the files under tests/data/refusals have it, is a heading of the page."""
+    page = (PROJECT / "docs/troubleshooting.md").read_text()
+    headings = re.findall(r"^## (.*)$", page, flags=re.MULTILINE)
+    known = [
+        re.compile(re.escape(text).replace("…", ".*"))
+        for heading in headings
+        for text in re.findall(r"`([^`]+)`", heading)
+    ]
+    files = sorted((PROJECT / "tests/data/refusals").glob("*.txt"))
+    assert files
+    for file in files:
+        errors_ = [line for line in file.read_text().splitlines() if line.startswith("ERROR: ")]
+        assert errors_, file
+        first = errors_[0].removeprefix("ERROR: ")
+        assert any(pattern.match(first) for pattern in known), first
