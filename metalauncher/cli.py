@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from metalauncher.execute import Become
     from metalauncher.which import Question
 
+# Commands of the package (metalauncher.tooling), which the forms that dispatch do not hold.
+TOOLS = ("list", "matrix", "lint", "probe", "bundle", "schema", "completion")
+
 HELP = """\
 usage: metalauncher --which [--json] [--quiet] [--platform-api V]
                     [--buildpack-api ID=V]... [--metadata FILE] [--root DIR]
@@ -35,6 +38,15 @@ At container start, become the launcher that covers the app's CNB APIs.
     --root DIR          an unpacked root filesystem to look in
   --launch ARGV0 [ARG...]
                         dispatch as if exec'd as ARGV0 (what the shim does)
+
+With the package (pip install metalauncher) also, each with --help:
+  bundle                install, remove and show launchers
+  list                  show the launchers in effect, and what is left aside
+  matrix                show which launcher serves which APIs, and the gaps
+  lint                  check the descriptors and their launchers
+  probe                 run the launchers to prove what they claim
+  schema                print the JSON Schema of a file or a document
+  completion            print a shell's completion of this command line
 
 Under any other name every argument is the app's.
 Exit codes: 0 done, 1 metadata.toml, 3 usage, 11 Platform API, 12 Buildpack API,
@@ -93,7 +105,22 @@ def _run(
         case b"":
             raise UsageError("what to do? --which, --launch, --version or --help")
         case _:
-            raise UsageError(f"there is no command {_text(command)!r}")
+            return _tool(arguments, environment)
+
+
+def _tool(arguments: list[bytes], environment: Mapping[bytes, bytes]) -> int:
+    """Run a command of the package; the forms that dispatch hold no other modules than those beside this one."""
+    command = _text(arguments[0])
+    if command not in TOOLS:
+        raise UsageError(f"there is no command {command!r}")
+    try:
+        from metalauncher.tooling.main import main
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("metalauncher.tooling"):
+            raise
+        text = f"{command!r} is a command of the package, not of this form: pip install metalauncher has it"
+        raise UsageError(text) from None
+    return main(arguments, environment)
 
 
 def _question(arguments: list[bytes]) -> Question:

@@ -26,7 +26,7 @@ def log_dispatch(decision: Decision, root: Root, itself: Itself) -> None:
     event: dict[str, Json] = {
         "event": "dispatch",
         "metalauncher": __version__,
-        "platform_api": record.platform_text or None if record else None,
+        "platform_api": decision.environment.get(b"CNB_PLATFORM_API", b"").decode("utf-8", "surrogateescape") or None,
         "buildpacks": [{"id": b.id, "api": b.text} for b in record.buildpacks] if record else [],
     }
     if isinstance(outcome, Selection):

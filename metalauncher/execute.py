@@ -30,8 +30,9 @@ _FINAL_ERRNOS = frozenset((7, 12, 11))
 
 # A file as small as this may be a shim that leads back here; launchers are megabytes.
 _SHIM_LIMIT = 4096
+_SCRIPT_HEAD = 256  # bytes that the kernel looks at for a script's interpreter
 _EINVAL = 22
-_SCRIPTS_LIMIT = 5  # scripts whose interpreter is a script, as the kernel's
+SCRIPTS_LIMIT = 5  # scripts whose interpreter is a script, as the kernel's
 
 
 class Itself:
@@ -53,7 +54,11 @@ class Itself:
                 continue
         self._files: Final = files
 
-    def is_at(self, path: bytes, depth: int = _SCRIPTS_LIMIT) -> bool:
+    def was_invoked_as(self, path: bytes) -> bool:
+        """Tell whether `path` is how metalauncher was started, to the letter."""
+        return any([path == own for own, _ in self._files])
+
+    def is_at(self, path: bytes, depth: int = SCRIPTS_LIMIT) -> bool:
         """Tell whether `path` is one of them, a copy of one, or a script that one of them interprets."""
         try:
             status = posix.stat(path)
@@ -71,7 +76,7 @@ class Itself:
         return bool(interpreter) and self.is_at(self._root.locate_layers(interpreter), depth - 1)
 
 
-def read_head(path: bytes, length: int = 256) -> bytes:
+def read_head(path: bytes, length: int = _SCRIPT_HEAD) -> bytes:
     """Return the first `length` bytes of the file at `path`, b"" where it can't be read."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
@@ -87,10 +92,13 @@ def read_head(path: bytes, length: int = 256) -> bytes:
 
 def interpreter_of(head: bytes) -> bytes:
     """Return the interpreter that a script's first bytes name, b"" if they name none (Linux, fs/binfmt_script.c)."""
-    line = head.partition(b"\n")[0].replace(b"\t", b" ")
+    line, newline, _ = head[:_SCRIPT_HEAD].replace(b"\t", b" ").partition(b"\n")
     if not line.startswith(b"#!"):
         return b""
-    return line[2:].strip(b" ").partition(b" ")[0].partition(b"\0")[0]
+    interpreter, end, _ = line[2:].lstrip(b" ").partition(b" ")
+    interpreter, zero, _ = interpreter.partition(b"\0")
+    # Where the kernel doesn't see its end it takes none of it: half a path is another program.
+    return interpreter if newline or end or zero or len(line) < _SCRIPT_HEAD else b""
 
 
 def _same_bytes(one: bytes, other: bytes) -> bool:
@@ -118,8 +126,11 @@ def execute(
         warn: called for each that could not be exec'd, before the next is tried.
     """
     failures: list[Failure] = []
-    for launcher in ranked:
-        path = root.locate(launcher.path.encode())
+    paths = [root.locate(launcher.path.encode()) for launcher in ranked]
+    # Exec'd as one of them, by another build of metalauncher: only those after it are left to try, or the two would
+    # send each other round for ever.
+    first = max([rank for rank, path in enumerate(paths) if itself.was_invoked_as(path)], default=0)
+    for launcher, path in list(zip(ranked, paths, strict=True))[first:]:
         errno = 0 if itself.is_at(path) else become(path, skip)
         failures.append(Failure(launcher, path, errno_text(errno) if errno else "is metalauncher itself"))
         warn(failures[-1])
@@ -158,7 +169,7 @@ class PythonProcess:
         _set_handlers(_signal.SIG_DFL)
         argv = self.argv[skip:]
         try:
-            odd = any([b"=" not in entry[1:] for entry in environ])
+            odd = argv[0] == b"" or any([b"=" not in entry[1:] for entry in environ])
             if odd and (libc := _libc()) is not None:
                 return _execve_raw(libc, path, argv, environ)
             posix.execve(path, argv, _Environment(environ))  # type: ignore[arg-type]  # see _Environment
@@ -207,7 +218,10 @@ class _Environment:
 
 
 def _libc() -> ctypes.CDLL | None:
-    """Return libc, for what `posix.execve` refuses: entries that are no NAME=VALUE. None in a Python without ctypes."""
+    """Return libc, for what `posix.execve` refuses: entries that are no NAME=VALUE, an empty argv[0].
+
+    None in a Python without ctypes.
+    """
     try:
         import ctypes
     except ImportError:

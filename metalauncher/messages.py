@@ -17,10 +17,12 @@ from metalauncher.errors import (
     PlatformApiAbsent,
     PlatformApiMalformed,
     PlatformApiNotCovered,
+    errno_text,
 )
-from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS
-from metalauncher.releases import supporting
-from metalauncher.selection import BuildpackNotCovered, KeyMissing, NotPinned, OptInNotGiven, PlatformNotCovered
+from metalauncher.pins import Pin
+from metalauncher.places import EXECUTABLE
+from metalauncher.releases import RELEASES, supporting
+from metalauncher.selection import BuildpackNotCovered, KeyMissing, NotPinned, OptInNotGiven, PlatformNotCovered, sift
 from metalauncher.terminal import RED, STDERR, YELLOW, write_lines, write_message
 
 TYPE_CHECKING = False
@@ -166,9 +168,10 @@ def _buildpack_needs(record: Record | None) -> list[str]:
 
 
 def _buildpack_need(buildpack: Buildpack) -> str:
+    name = buildpack.id or "a buildpack without id"
     if buildpack.text is None:
-        return f"no Buildpack API recorded by {buildpack.id}"
-    return f"Buildpack API {buildpack.text}{' (malformed)' if buildpack.api is None else ''} for {buildpack.id}"
+        return f"no Buildpack API recorded by {name}"
+    return f"Buildpack API {buildpack.text}{' (malformed)' if buildpack.api is None else ''} for {name}"
 
 
 def _have(refusal: Refusal, decision: Decision) -> list[str]:
@@ -214,7 +217,8 @@ def _nearest(refusal: Refusal, decision: Decision) -> list[str]:
     launchers = decision.registry.launchers
     match refusal:
         case PlatformApiNotCovered():
-            return [_how_far("Platform", refusal.api, [(launcher, launcher.platform) for launcher in launchers])]
+            sets = [(launcher, launcher.platform) for launcher in launchers]
+            return [_how_far("Platform", refusal.api, sets, refusal.deprecated)]
         case BuildpackApisNotCovered():
             return _nearest_buildpack(refusal, decision)
         case PlatformApiAbsent(stripped=True):
@@ -226,17 +230,26 @@ def _nearest(refusal: Refusal, decision: Decision) -> list[str]:
             return [
                 "lifecycle 0.8 and earlier recorded no APIs; a launcher serves such apps if its descriptor has defaults"
             ]
-        case PlatformApiMalformed() | MetadataKeyMissing() | MetadataUnreadable() | NoLauncherInstalled():
+        case MetadataKeyMissing():
+            return [f"{refusal.launcher!r} covers the app's APIs, but requires '{refusal.key}' in metadata.toml"]
+        case PlatformApiMalformed() | MetadataUnreadable() | NoLauncherInstalled():
             return []
         case PinUnsatisfied():
-            return _nearest_pin(decision)
+            return _nearest_pin(refusal, decision)
         case NothingExecuted():
             return []
 
 
-def _nearest_pin(decision: Decision) -> list[str]:
+def _nearest_pin(refusal: PinUnsatisfied, decision: Decision) -> list[str]:
+    lines: list[str] = []
+    if refusal.malformed is None and decision.record is not None:
+        pin = Pin(refusal.pin)
+        _, left_out = sift(decision.record, decision.registry, decision.environment)
+        named = [pair for pair in left_out if pin.names(pair[0].id, pair[0].version_key)]
+        lines = [f"{launcher!r} is left out: {why(reason)}" for launcher, reason in named]
+        lines = lines or [f"no launcher here is called {refusal.pin}"]
     covering = decision.covering()
-    return ["without the pin: " + ", ".join([repr(launcher) for launcher in covering])] if covering else []
+    return [*lines, "without the pin: " + ", ".join([repr(launcher) for launcher in covering])] if covering else lines
 
 
 def _nearest_buildpack(refusal: BuildpackApisNotCovered, decision: Decision) -> list[str]:
@@ -248,30 +261,40 @@ def _nearest_buildpack(refusal: BuildpackApisNotCovered, decision: Decision) -> 
             f"buildpack '{offender.id}' has no api: usually {_metadata(decision)} was restored from the image's labels,"
             " which never carry it",
         ]
-    lines = [_how_far("Buildpack", offender.api, [(refusal.launcher, refusal.launcher.buildpack)])]
+    lines = [_how_far("Buildpack", offender.api, [(refusal.launcher, refusal.launcher.buildpack)], refusal.deprecated)]
     if refusal.each_covered:
         lines.append("each of these APIs is supported by some launcher, but no single launcher supports them together")
     return lines
 
 
-def _how_far(kind: str, api: ApiVersion, sets: Sequence[tuple[Launcher, ApiSet]]) -> str:
+def _how_far(kind: str, api: ApiVersion, sets: Sequence[tuple[Launcher, ApiSet]], deprecated: bool) -> str:
     """Say on which side of what there is an API lies, and which launcher comes nearest."""
-    newest, best = max([(apis.newest, launcher) for launcher, apis in sets], key=lambda pair: pair[0])
-    oldest, first = min([(apis.oldest, launcher) for launcher, apis in sets], key=lambda pair: pair[0])
+    newest, best = max([(apis.newest, launcher) for launcher, apis in sets], key=_bound)
+    oldest, first = min([(apis.oldest, launcher) for launcher, apis in sets], key=_bound)
     if api > newest:
         return f"{best!r}, up to {kind} API {newest}: {api} is too new for it"
     if api < oldest:
         return f"{first!r}, from {kind} API {oldest}: {api} is too old for it"
     for launcher, apis in sets:
-        if apis.covers(api):
-            return f"{launcher!r} supports {kind} API {api}, but is left out: {_left_out(launcher, apis, api)}"
+        if apis.covers(api) and (not deprecated or apis.deprecates(api)):
+            reason = (
+                f"{api} is deprecated, and CNB_DEPRECATION_MODE=error"
+                if deprecated
+                else f"it takes part only with {launcher.opt_in_env}=true"
+            )
+            return f"{launcher!r} supports {kind} API {api}, but is left out: {reason}"
+    older = max([(apis.newest, launcher) for launcher, apis in sets if apis.newest < api], key=_bound, default=None)
+    newer = min([(apis.oldest, launcher) for launcher, apis in sets if apis.oldest > api], key=_bound, default=None)
+    if older and newer:
+        return (
+            f"{api} is too new for {older[1]!r}, up to {kind} API {older[0]}, and too old for {newer[1]!r}, from"
+            f" {newer[0]}"
+        )
     return f"{best!r}, up to {kind} API {newest}: {api} is not among what it supports"
 
 
-def _left_out(launcher: Launcher, apis: ApiSet, api: ApiVersion) -> str:
-    if apis.deprecates(api):
-        return f"{api} is deprecated, and CNB_DEPRECATION_MODE=error"
-    return f"it takes part only with {launcher.opt_in_env}=true"
+def _bound(pair: tuple[ApiVersion, Launcher]) -> ApiVersion:
+    return pair[0]
 
 
 def _do(refusal: Refusal, decision: Decision) -> list[str]:
@@ -281,24 +304,54 @@ def _do(refusal: Refusal, decision: Decision) -> list[str]:
         case PlatformApiAbsent(stripped=True):
             return ["set CNB_PLATFORM_API to its value in the image's config", _INSPECT]
         case PlatformApiAbsent():
-            return ["rebuild the app, or add a launcher for such apps (lifecycle 0.9.3) to the run image", WHICH]
+            return [
+                "if the image's config has a CNB_PLATFORM_API, start the container with it; else rebuild the app, or"
+                " add a launcher for such apps (lifecycle 0.9.3) to the run image",
+                _INSPECT,
+            ]
         case PlatformApiNotCovered():
-            return [_add_launcher(refusal.api, (), f"Platform API {refusal.api}", refusal.deprecated), WHICH]
+            add = _add_launcher(refusal.api, (), f"Platform API {refusal.api}", refusal.deprecated)
+            return [*_opt_in(refusal, decision), add, WHICH]
         case BuildpackApisNotCovered():
             return [_do_buildpacks(refusal, decision), WHICH]
         case MetadataKeyMissing():
-            return ["add a launcher to the run image that does not require it", WHICH]
+            return [f"add a launcher to the run image that does not require '{refusal.key}', or rebuild the app", WHICH]
         case MetadataUnreadable():
-            return ["rebuild or re-export the app; see what the file holds", f"{WHICH} --metadata {refusal.path}"]
+            absent = refusal.detail in (errno_text(2), errno_text(20))
+            check = "check that CNB_LAYERS_DIR is that of the image's config, and that no volume lies over it, or "
+            return [
+                f"{check if absent else ''}rebuild the app; look at what is there",
+                f"docker cp CONTAINER:{refusal.path.rpartition('/')[0] if absent else refusal.path} .",
+            ]
         case NoLauncherInstalled():
-            return ["install a launcher's bundle in the run image", f"ls -l {IMAGE_DESCRIPTORS.decode()}"]
+            repair = "repair the descriptors above, or " if decision.registry.invalid else ""
+            return [
+                f"{repair}use a run image that has launchers; look at what there is",
+                f"ls -l {' '.join(decision.registry.directories)}",
+            ]
         case PinUnsatisfied():
             return ["unset METALAUNCHER_PIN, or name one of the launchers that cover this app", WHICH]
         case NothingExecuted():
-            return ["repair the launcher in the run image; see what would be tried", WHICH]
+            cause = refusal.failures[-1].reason
+            return [_REMEDIES.get(cause, "repair the launcher in the run image; see what would be tried"), WHICH]
 
 
+_REMEDIES = {
+    errno_text(7): "start the container with fewer or shorter arguments and environment variables",
+    errno_text(11): "raise the container's limit of processes",
+    errno_text(12): "give the container more memory",
+}
 _INSPECT = "docker image inspect --format '{{json .Config.Env}}' IMAGE"
+
+
+def _opt_in(refusal: PlatformApiNotCovered, decision: Decision) -> list[str]:
+    """Name the variables that would let launchers take part which support the Platform API, were it not deprecated."""
+    if refusal.deprecated:
+        return []
+    variables = {
+        launcher.opt_in_env: None for launcher in decision.registry.launchers if launcher.platform.covers(refusal.api)
+    }
+    return [f"set {variable}=true to let that launcher take part, or" for variable in variables]
 
 
 def _do_buildpacks(refusal: BuildpackApisNotCovered, decision: Decision) -> str:
@@ -312,9 +365,9 @@ def _do_buildpacks(refusal: BuildpackApisNotCovered, decision: Decision) -> str:
 def _add_launcher(platform_api: ApiVersion | None, apis: Sequence[ApiVersion], what: str, deprecated: bool) -> str:
     if deprecated:
         return "unset CNB_DEPRECATION_MODE, or rebuild the app with newer APIs"
-    spans = supporting(platform_api, apis)
+    spans, newest = supporting(platform_api, apis), RELEASES[-1][1]
     if not spans:
-        return f"use a run image with a launcher for {what}; no lifecycle release known here (to 0.21.17) supports it"
+        return f"use a run image with a launcher for {what} (no lifecycle up to {newest} has one), or rebuild the app"
     releases = ", ".join([first if first == last else f"{first} to {last}" for first, last in spans])
     return f"add a launcher for {what} to the run image: lifecycle {releases} has one"
 

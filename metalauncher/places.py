@@ -61,7 +61,7 @@ def root_from(environment: Mapping[bytes, bytes]) -> Root:
 
 
 def _resolve_inside(root: bytes, path: bytes) -> bytes:
-    """Resolve every link of `path` as if `root` were `/`; the result has none left, unless there are too many."""
+    """Resolve every link of `path` as if `root` were `/`; the result has none left, and so can't lead outside."""
     done: list[bytes] = []
     todo = [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
     links = 0
@@ -76,8 +76,8 @@ def _resolve_inside(root: bytes, path: bytes) -> bytes:
         except OSError:  # not a link, or not there: opening it will tell
             continue
         links += 1
-        if links > _LINKS_LIMIT:
-            break
+        if links > _LINKS_LIMIT:  # a link left in the result would lead outside: a name that no file can have
+            return root + b"/" + b"(too many levels of symbolic links)".ljust(256, b".")
         done = [] if target.startswith(b"/") else done[:-1]
         todo += [part for part in reversed(target.split(b"/")) if part not in (b"", b".")]
-    return b"/".join((root, *done, *reversed(todo)))
+    return b"/".join((root, *done))

@@ -385,7 +385,7 @@ def _api_set(apis: dict[str, Any], kind: str) -> ApiSet:
     if not isinstance(table, dict):
         raise _Wrong(section, "is missing" if table is None else "is not a table")
     supported = table.get("supported")
-    if not supported:
+    if supported is None or supported in ("", []):
         raise _Wrong(f"{section}.supported", "is missing" if supported is None else "is empty")
     versions: ApiRange | list[ApiVersion]
     if isinstance(supported, str):

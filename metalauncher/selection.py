@@ -117,7 +117,7 @@ def select(record: Record, registry: Registry, environment: Mapping[bytes, bytes
         return PlatformApiAbsent(stripped=True)
     ranked, left_out = sift(record, registry, environment)
     if not ranked:
-        return _not_covered(record, left_out)
+        return _not_covered(record, left_out, strict=_is_strict(environment))
     return _obey_pin(ranked, left_out, environment)
 
 
@@ -216,7 +216,7 @@ def _read_pin(environment: Mapping[bytes, bytes]) -> Pin | None:
         return None
 
 
-def _not_covered(record: Record, left_out: list[tuple[Launcher, Rejection]]) -> Refusal:
+def _not_covered(record: Record, left_out: list[tuple[Launcher, Rejection]], *, strict: bool) -> Refusal:
     if record.unrecorded:
         return PlatformApiAbsent(stripped=False)
     offences = [(launcher, reason) for launcher, reason in left_out if isinstance(reason, BuildpackNotCovered)]
@@ -228,13 +228,15 @@ def _not_covered(record: Record, left_out: list[tuple[Launcher, Rejection]]) -> 
         launcher,
         offence.buildpack,
         deprecated=offence.deprecated,
-        each_covered=all(_some_covers(sets, buildpack) for buildpack in record.buildpacks),
+        # Where a launcher lacks but a key, it does support them together.
+        each_covered=not any(isinstance(why, KeyMissing) for _, why in left_out)
+        and all(_some_covers(sets, buildpack, strict=strict) for buildpack in record.buildpacks),
     )
 
 
-def _some_covers(sets: list[ApiSet], buildpack: Buildpack) -> bool:
+def _some_covers(sets: list[ApiSet], buildpack: Buildpack, *, strict: bool) -> bool:
     api = buildpack.api
-    return api is not None and any(supported.covers(api) for supported in sets)
+    return api is not None and any(apis.covers(api) and not (strict and apis.deprecates(api)) for apis in sets)
 
 
 def _obey_pin(

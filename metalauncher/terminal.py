@@ -23,7 +23,8 @@ _LINE_LIMIT = 2000  # characters; a record may hold a megabyte in one string
 def printable(text: str) -> str:
     """Return one line that is safe on a terminal: what is not printable is escaped, what is too long is cut."""
     if not text.isprintable():
-        text = "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in text])
+        # ascii(), for the static executable has no other codecs than UTF-8.
+        text = "".join([c if c.isprintable() else ascii(c)[1:-1] for c in text])
     return text if len(text) <= _LINE_LIMIT else text[:_LINE_LIMIT] + "…"
 
 

@@ -98,7 +98,7 @@ def _read(question: Question, environment: Mapping[bytes, bytes], root: Root, re
 
     Where Buildpack APIs are given and no file, no file is needed: it is a question about an app yet to be.
     """
-    given = [Buildpack(identifier, text) for identifier, text in question.buildpack_apis]
+    given = [Buildpack(identifier, text or None) for identifier, text in question.buildpack_apis]
     if given and question.metadata is None:
         api, text = read_platform_api(environment)
         keys = frozenset([key for launcher in registry.launchers for key in launcher.requires])

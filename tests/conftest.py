@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness import Form, Image, python_form, static_form
+from native import Native, Starter, public_folder
 
 FORMS = {form.name: form for form in (python_form(), static_form())}
 
@@ -29,6 +32,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(message)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skipped test is a failure: what is missing there is missing for everybody."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests ran over each form."""
     ran: Counter[str] = Counter()
@@ -44,3 +54,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def image(tmp_path: Path, form: Form) -> Image:
     """Return an empty run image with metalauncher in it, and an empty environment."""
     return Image(tmp_path / "image", form)
+
+
+@pytest.fixture(scope="session")
+def public() -> Iterator[Path]:
+    """Return a folder that every user can reach, unlike pytest's own."""
+    folder = public_folder()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def native(public: Path) -> Native:
+    """Return the compiler of the tests' own programs."""
+    folder = public / "native"
+    folder.mkdir()
+    return Native(folder)
+
+
+@pytest.fixture(scope="session")
+def starter(native: Native, public: Path) -> Starter:
+    """Return what starts programs from a chosen state."""
+    return Starter(native, public / "scratch")

@@ -1,0 +1,80 @@
+"""places.py: which path is opened for a path of the image, under each kind of root."""
+
+from __future__ import annotations
+
+import posix
+from pathlib import Path
+
+import pytest
+
+from metalauncher.places import Root, root_from
+
+
+@pytest.mark.parametrize("prefix", [b"", b"relative", b"./x", b"../x"])
+def test_relative_root_is_ignored(prefix: bytes) -> None:
+    """METALAUNCHER_ROOT counts only where it is absolute: the working directory configures nothing."""
+    assert root_from({b"METALAUNCHER_ROOT": prefix}).prefix == b""
+    assert root_from({}).prefix == b""
+
+
+@pytest.mark.parametrize(("real", "effective"), [("getuid", "geteuid"), ("getgid", "getegid")])
+def test_root_is_ignored_in_a_set_id_process(real: str, effective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a set-id process METALAUNCHER_ROOT is somebody else's, and ignored."""
+    monkeypatch.setattr(posix, real, lambda: 1000)
+    monkeypatch.setattr(posix, effective, lambda: 0)
+    assert root_from({b"METALAUNCHER_ROOT": b"/x"}).prefix == b""
+    monkeypatch.setattr(posix, effective, lambda: 1000)
+    assert root_from({b"METALAUNCHER_ROOT": b"/x"}).prefix == b"/x"
+
+
+def test_prefix() -> None:
+    """METALAUNCHER_ROOT prefixes metalauncher's own places, and the layers not at all: the launcher uses those."""
+    root = Root(b"/x//")
+    assert root.locate(b"/usr/lib") == b"/x/usr/lib"
+    assert root.locate_layers(b"/layers") == b"/layers"
+    assert Root(b"/").locate(b"/usr") == b"/usr"
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/plain", "/plain"),
+        ("/usr/lib/x", "/usr/lib/x"),
+        ("/absolute/x", "/usr/lib/x"),
+        ("/relative/x", "/usr/lib/x"),
+        ("/up/x", "/usr/lib/x"),
+        ("/out/x", "/usr/lib/x"),
+        ("/chain/x", "/usr/lib/x"),
+        ("/missing/x", "/nowhere/x"),
+        ("//usr/./lib/../lib/x", "/usr/lib/x"),
+        ("/../../usr", "/usr"),
+        ("not/absolute", "/not/absolute"),
+    ],
+)
+def test_whole_root(path: str, found: str, tmp_path: Path) -> None:
+    """Under --root the layers lie inside too, and every link, absolute or climbing, stays inside."""
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    for name, target in (
+        ("absolute", "/usr/lib"),
+        ("relative", "usr/lib"),
+        ("up", "usr/../usr/lib/"),
+        ("out", "../../../../../../../usr/lib"),
+        ("chain", "/absolute"),
+        ("missing", "/nowhere"),
+    ):
+        (tmp_path / name).symlink_to(target)
+    root = Root(str(tmp_path).encode(), whole=True)
+    assert root.locate(path.encode()).decode() == str(tmp_path) + found
+    assert root.locate_layers(path.encode()).decode() == str(tmp_path) + found
+
+
+@pytest.mark.parametrize("links", [2, 50])
+def test_whole_root_with_too_many_links(links: int, tmp_path: Path) -> None:
+    """A loop, or more links than the kernel follows, leads to no file at all: above all to none outside."""
+    for number in range(links):
+        (tmp_path / f"{number}").symlink_to(f"/{(number + 1) % links}")
+    (tmp_path / "49").unlink(missing_ok=True)
+    (tmp_path / "49").symlink_to("/etc")
+    place = Root(str(tmp_path).encode(), whole=True).locate(b"/0/passwd")
+    with pytest.raises(OSError, match="File name too long"):
+        posix.stat(place)
