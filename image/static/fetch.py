@@ -1,0 +1,125 @@
+"""Fetches what the build is made of, each pinned by its sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import urllib.request
+import zipfile
+from pathlib import Path
+
+CPYTHON_VERSION = "3.13.5"
+CPYTHON_SHA256 = "93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640"
+# The release's very bytes also are the .orig.tar.xz of Debian's package, in this suite.
+DEBIAN_SUITE, DEBIAN_SOURCE = "trixie", "python3.13"
+DEBIAN_MIRROR = "http://deb.debian.org/debian"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+WHEELS = {
+    "tomli": ("2.5.0", "32a7b79ac57a2e83670ce329ccf675798bc5a2094783a63676866b70503f2e2b"),
+}
+
+
+class FetchError(Exception):
+    """Something could not be had, or is not what it should be."""
+
+
+def cpython_sha256() -> str:
+    """Return the digest that CPython's source must have: the release's, or CPYTHON_SHA256 for a patched one."""
+    return os.environ.get("CPYTHON_SHA256", CPYTHON_SHA256)
+
+
+def fetch_cpython(folder: Path) -> None:
+    """Unpack CPython's source into `folder`/source: from CPYTHON_SOURCE, else python.org, else Debian."""
+    archive = folder / "source.tar.xz"
+    given = os.environ.get("CPYTHON_SOURCE")
+    if given:
+        shutil.copyfile(given, archive)
+    elif not _download(f"https://www.python.org/ftp/python/{CPYTHON_VERSION}/Python-{CPYTHON_VERSION}.tar.xz", archive):
+        print("static: python.org can't be reached; taking the same file from Debian's source package", flush=True)
+        _fetch_debian_source(folder / "apt", archive)
+    _verify(archive, cpython_sha256())
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder / "unpacked", filter="tar")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    unpacked.rename(folder / "source")
+    (folder / "unpacked").rmdir()
+    archive.unlink()
+    shutil.rmtree(folder / "apt", ignore_errors=True)
+
+
+def fetch_wheel(name: str, folder: Path) -> None:
+    """Unpack the pure-Python wheel of a pinned distribution into `folder`."""
+    version, sha256 = WHEELS[name]
+    pip(["download", "--no-deps", "--only-binary=:all:", "--platform=any", "--python-version=3.13",
+         f"--dest={folder}", f"{name}=={version}"])  # fmt: skip
+    (wheel,) = folder.glob("*.whl")
+    _verify(wheel, sha256)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)  # noqa: S202  # its digest is known
+    wheel.unlink()
+
+
+def pip(arguments: list[str]) -> None:
+    """Run this Python's pip."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise FetchError(f"pip failed (Debian: python3-pip): {' '.join(command)}")
+
+
+def _verify(file: Path, sha256: str) -> None:
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != sha256:
+        raise FetchError(f"{file.name} has the sha256 {found}, not {sha256}")
+
+
+def _download(url: str, file: Path) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response, file.open("wb") as target:  # noqa: S310  # python.org
+            shutil.copyfileobj(response, target)
+    except OSError:
+        return False
+    return True
+
+
+def _fetch_debian_source(folder: Path, archive: Path) -> None:
+    """Download the original tarball of Debian's source package.
+
+    With lists, cache and sources of their own: the suite never enters the machine's, so nothing of it is installed.
+    """
+    for name in ("lists/partial", "cache/archives/partial", "sources", "out"):
+        (folder / name).mkdir(parents=True)
+    (folder / "sources/source.sources").write_text(
+        f"Types: deb-src\nURIs: {_mirror()}\nSuites: {DEBIAN_SUITE}\nComponents: main\nSigned-By: {KEYRING}\n"
+    )
+    apt = [
+        "apt-get",
+        "--quiet=2",
+        "-o=Dir::Etc::SourceList=/dev/null",
+        f"-o=Dir::Etc::SourceParts={folder}/sources",
+        f"-o=Dir::State::Lists={folder}/lists",
+        f"-o=Dir::Cache={folder}/cache",
+    ]
+    with (folder / "log").open("w") as log:
+        for arguments in (["update"], ["source", "--download-only", "--tar-only", DEBIAN_SOURCE]):
+            done = subprocess.run([*apt, *arguments], check=False, cwd=folder / "out", stdout=log, stderr=log)
+            if done.returncode != 0:
+                log.flush()
+                raise FetchError(f"apt-get {arguments[0]} failed:\n{(folder / 'log').read_text()}")
+    (found,) = (folder / "out").glob("*.orig.tar.xz")
+    found.rename(archive)
+
+
+def _mirror() -> str:
+    """Return the mirror that this machine takes Debian from."""
+    for sources in [*sorted(Path("/etc/apt/sources.list.d").glob("*.sources")), Path("/etc/apt/sources.list")]:
+        text = sources.read_text() if sources.is_file() else ""
+        for url in re.findall(r"^(?:URIs:|deb )\s*(?:\[.*?\] *)?(\S+)", text, re.MULTILINE):
+            if url.rstrip("/").endswith("/debian"):
+                return str(url)
+    return DEBIAN_MIRROR

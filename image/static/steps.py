@@ -1,0 +1,254 @@
+"""The steps of the static executable's build, each kept in the cache by what it was made from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from cache import Cache
+from fetch import CPYTHON_VERSION, WHEELS, FetchError, cpython_sha256, fetch_cpython, fetch_wheel, pip
+
+HERE = Path(__file__).resolve().parent
+TREE = HERE.parent.parent
+RESULT = TREE / "dist" / "metalauncher-linux-x86_64"
+
+# Command -> Debian package.
+TOOLS = {"gcc": "gcc", "gcc-ar": "gcc", "ld": "binutils", "make": "make", "musl-gcc": "musl-tools"}
+
+COMPILE = [
+    "-O2",
+    "-g0",
+    "-fno-pie",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
+    "-fno-stack-protector",
+    "-fcf-protection=none",
+]
+PROFILE_WRITE = ["-fprofile-generate", "-fprofile-update=single"]
+# What the training run does not reach is compiled as without a profile, and no function is split by it.
+PROFILE_READ = [
+    "-fprofile-use",
+    "-fprofile-correction",
+    "-fprofile-partial-training",
+    "-fno-reorder-blocks-and-partition",
+    "-Wno-missing-profile",
+]
+STRICT = ["-Wall", "-Wextra", "-Werror"]
+LINK = [
+    "-static",
+    "-no-pie",
+    "-Wl,--gc-sections",
+    "-Wl,-z,norelro",
+    "-Wl,--build-id=none",
+    "-Wl,--no-warn-rwx-segments",
+    "-Wl,--allow-multiple-definition",  # reduced.c
+]
+CONFIGURE = [
+    "--disable-shared",
+    "--disable-test-modules",
+    "--without-ensurepip",
+    "--without-doc-strings",
+    "--without-readline",
+    "--disable-ipv6",
+    "--without-mimalloc",
+    "--without-pymalloc",
+    "MODULE_BUILDTYPE=static",
+    "LDFLAGS=-static",
+    "AR=gcc-ar",
+]
+# configure asks for a multiarch triplet, and gives up if musl-gcc passes on the one of the machine's own C library.
+COMPILER = '#!/bin/sh\ncase " $* " in *" --print-multiarch "*) exit 0 ;; esac\nexec musl-gcc "$@"\n'
+MODULES = HERE / "Setup.local"
+# What driver.py dispatches.
+WARM_UP = HERE / "warm-up"
+
+COMMON = ("frozen", "interpreter", "memory", "reduced", "tomli_parser")
+
+
+class BuildError(Exception):
+    """A command of the build failed."""
+
+
+def main() -> None:
+    """Build the executable: the argument, or dist/metalauncher-linux-x86_64; a failure is one message."""
+    result = Path(sys.argv[1] if len(sys.argv) > 1 else RESULT)
+    try:
+        _check_tools()
+        program = build(Cache()) / "metalauncher"
+        result.parent.mkdir(parents=True, exist_ok=True)
+        fresh = result.with_name(f".{result.name}.{os.getpid()}")  # the old one may be running
+        shutil.copyfile(program, fresh)
+        fresh.chmod(0o755)
+        fresh.replace(result)
+    except (BuildError, FetchError) as error:
+        sys.exit(f"static: {error}")
+    print(f"static: {result}, {result.stat().st_size} bytes")
+
+
+def build(cache: Cache) -> Path:
+    """Return the folder that holds the executable."""
+    compiler = _version("musl-gcc") + _musl_library()
+    source = cache.step(
+        "source", cpython_sha256(), make=fetch_cpython, say=f"fetching the source of CPython {CPYTHON_VERSION}"
+    )
+    tomli = cache.step(
+        "tomli", repr(WHEELS["tomli"]), make=lambda folder: fetch_wheel("tomli", folder), say="fetching tomli"
+    )
+    requirements = HERE / "mypyc-requirements.txt"
+    mypyc = cache.step(
+        "mypyc", requirements, sys.version,
+        make=lambda folder: pip(["install", f"--target={folder}", "--no-deps", "-r", str(requirements)]),
+        say="fetching mypyc",
+    )  # fmt: skip
+    parser = cache.step(
+        "parser", tomli, requirements, HERE / "compile_tomli.py",
+        make=lambda folder: _translate_parser(tomli, mypyc, folder),
+        say="translating tomli's parser to C with mypyc",
+    )  # fmt: skip
+    warm_up = sorted(path for path in WARM_UP.rglob("*") if path.is_file())
+    python = cache.step(
+        "python", source, parser, compiler, MODULES, repr((COMPILE, CONFIGURE)),
+        *[HERE / name for name in ("training.py", "freeze.py", "layout.ld", "memory.h", "interpreter.h", "start.h")],
+        *[HERE / f"{name}.c" for name in ("training", *COMMON) if name != "frozen"], *warm_up,
+        make=lambda folder: _make_python(source / "source", parser, tomli, folder),
+        say="building CPython twice, the second time with a profile (minutes, once)",
+    )  # fmt: skip
+    application = sorted((TREE / "metalauncher").glob("*.py"))
+    own = sorted(path for path in HERE.iterdir() if path.suffix in (".c", ".h", ".ld", ".py"))
+    return cache.step(
+        "program", python, tomli, repr((LINK, STRICT)),
+        *[item for path in application + own + warm_up for item in (path.name, path)],
+        make=lambda folder: _make_program(python, tomli, folder),
+        say="building the executable",
+    )  # fmt: skip
+
+
+def _check_tools() -> None:
+    """Install the tools that are missing where we may; name their packages where not."""
+    missing = {package: command for command, package in TOOLS.items() if shutil.which(command) is None}
+    if not missing:
+        return
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    print(f"static: missing: {', '.join(missing.values())}", flush=True)
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise BuildError(f"install what is missing: {' '.join(install)}")
+    _run(["apt-get", "--quiet=2", "update"])
+    _run(install)
+
+
+def _version(command: str) -> str:
+    return subprocess.run([command, "--version"], check=True, capture_output=True, text=True).stdout
+
+
+def _musl_library() -> str:
+    """Return what identifies the C library that is linked in."""
+    library = subprocess.run(["musl-gcc", "-print-file-name=libc.a"], check=True, capture_output=True, text=True)
+    status = Path(library.stdout.strip()).stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _run(command: list[str], folder: Path | None = None, log: Path | None = None, **variables: str) -> None:
+    """Run a command; if it fails, its output ends up in the message."""
+    environment = {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "HOME": os.environ.get("HOME", "/"),
+        "LC_ALL": "C",
+        "SOURCE_DATE_EPOCH": "0",
+        **variables,
+    }
+    done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+    if log is not None:
+        log.write_text(done.stdout + done.stderr)
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
+        raise BuildError(f"failed: {' '.join(command)}\n{tail}")
+
+
+def _translate_parser(tomli: Path, mypyc: Path, folder: Path) -> None:
+    """Translate tomli._parser to C; the result includes mypyc's own C."""
+    work = folder / "work"
+    shutil.copytree(tomli / "tomli", work / "tomli")
+    _run([sys.executable, str(HERE / "compile_tomli.py"), str(work), str(folder)], PYTHONPATH=str(mypyc))
+    shutil.rmtree(work)
+    shutil.copytree(mypyc / "mypyc" / "lib-rt", folder / "lib-rt")
+
+
+def _make_python(source: Path, parser: Path, tomli: Path, folder: Path) -> None:
+    """Build CPython's static library, tomli's parser, and an interpreter for compiling Python code.
+
+    All is built a first time to see what training.py runs through, and a second time with that profile.
+    """
+    work = folder / "work"
+    (work / "Modules").mkdir(parents=True)
+    shutil.copyfile(MODULES, work / "Modules" / "Setup.local")
+    compiler = folder / "musl-gcc-cc"  # configure wants "gcc" in the name
+    compiler.write_text(COMPILER)
+    compiler.chmod(0o755)
+    _run([str(source / "configure"), f"CC={compiler}", *CONFIGURE, "LINKFORSHARED= "], work, folder / "configure.log")
+    shutil.copytree(source / "Include", folder / "Include")
+    shutil.copytree(source / "Lib", folder / "Lib", ignore=shutil.ignore_patterns("test", "idlelib", "tkinter"))
+    shutil.copyfile(work / "pyconfig.h", folder / "pyconfig.h")
+
+    options = [*COMPILE, f"-ffile-prefix-map={folder}=build", f"-ffile-prefix-map={source}=cpython"]
+    options += [f"-ffile-prefix-map={parser}=parser", "-DNDEBUG"]
+    for name, profile in (("first", PROFILE_WRITE), ("second", PROFILE_READ)):
+        for made in [*work.rglob("*.o"), *work.glob("*.a")]:
+            made.unlink()
+        make = ["make", f"-j{os.cpu_count()}", f"OPT={' '.join([*options, *profile])}"]
+        make += [f"LDFLAGS=-static {profile[0]}", "libpython3.13.a", "python"]
+        _run(make, work, folder / f"make-{name}.log", GCOV_PREFIX=str(folder / "unwanted"))
+        includes = [*_includes(folder), f"-I{parser / 'lib-rt'}"]
+        native = [str(parser / "__native_tomli.c"), "-o", "native.o"]
+        _run(["musl-gcc", *options, *profile, *includes, "-w", "-c", *native], work)
+        for result in ("libpython3.13.a", "python", "native.o"):
+            shutil.copy(work / result, folder / result)
+        if profile is PROFILE_WRITE:
+            training = folder / "training"
+            training.mkdir()
+            program = _link(folder, tomli, "training.py", (*COMMON, "training"), training, *PROFILE_WRITE)
+            _run([str(program)], WARM_UP)
+            shutil.rmtree(training)
+    shutil.rmtree(work)
+    shutil.rmtree(folder / "unwanted", ignore_errors=True)
+
+
+def _make_program(python: Path, tomli: Path, folder: Path) -> None:
+    """Link the executable-to-be, and run it to write itself as a snapshot (snapshot.c)."""
+    work = folder / "work"
+    work.mkdir()
+    program = str(_link(python, tomli, "driver.py", (*COMMON, "snapshot", "start"), work))
+    survey, plan = str(work / "survey"), str(work / "plan")
+    _run([program, "survey", "", survey], WARM_UP)
+    _run([program, "trace", survey, plan], WARM_UP)
+    _run([program, "write", plan, str(folder / "metalauncher")], WARM_UP)
+    shutil.rmtree(work)
+
+
+def _link(python: Path, tomli: Path, driver: str, names: tuple[str, ...], work: Path, *profile: str) -> Path:
+    """Freeze the Python code, compile our own C, and link both with CPython and the parser; return the program."""
+    freeze = [str(python / "python"), "-S", "-X", "frozen_modules=off", str(HERE / "freeze.py"), "frozen.c"]
+    _run(
+        [*freeze, str(HERE / driver), str(TREE), str(tomli)], work,
+        PYTHONHOME="/", PYTHONPATH=str(python / "Lib"), GCOV_PREFIX=str(python / "unwanted"),
+    )  # fmt: skip
+    options = [*COMPILE, *STRICT, *_includes(python), f"-I{HERE}", f"-ffile-prefix-map={HERE}=static"]
+    for name in names:
+        source = "frozen.c" if name == "frozen" else str(HERE / f"{name}.c")
+        _run(["musl-gcc", *options, "-DPy_BUILD_CORE=1", "-fno-builtin-malloc", "-c", source], work)
+    objects = [*[f"{name}.o" for name in names], str(python / "native.o"), str(python / "libpython3.13.a"), "-lm"]
+    link = ["musl-gcc", *LINK, *profile, f"-Wl,-T,{HERE / 'layout.ld'}", "-Wl,-Map=map"]
+    _run([*link, *objects, "-o", "program"], work)
+    return work / "program"
+
+
+def _includes(python: Path) -> list[str]:
+    return [f"-I{python / 'Include'}", f"-I{python}", f"-I{python / 'Include' / 'internal'}"]
+
+
+if __name__ == "__main__":
+    main()
