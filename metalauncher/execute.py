@@ -10,6 +10,7 @@ import _signal
 import posix
 
 from metalauncher.errors import Failure, NothingExecuted, errno_text
+from metalauncher.places import close_read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def read_head(path: bytes, length: int = _SCRIPT_HEAD) -> bytes:
     except OSError:
         return b""
     finally:
-        posix.close(descriptor)
+        close_read(descriptor)
 
 
 def interpreter_of(head: bytes) -> bytes:
@@ -270,5 +271,5 @@ def _read_proc(path: bytes) -> bytes | None:
     except OSError:
         return None
     finally:
-        posix.close(descriptor)
+        close_read(descriptor)
     return b"".join(parts)

@@ -7,6 +7,7 @@ import posix
 import tomli
 
 from metalauncher.errors import errno_text
+from metalauncher.places import close_read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _read(path: bytes, limit: int) -> bytes:
     except OSError as error:
         raise Unreadable(errno_text(error.errno)) from None
     finally:
-        posix.close(descriptor)
+        close_read(descriptor)
     if data is None:
         raise Unreadable(f"is larger than {limit >> 20} MiB")
     return data.removeprefix(_BOM)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bundles import Tool
 from harness import Form, Image, python_form, static_form
 from native import Native, Starter, public_folder
 
@@ -54,6 +55,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def image(tmp_path: Path, form: Form) -> Image:
     """Return an empty run image with metalauncher in it, and an empty environment."""
     return Image(tmp_path / "image", form)
+
+
+@pytest.fixture
+def tool(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Tool:
+    """Return the package's command line, run in this process, and an empty root."""
+    root = tmp_path / "root"
+    root.mkdir()
+    return Tool(capfd, root)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import REFERENCE_REGISTRY
+
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
 from metalauncher.launch import Decision, decide
 from metalauncher.places import Root
@@ -63,7 +64,7 @@ def launcher(
 
 
 def record(platform: str | None, *buildpacks: str | None, keys: frozenset[str] = KEYS) -> Record:
-    """Return the record of an app: its Platform API, and the API of each buildpack bp/0, bp/1, …"""
+    """Return the record of an app: its Platform API, and the API of each buildpack bp/0, bp/1 and so on."""
     return Record(
         ApiVersion.parse(platform) if platform else None,
         platform or "",

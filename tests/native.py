@@ -170,7 +170,7 @@ class Jail(Image):
 
     def entered(self, *before: Words) -> list[Words]:
         """Return the directives that lead inside, after `before`."""
-        return [("mounts",), *self.bound, *before, ("chroot", str(self.root))]
+        return [("mounts",), *self.bound, *before, ("root", str(self.root))]
 
     def lead(self, way: str, *processes: str) -> None:
         """Make /cnb as the exporter does: the launcher by this way, and a process of each name.

@@ -235,8 +235,11 @@ def test_range_open_above(text: str) -> None:
 
 @pytest.mark.parametrize(
     "clause",
-    ["~=0.7", "===0.7", "==0.*", "!=0.*", "<=0.7.1", "<=v0.7", "<=0.7rc1", "<=0.7.", "<=", "0.7", "", "=0.7", "=>0.7", "<>0.7", "<=0,7", "<=1!0.7", "<=0.7+l", "<=٠.٧", "<=0. 7"],
-)  # fmt: skip
+    [
+        *("~=0.7", "===0.7", "==0.*", "!=0.*", "<=0.7.1", "<=v0.7", "<=0.7rc1", "<=0.7.", "<=", "0.7", "", "=0.7"),
+        *("=>0.7", "<>0.7", "<=0,7", "<=1!0.7", "<=0.7+l", "<=\u0660.\u0667", "<=0. 7"),
+    ],
+)
 def test_range_clause_not_admitted(clause: str) -> None:
     """Compatible-release, arbitrary-equality and wildcard clauses, and versions that are no API, are refused."""
     with pytest.raises(ValueError, match=r"is not one of <= < >= > == != followed by X\.Y$"):

@@ -402,10 +402,28 @@ def test_two_copies_do_not_send_each_other_round(
             with copy.open("ab") as file:
                 file.write(version.encode() * len(identifier))  # not the same bytes, neither by length nor by content
     environ = (b"CNB_PLATFORM_API=0.12",)
-    done = starter.start("/cnb/process/web", (b"/cnb/process/web",), environ, *jail.entered())
+    state = (*jail.entered(), ("limit", 0, 5, 5))  # seconds of computing: for ever ends then
+    done = starter.start("/cnb/process/web", (b"/cnb/process/web",), environ, *state)
     assert (done.exit_code, done.stdout) == (82, b"")
     assert done.stderr.count(b"Warning: ") == 2  # one for each, whoever says it
     assert b"ERROR: failed to launch: /usr/lib/cnb/launchers/" in done.stderr
+
+
+def test_another_build_goes_on_with_those_after_it(form: Form, public: Path, starter: Starter, native: Native) -> None:
+    """A launcher that is another build of metalauncher leaves the choice where it was: the next in the ranking runs."""
+    need(starter, ("mounts",))
+    jail = Jail(public / f"build-{form.name}", form)
+    jail.use_metadata(METADATA)
+    jail.bind(Path("/proc"))
+    jail.lead("link", "web")
+    declare(jail, FIRST)
+    declare(jail, SECOND)
+    with jail.install("example/first", "2.0", jail.executable).open("ab") as file:
+        file.write(b"another")
+    jail.install("example/second", "1.0", native.program("answer"))
+    done = starter.start("/cnb/process/web", (b"/cnb/process/web",), (b"CNB_PLATFORM_API=0.12",), *jail.entered())
+    assert (done.exit_code, done.stdout, done.stderr.count(b"\n")) == (42, b"", 1)
+    assert done.stderr.endswith(b"is metalauncher itself\n")
 
 
 # METALAUNCHER_ROOT.

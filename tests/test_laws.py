@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from strategies import App, Apis, Case, Declared
+from strategies import Apis, App, Case, Declared
 
 from metalauncher.apis import ApiSet, ApiVersion
 from metalauncher.errors import NoLauncherInstalled, PinUnsatisfied, PlatformApiAbsent
@@ -75,10 +76,8 @@ def pin_of(text: str) -> tuple[str, SpecifierSet] | str | None:
     identifier, at, spec = text.partition("@")
     if not text:
         return None
-    try:
+    with suppress(InvalidVersion):
         spec = f"=={Version(spec)}"
-    except InvalidVersion:
-        pass
     try:
         wanted = SpecifierSet(spec, prereleases=True)
     except InvalidSpecifier:
@@ -100,7 +99,11 @@ def covers(case: Case, one: Declared) -> bool:
     """Tell whether a launcher takes part and covers the app, pins apart from what they opt in."""
     app, variables = case.app, dict(case.environment)
     strict = variables.get("CNB_DEPRECATION_MODE") == "error"
-    if one.opt_in_env and variables.get(one.opt_in_env) not in TRUE and not named_by(pin_of(variables.get("METALAUNCHER_PIN", "")), one):
+    if (
+        one.opt_in_env
+        and variables.get(one.opt_in_env) not in TRUE
+        and not named_by(pin_of(variables.get("METALAUNCHER_PIN", "")), one)
+    ):
         return False
     platform, buildpack = members(one.platform, strict=strict), members(one.buildpack, strict=strict)
     if app.platform:

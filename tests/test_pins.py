@@ -49,6 +49,30 @@ def test_version_alone_means_equal(bound: str, version: str) -> None:
     assert Pin(f"x@{bound}").names("x", version_key(version)) == Pin(f"x@=={bound}").names("x", version_key(version))
 
 
+# Every kind of version that PEP 440's clauses treat apart.
+KINDS = [
+    *("0", "0.9", "1.dev0", "1.0.dev2", "1.0a1.dev1", "1.0a1", "1.0a1.post1", "1.0b2", "1.0rc1", "1.0rc1.post2.dev3"),
+    *("1", "1.0", "1.0+l", "1.0+2", "1.0.post1.dev1", "1.0.post1", "1.0.post1+l", "1.0.post2", "1.0.1.dev1", "1.0.1"),
+    *("1.1", "1.10", "2", "1!0", "1!1.0", "1!1.0.post1"),
+]
+
+
+@pytest.mark.parametrize("operator", [*OPERATORS, "wildcard"])
+def test_every_kind_of_clause(operator: str) -> None:
+    """Over every operator, every kind of bound and every kind of version the answer is that of `packaging`."""
+    for bound in KINDS:
+        for text in (f"=={bound}.*", f"!={bound}.*") if operator == "wildcard" else (f"{operator}{bound}",):
+            try:
+                oracle = SpecifierSet(text)
+            except InvalidSpecifier:
+                with pytest.raises(ValueError, match="is neither a version nor a range of PEP 440"):
+                    Pin(f"x@{text}")
+                continue
+            pin = Pin(f"x@{text}")
+            expected = [version for version in KINDS if oracle.contains(version, prereleases=True)]
+            assert [version for version in KINDS if pin.names("x", version_key(version))] == expected, text
+
+
 @pytest.mark.parametrize(
     ("pin", "named", "not_named"),
     [

@@ -200,8 +200,11 @@ def test_nesting(kind: str, tmp_path: Path) -> None:
     try:
         assert [buildpack.id for buildpack in read(file).buildpacks] == ["a/b"]
     except MetadataUnreadable as error:
-        assert error.detail.startswith("toml: ")
-        assert "\n" not in error.detail
+        detail = error.detail
+    else:
+        detail = "toml: "
+    assert detail.startswith("toml: ")
+    assert "\n" not in detail
 
 
 def test_nesting_in_a_small_stack(tmp_path: Path) -> None:

@@ -121,19 +121,19 @@ def test_message_of_the_form(file: Path, image: Image) -> None:
 # buildpacks/lifecycle cmd/apis.go, cmd/launcher/cli/launcher.go: what people search the web for.
 OWN_TEXTS = {
     "platform-malformed": "failed to parse platform API 'junk'",
-    "platform-blank": "failed to get platform API version; please set 'CNB_PLATFORM_API' to specify the desired platform"
-    " API version",
+    "platform-blank": "failed to get platform API version; please set 'CNB_PLATFORM_API' to specify the desired"
+    " platform API version",
     "platform-too-new": "failed to set platform API: platform API version '0.99' is incompatible with the lifecycle",
     "platform-deprecated": "Platform requested deprecated API '0.4'\nERROR: Deprecated APIs are disabled by"
-    " CNB_DEPRECATION_MODE=error\nERROR: failed to set platform API: platform API version '0.4' is incompatible with the"
-    " lifecycle",
+    " CNB_DEPRECATION_MODE=error\nERROR: failed to set platform API: platform API version '0.4' is incompatible with"
+    " the lifecycle",
     "metadata-missing": "failed to read metadata: open {root}/layers/config/metadata.toml: no such file or directory",
     "buildpack-api-missing": "failed to parse buildpack API '<nil>' for buildpack 'acme/old'",
     "buildpack-api-malformed": "failed to parse buildpack API '<nil>' for buildpack 'acme/node'",
     "buildpack-too-new": "failed to set API for buildpack 'acme/node': buildpack API version '9.9' is incompatible with"
     " the lifecycle",
-    "buildpack-deprecated": "buildpack 'acme/node' requests deprecated API '0.2'\nERROR: Deprecated APIs are disabled by"
-    " CNB_DEPRECATION_MODE=error\nERROR: failed to set API for buildpack 'acme/node': buildpack API version '0.2' is"
+    "buildpack-deprecated": "buildpack 'acme/node' requests deprecated API '0.2'\nERROR: Deprecated APIs are disabled"
+    " by CNB_DEPRECATION_MODE=error\nERROR: failed to set API for buildpack 'acme/node': buildpack API version '0.2' is"
     " incompatible with the lifecycle",
 }
 

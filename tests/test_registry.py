@@ -109,12 +109,12 @@ class Directories:
     """The operator's and the image's descriptor directories below a scratch root."""
 
     def __init__(self, root: Path) -> None:
-        """Make both."""
+        """Make both, unless they are there."""
         self.root = root
         self.etc = root / "etc/cnb/launchers.d"
         self.usr = root / "usr/lib/cnb/launchers.d"
         for directory in (self.etc, self.usr):
-            directory.mkdir(parents=True)
+            directory.mkdir(parents=True, exist_ok=True)
 
     def load(self, *, whole: bool = False) -> Registry:
         """Read them."""
@@ -300,20 +300,21 @@ def test_no_file(
     assert places.invalid() == [(f"{places.short(str(place))}/x.toml", reason)]
 
 
-def test_unreadable_file_and_directory(places: Directories) -> None:
+def test_unreadable_file_and_directory(places: Directories, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file, or a whole directory, that may not be read is reported, and the others still serve."""
-    for directory in (places.root, *places.root.parents[:3]):
-        directory.chmod(0o755)
+    places.root.chmod(0o755)
+    monkeypatch.chdir(places.root)  # what lies above is root's alone
+    here = Directories(Path())
     (places.usr / "b.toml").touch(mode=0)
     (places.etc / "c.toml").write_text(DESCRIPTOR.format("operator/c"))
     with unprivileged():
-        assert places.ids() == ["image/a", "operator/c"]
-        assert places.invalid() == [("usr/lib/cnb/launchers.d/b.toml", "permission denied")]
+        assert here.ids() == ["image/a", "operator/c"]
+        assert here.invalid() == [("usr/lib/cnb/launchers.d/b.toml", "permission denied")]
     places.etc.chmod(0)
     try:
         with unprivileged():
-            assert places.ids() == ["image/a"]
-            assert places.invalid()[0] == ("etc/cnb/launchers.d", "permission denied")
+            assert here.ids() == ["image/a"]
+            assert here.invalid()[0] == ("etc/cnb/launchers.d", "permission denied")
     finally:
         places.etc.chmod(0o755)
 

@@ -236,7 +236,7 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize("holding", COMBINATIONS, ids=lambda holding: "+".join(sorted(holding)).replace(" ", "-"))
 def test_order_of_checks(holding: set[str], tmp_path: Path) -> None:
-    """Of all that is wrong at once the first in the order of docs/exit-codes.md is reported, the platform before all."""
+    """Of all that is wrong at once the first in the order of docs/exit-codes.md is reported."""
     directory = tmp_path / "usr/lib/cnb/launchers.d"
     directory.mkdir(parents=True)
     if "no descriptor" not in holding:
@@ -309,10 +309,10 @@ def test_other_deprecation_modes_change_nothing(mode: str) -> None:
 
 
 def test_versions_rank_as_pep_440() -> None:
-    """Launcher versions are compared as PEP 440 versions, not as text: 0.21.17 before 0.9.3, a rebuild before its base."""
+    """Launcher versions are compared as PEP 440 versions, not as text; a vendor's rebuild goes before its base."""
     names = ["1.0", "1.0rc1", "0.21.17+vendor.2", "0.21.17+vendor.1", "0.21.17", "0.21.9", "0.9.3", "0.9.3.dev1"]
     launchers: list[Launcher] = [launcher(f"a/b@{name}") for name in names]
-    random.Random(1).shuffle(launchers)
+    random.Random(1).shuffle(launchers)  # noqa: S311  # no secret
     outcome = select(record("0.7"), Registry(tuple(launchers)), {})
     assert isinstance(outcome, Selection)
     assert [found.version for found in outcome.ranked] == names

@@ -391,9 +391,10 @@ def test_a_deliberate_break_is_seen(name: str, native: Native, starter: Starter,
     assert text.count(broken.old) == 1, f"{broken.file} no longer has {broken.old!r} once: write this break anew"
     file.write_text(text.replace(broken.old, broken.new))
     form = Form("python", source / "metalauncher.pyz")
+    path = [part for part in (os.environ.get("PYTHONPATH"),) if part]
     subprocess.run(
         [sys.executable, PROJECT / "image/pyz.py", form.executable],
-        env={"PYTHONPATH": str(source), "PATH": os.environ["PATH"]},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(source), *path])},
         check=True,
         stdout=subprocess.DEVNULL,
     )

@@ -31,7 +31,29 @@ well_formed = st.builds(
     st.just("") | _dev,
     st.just("") | _local,
 )
-PIECES = [*NUMBERS, ".", ".", "-", "_", "+", "!", "v", "a", "b", "c", "rc", "r", "post", "rev", "dev", "pre", "x", "alpha", "RC", " "]  # fmt: skip
+PIECES = [
+    *NUMBERS,
+    ".",
+    ".",
+    "-",
+    "_",
+    "+",
+    "!",
+    "v",
+    "a",
+    "b",
+    "c",
+    "rc",
+    "r",
+    "post",
+    "rev",
+    "dev",
+    "pre",
+    "x",
+    "alpha",
+    "RC",
+    " ",
+]
 any_text = st.lists(st.sampled_from(PIECES), max_size=8).map("".join) | st.text(max_size=6)
 
 
@@ -50,11 +72,10 @@ def test_valid_where_packaging_says_so(text: str) -> None:
     expected = is_version(text) and text == text.strip() and text.isascii()
     try:
         version_key(text)
+        refused = ""
     except ValueError as error:
-        assert not expected, text
-        assert str(error) == f"{text!r} is not a PEP 440 version"
-    else:
-        assert expected, text
+        refused = str(error)
+    assert refused == ("" if expected else f"{text!r} is not a PEP 440 version")
 
 
 @given(well_formed, well_formed)
@@ -67,12 +88,21 @@ def test_order_is_packagings(one: str, other: str) -> None:
 
 def test_order_of_pep_440() -> None:
     """The order that PEP 440 itself gives as its example, a vendor's rebuild among it."""
-    texts = """1.dev0 1.0.dev456 1.0a1 1.0a2.dev456 1.0a12.dev456 1.0a12 1.0b1.dev456 1.0b2 1.0b2.post345.dev456
-        1.0b2.post345 1.0rc1.dev456 1.0rc1 1.0 1.0+abc.5 1.0+abc.7 1.0+5 1.0.post456.dev34 1.0.post456 1.1.dev1
-        0.17.7+vendor.1 1!0.1""".split()
-    texts.insert(0, texts.pop(-2))
-    texts.insert(0, "0.17.7")
-    texts.insert(0, "0.9.3")
+    texts = [
+        *(
+            "0.9.3",
+            "0.17.7",
+            "0.17.7+vendor.1",
+            "1.dev0",
+            "1.0.dev456",
+            "1.0a1",
+            "1.0a2.dev456",
+            "1.0a12.dev456",
+            "1.0a12",
+        ),
+        *("1.0b1.dev456", "1.0b2", "1.0b2.post345.dev456", "1.0b2.post345", "1.0rc1.dev456", "1.0rc1", "1.0"),
+        *("1.0+abc.5", "1.0+abc.7", "1.0+5", "1.0.post456.dev34", "1.0.post456", "1.1.dev1", "1!0.1"),
+    ]
     assert [version_key(text) for text in texts] == sorted(version_key(text) for text in texts)
 
 

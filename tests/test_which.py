@@ -7,13 +7,14 @@ import itertools
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from harness import APPS, PROJECT, REFERENCE_REGISTRY, Form, Image
+from harness import APPS, DATA, PROJECT, REFERENCE_REGISTRY, Form, Image
 from making import apis, launcher
 from test_refusals import CASES, SOURCE, lay_out
 
@@ -151,30 +152,9 @@ def test_order_of_the_text(local: Image, ask: Asker) -> None:
     (local.usr / "c.toml").write_text("[launcher]\n")
     status, out, err = ask(local)
     assert (status, out) == (0, path_of(local, "0.17.7") + "\n")
-    usr, etc, layers = local.usr, local.etc, APPS / "p09-mixed/layers"
-    assert err == f"""\
-launcher: buildpacks/lifecycle@0.17.7 ({usr}/buildpacks_lifecycle@0.17.7.toml)
-  because it is the only launcher that covers the app
-the app needs: Platform API 0.9 (CNB_PLATFORM_API)
-               Buildpack API 0.2 for example/jdk ({layers}/config/metadata.toml)
-               Buildpack API 0.5 for example/app
-               Buildpack API 0.6 for example/x
-               Buildpack API 0.7 for example/new
-               Buildpack API 0.8 for example/new8
-other launchers:
-  hone/launcher-rs@0.1.1a4: Platform API 0.7 to 0.15, Buildpack API 0.7 to 0.12, only with CNB_EXPERIMENTAL_RUST_LAUNCHER=true ({etc}/b.toml)
-    takes part only with CNB_EXPERIMENTAL_RUST_LAUNCHER=true
-  hone/launcher-rs@0.1.1a4: Platform API 0.7 to 0.15, Buildpack API 0.7 to 0.12, only with CNB_EXPERIMENTAL_RUST_LAUNCHER=true ({usr}/hone_launcher-rs@0.1.1a4.toml)
-    takes part only with CNB_EXPERIMENTAL_RUST_LAUNCHER=true
-  buildpacks/lifecycle@0.21.17: Platform API 0.7 to 0.15, Buildpack API 0.7 to 0.12 ({usr}/buildpacks_lifecycle@0.21.17.toml)
-    Buildpack API 0.2 of buildpack 'example/jdk' is not supported
-  buildpacks/lifecycle@0.9.3: Platform API 0.3 to 0.4, Buildpack API 0.2 to 0.4 ({usr}/buildpacks_lifecycle@0.9.3.toml)
-    Platform API 0.9 is not supported
-masked: {usr}/a.toml by {etc}/a.toml
-masked: nothing by {etc}/z.toml
-overridden: {usr}/b.toml by {etc}/b.toml
-invalid: {usr}/c.toml: launcher.id: is missing
-"""
+    for place, name in ((local.root, "{root}"), (APPS, "{apps}")):
+        err = err.replace(str(place), name)
+    assert err == (DATA / "which.txt").read_text()
 
 
 def test_fallback(local: Image, ask: Asker) -> None:
@@ -281,6 +261,13 @@ def test_relative_root_variable_is_ignored(local: Image, ask: Asker, monkeypatch
     assert document["registry"]["directories"] == ["/etc/cnb/launchers.d", "/usr/lib/cnb/launchers.d"]
 
 
+def program() -> bytes:
+    """Return what looks like a program of this machine to the kernel: an ELF file's headers, naming no interpreter."""
+    head = Path(sys.executable).read_bytes()[:64]
+    at, size, count = (number.to_bytes(length, sys.byteorder) for number, length in ((64, 8), (56, 2), (1, 2)))
+    return head[:32] + at + head[40:54] + size + count + head[58:] + bytes(56)
+
+
 def test_whole_root(furnished: Image) -> None:
     """`--root` is an unpacked root filesystem: layers and links lie inside, what is printed are the host's paths."""
     del furnished.environ["METALAUNCHER_ROOT"]
@@ -291,12 +278,8 @@ def test_whole_root(furnished: Image) -> None:
     (furnished.root / "usr/lib/cnb").symlink_to("/opt")
     shell = furnished.root / "bin/sh"
     shell.parent.mkdir()
-    shutil.copy("/bin/true", shell)
-    for directory in ("lib", "lib64"):
-        (furnished.root / directory).symlink_to(f"{'../' * 20}{directory}")
-    shutil.copytree("/lib64", furnished.root / "lib64x", symlinks=False, ignore=lambda _d, names: set(names) - {"ld-linux-x86-64.so.2"})
-    (furnished.root / "lib64").unlink()
-    (furnished.root / "lib64x").rename(furnished.root / "lib64")
+    shell.write_bytes(program())
+    shell.chmod(0o755)
     result = furnished.which("--platform-api", "0.9", "--root", str(furnished.root))
     assert result.stdout == f"{opt}/launchers/buildpacks/lifecycle/0.21.17/launcher\n"
     assert f"({furnished.root}/data/layers/config/metadata.toml)" in result.stderr
@@ -440,7 +423,6 @@ def test_digest_is_independent_of_place_and_order() -> None:
 def test_digest_is_that_of_the_standard_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before Python 3.12 and after it the digest is the same."""
     import hashlib
-    import sys
     import types
 
     before = digest(Registry((launcher(),)))

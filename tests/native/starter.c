@@ -34,6 +34,7 @@
 static char *path, *arguments[LIMIT], *variables[LIMIT];
 static size_t argument_count, variable_count;
 static char *directive = "SPEC";
+static int proc; /* for where there is none any more */
 static struct sock_fprog filter; /* installed at the very last */
 
 static _Noreturn void fail(void)
@@ -142,7 +143,8 @@ static void do_batch(char **a)
 
 static void do_write(char **a) /* a file, a text */
 {
-    int fd = open(a[0], O_WRONLY | O_CLOEXEC);
+    int fd = strncmp(a[0], "/proc/", 6) == 0 ? openat(proc, a[0] + 6, O_WRONLY | O_CLOEXEC)
+                                             : open(a[0], O_WRONLY | O_CLOEXEC);
     must(fd);
     must(write(fd, a[1], strlen(a[1])));
     close(fd);
@@ -199,9 +201,18 @@ static void do_readonly(char **a)
 
 static void do_proc(char **a) { must(mount("proc", a[0], "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)); }
 
-static void do_chroot(char **a)
+/*
+ * A root of one's own: the old one is let go, for a process in a chroot may have no further user namespace. Where it
+ * can't be (it is the kernel's first), a chroot is.
+ */
+static void do_root(char **a)
 {
-    must(chroot(a[0]));
+    must(mount(a[0], a[0], NULL, MS_BIND | MS_REC, NULL));
+    must(chdir(a[0]));
+    if (syscall(SYS_pivot_root, ".", ".") == 0)
+        must(umount2(".", MNT_DETACH));
+    else
+        must(chroot("."));
     must(chdir("/"));
 }
 
@@ -285,7 +296,7 @@ static const struct {
     {"persona", 1, do_persona},   {"timer", 1, do_timer},       {"cpu", 1, do_cpu},
     {"batch", 0, do_batch},       {"write", 2, do_write},       {"user", 2, do_user},
     {"mounts", 0, do_mounts},     {"bind", 2, do_bind},         {"readonly", 1, do_readonly},
-    {"proc", 1, do_proc},         {"chroot", 1, do_chroot},     {"pids", 0, do_pids},
+    {"proc", 1, do_proc},         {"root", 1, do_root},     {"pids", 0, do_pids},
     {"terminal", 0, do_terminal}, {"seccomp", 1, do_seccomp},   {"nohugepages", 0, do_nohugepages},
 };
 
@@ -319,6 +330,10 @@ int main(int argc, char **argv)
     size_t size = (size_t)status.st_size;
     char *spec = malloc(size + 1);
     must(read(fd, spec, size) == status.st_size ? 0 : -1);
+    close(fd);
+    fd = open("/proc", O_PATH | O_CLOEXEC);
+    proc = fcntl(fd, F_DUPFD_CLOEXEC, REPORT + 1);
+    must(proc);
     close(fd);
     obey(spec, spec + size);
     directive = "exec";

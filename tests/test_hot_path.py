@@ -1,0 +1,94 @@
+"""What a dispatch loads: start-up is the product's headline number, so each module on its way is accounted for.
+
+tests/data/hot-path-modules.txt has the list; a module more is a decision, to be measured (bench/) and written there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import DATA, REFERENCE_REGISTRY, python_form
+
+EXPECTED = (DATA / "hot-path-modules.txt").read_text().split()
+DUMP = """\
+import sys
+{0}
+print(" ".join(sorted(sys.modules)))
+"""
+DISPATCH = """\
+sys.path.insert(0, {pyz!r})
+from metalauncher.__main__ import start
+status = start([b"web"], {environ!r}, b"/cnb/process/web", lambda path, skip: print(" ".join(sorted(sys.modules))) or 7)
+sys.exit(0)
+"""
+
+
+def loaded(code: str) -> set[str]:
+    """Return the modules that a bare interpreter has loaded at the end of `code`."""
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", DUMP.format(code)], capture_output=True, text=True, check=True
+    )
+    return set(result.stdout.splitlines()[0].split())
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> list[bytes]:
+    """Return the environment of an app that a launcher of the reference registry covers, pinned to a range."""
+    directory = tmp_path / "usr/lib/cnb/launchers.d"
+    directory.parent.mkdir(parents=True)
+    directory.symlink_to(REFERENCE_REGISTRY)
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "metadata.toml").write_text('[[buildpacks]]\nid = "a/b"\napi = "0.7"\nwhen = 2024-01-01T00:00:00Z\n')
+    root = os.fsencode(tmp_path)
+    return [
+        b"CNB_PLATFORM_API=0.9",
+        b"METALAUNCHER_ROOT=" + root,
+        b"CNB_LAYERS_DIR=" + root,
+        b"METALAUNCHER_PIN=buildpacks/lifecycle@>=0.9,<1.0",
+    ]
+
+
+def dispatched(environ: list[bytes]) -> set[str]:
+    """Return what a dispatch has loaded, beyond a bare interpreter, at the moment of its exec."""
+    pyz = python_form().executable
+    if not pyz.exists():
+        pytest.skip(f"{pyz} is missing: run `make pyz`")
+    # Python 3.11's datetime, which tomli needs, takes math along; 3.12's no longer does.
+    return loaded(DISPATCH.format(pyz=str(pyz), environ=environ)) - loaded("") - {"math"}
+
+
+def test_modules_of_a_dispatch(environ: list[bytes]) -> None:
+    """From start to exec a dispatch of the Python form loads exactly the modules of the list, a pin included."""
+    assert sorted(dispatched(environ)) == EXPECTED
+
+
+def test_words_are_loaded_only_to_be_said(environ: list[bytes]) -> None:
+    """A dispatch that succeeds loads no wording, no command line, no prediction, and nothing of others' but tomli."""
+    found = dispatched(environ)
+    words = ("which", "cli", "messages", "predict", "events", "jsontext", "releases", "terminal", "tooling")
+    assert not {f"metalauncher.{name}" for name in words} & found
+    assert not {"packaging", "structlog", "json", "os", "pathlib", "subprocess", "zlib"} & found
+    assert {name.partition(".")[0] for name in found if "metalauncher" not in name and "tomli" not in name} <= {
+        *sys.stdlib_module_names
+    }
+
+
+def test_only_the_log_loads_its_writer(environ: list[bytes]) -> None:
+    """METALAUNCHER_LOG=json loads what it takes, and that is not the standard library's json."""
+    found = dispatched([*environ, b"METALAUNCHER_LOG=json"])
+    assert "metalauncher.events" in found
+    assert "json" not in found
+
+
+def test_list_is_sorted() -> None:
+    """The list is one module a line, sorted, so that a change of it reads well."""
+    text: Any = (DATA / "hot-path-modules.txt").read_text()
+    assert text.splitlines() == sorted(set(EXPECTED))
+    assert json.dumps(EXPECTED).isascii()
