@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -37,17 +38,22 @@ class Cache:
         folder = self.root / f"{name}-{digest.hexdigest()[:16]}"
         if folder.is_dir():
             return folder
-        print(f"static: {say} …", flush=True)
         self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / f".{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another build may be at the same step
+            if not folder.is_dir():
+                print(f"static: {say} …", flush=True)
+                self._make(name, folder, make)
+        return folder
+
+    def _make(self, name: str, folder: Path, make: Callable[[Path], None]) -> None:
         scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
         try:
             make(scratch)
             scratch.chmod(0o755)
-            if not folder.is_dir():  # another build may have been first
-                scratch.rename(folder)
+            scratch.rename(folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return folder
 
 
 def _content(item: str | bytes | Path) -> bytes:

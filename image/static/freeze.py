@@ -82,7 +82,8 @@ def _compile(name: str, source: str) -> bytes:
             raise SystemExit(f"{name} is not as expected")
         source = source.replace(old, new)
     tree = _WithoutAnnotations().visit(ast.parse(source))
-    return marshal.dumps(_without_lines(compile(tree, f"<{name}>", "exec", dont_inherit=True, optimize=2)))
+    code = _without_lines(compile(tree, f"<{name}>", "exec", dont_inherit=True, optimize=2))
+    return marshal.dumps(code, 2)  # from version 3 on, the result depends on what else refers to its strings
 
 
 def _without_lines(code: CodeType) -> CodeType:

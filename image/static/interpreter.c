@@ -1,6 +1,7 @@
 /* Initialises CPython at build time, for the snapshot and for the training run. Nothing of this is in the result. */
 #include "interpreter.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,10 @@ static void check_status(PyStatus status)
  */
 void initialise(void)
 {
+    /* The module _signal keeps what it finds; a shell's background jobs, say, ignore SIGINT. */
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+
     PyPreConfig before;
     PyPreConfig_InitIsolatedConfig(&before);
     before.utf8_mode = 1;

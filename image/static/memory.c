@@ -115,8 +115,12 @@ void *malloc(size_t wanted)
 
 void free(void *payload)
 {
-    if (payload == NULL || memory_build_allocate != NULL)
+    if (payload == NULL)
         return;
+    if (memory_build_allocate != NULL) { /* not to be used again; nor is anything of it to stay in the snapshot */
+        memset(payload, 0, size_of(payload) - sizeof(struct header));
+        return;
+    }
     if ((char *)payload >= heap_start && (char *)payload < snapshot_end)
         return;
     size_t size = size_of(payload);

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "internal/pycore_gc.h"
 #include "internal/pycore_import.h"
 #include "internal/pycore_interp.h"
 #include "internal/pycore_runtime.h"
@@ -467,6 +468,7 @@ static void prepare(void)
     PyGC_Disable();
     PyUnstable_GC_VisitObjects(immortalise_root, NULL);
     drop_unused(PyInterpreterState_Get());
+    _PyGC_ClearAllFreeLists(PyInterpreterState_Get()); /* they hold remains, such as the times of files */
     PyThreadState_Get()->c_recursion_remaining = C_RECURSION_LIMIT;
     resumption.thread = PyEval_SaveThread();
 }

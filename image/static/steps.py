@@ -231,12 +231,13 @@ def _make_program(python: Path, tomli: Path, folder: Path) -> None:
 
 def _link(python: Path, tomli: Path, driver: str, names: tuple[str, ...], work: Path, *profile: str) -> Path:
     """Freeze the Python code, compile our own C, and link both with CPython and the parser; return the program."""
-    freeze = [str(python / "python"), "-S", "-X", "frozen_modules=off", str(HERE / "freeze.py"), "frozen.c"]
+    freeze = [str(python / "python"), "-B", "-S", "-X", "frozen_modules=off", str(HERE / "freeze.py"), "frozen.c"]
     _run(
         [*freeze, str(HERE / driver), str(TREE), str(tomli)], work,
         PYTHONHOME="/", PYTHONPATH=str(python / "Lib"), GCOV_PREFIX=str(python / "unwanted"),
     )  # fmt: skip
-    options = [*COMPILE, *STRICT, *_includes(python), f"-I{HERE}", f"-ffile-prefix-map={HERE}=static"]
+    options = [*COMPILE, *STRICT, *_includes(python), f"-I{HERE}"]
+    options += [f"-ffile-prefix-map={HERE}=static", f"-ffile-prefix-map={python}=build"]
     for name in names:
         source = "frozen.c" if name == "frozen" else str(HERE / f"{name}.c")
         _run(["musl-gcc", *options, "-DPy_BUILD_CORE=1", "-fno-builtin-malloc", "-c", source], work)
