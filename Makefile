@@ -1,20 +1,25 @@
 # make demo: sets itself up, lays out a run image and real apps, and starts each through metalauncher.
 # make test: sets itself up, builds both dispatching forms, and passes the tests over them.
+# make fuzz SECONDS=60 FORM=all: searches with each harness for inputs that break an oracle; FORM=python (atheris, over the
+# make source) or FORM=static (the same mutated files to both forms, whose answers are compared). Fails on a finding.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYZ := dist/metalauncher.pyz
 STATIC := dist/metalauncher-linux-x86_64
 LAUNCHERS ?=
+FUZZ := build/fuzz-venv
+SECONDS ?= 60
+FORM ?= all
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint format pyz static bench venv clean help
+.PHONY: demo test fuzz lint format pyz static bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
 demo: pyz
-	$(BIN)/python demo/run.py $(PYZ) .demo $(LAUNCHERS)
+	$(BIN)/python demo/demo.py $(PYZ) .demo $(LAUNCHERS)
 
 test: venv pyz static
 	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h util-linux:unshare libc-bin:getent
@@ -22,6 +27,16 @@ test: venv pyz static
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=95
+
+fuzz: $(FUZZ)/.installed pyz static
+	$(FUZZ)/bin/python fuzz/fuzz.py --seconds $(SECONDS) --form $(FORM)
+
+$(FUZZ)/.installed: fuzz/requirements.txt
+	@PYTHON=$(PYTHON) tools/need python3-venv:venv
+	rm -rf $(FUZZ)
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/pip install -q --disable-pip-version-check -r fuzz/requirements.txt
+	touch $@
 
 lint: venv
 	$(BIN)/ruff format --check .
@@ -39,7 +54,7 @@ static:
 	$(PYTHON) image/static/build $(STATIC)
 
 bench: pyz static
-	$(BIN)/python bench/run.py
+	$(BIN)/python bench/bench.py
 
 venv: $(VENV)/.installed
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import marshal
 import os
 import sys
 import zipfile
-from importlib._bootstrap_external import _code_to_hash_pyc  # type: ignore[import-not-found]
 from pathlib import Path
 
 # An absolute interpreter: PATH begins with /cnb/process, where an app may have a process called python3.
 # -I: nothing of the app's PYTHON* variables or working directory; -S: no site-packages.
 SHEBANG = b"#!/usr/bin/python3 -IS\n"
 MAIN = "from metalauncher.__main__ import main\n\nmain()\n"
+# PEP 552: the file holds the source's hash, and nobody compares it at import.
+UNCHECKED_HASH = (1).to_bytes(4, "little")
 PACKAGES = ("metalauncher", "tomli")
 
 
@@ -39,7 +41,9 @@ def build() -> bytes:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as out:
         for name, source in sorted(files.items()):
             code = compile(source, f"metalauncher.pyz/{name}", "exec", dont_inherit=True, optimize=2)
-            bytecode = bytes(_code_to_hash_pyc(code, importlib.util.source_hash(source), checked=False))
+            bytecode = (
+                importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source) + marshal.dumps(code)
+            )
             for entry, data in ((name + "c", bytecode), (name, source)):
                 info = zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0))
                 info.external_attr = 0o644 << 16

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 WHICH = f"{EXECUTABLE} --which"
 _HAVE_LIMIT = 20  # launchers and broken descriptors listed one by one
+_NEED_LIMIT = 50  # buildpacks listed one by one: a hostile record has a million
 _INCOMPATIBLE = "is incompatible with the lifecycle"
 _ABSENT = (
     "failed to get platform API version; please set 'CNB_PLATFORM_API' to specify the desired platform API version"
@@ -163,8 +164,9 @@ def _buildpack_needs(record: Record | None) -> list[str]:
         return []
     if not record.buildpacks:
         return [f"no Buildpack API: {record.metadata} lists no buildpack"]
-    first, *others = [_buildpack_need(buildpack) for buildpack in record.buildpacks]
-    return [f"{first} ({record.metadata})", *others]
+    first, *others = [_buildpack_need(buildpack) for buildpack in record.buildpacks[:_NEED_LIMIT]]
+    more = len(record.buildpacks) - _NEED_LIMIT
+    return [f"{first} ({record.metadata})", *others, *([f"and {more} more"] if more > 0 else [])]
 
 
 def _buildpack_need(buildpack: Buildpack) -> str:

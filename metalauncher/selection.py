@@ -13,7 +13,6 @@ from metalauncher.errors import (
     PlatformApiAbsent,
     PlatformApiNotCovered,
 )
-from metalauncher.pins import Pin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from metalauncher.apis import ApiSet, ApiVersion
     from metalauncher.errors import Refusal
+    from metalauncher.pins import Pin
     from metalauncher.record import Buildpack, Record
     from metalauncher.registry import Launcher, Registry
 
@@ -211,9 +211,15 @@ def _read_pin(environment: Mapping[bytes, bytes]) -> Pin | None:
     """Return the pin, None if there is none or if it is malformed; that is reported in its turn."""
     text = environment.get(b"METALAUNCHER_PIN")
     try:
-        return Pin(text.decode("utf-8", "surrogateescape")) if text else None
+        return _parse_pin(text.decode("utf-8", "surrogateescape")) if text else None
     except ValueError:
         return None
+
+
+def _parse_pin(text: str) -> Pin:
+    from metalauncher.pins import Pin  # a dispatch without a pin does without it
+
+    return Pin(text)
 
 
 def _not_covered(record: Record, left_out: list[tuple[Launcher, Rejection]], *, strict: bool) -> Refusal:
@@ -246,7 +252,7 @@ def _obey_pin(
     if not text:
         return Selection(tuple(ranked), tuple(left_out), None)
     try:
-        pin = Pin(text)
+        pin = _parse_pin(text)
     except ValueError as error:
         return PinUnsatisfied(text, str(error))
     named = [launcher for launcher in ranked if pin.names(launcher.id, launcher.version_key)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+import sys
 
 import tomli
 
@@ -12,6 +13,14 @@ from metalauncher.places import close_read
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
+
+# Both after tomli's import: it takes the limit of recursion that it finds for the parts of a key as well. Its own limit
+# is 400 levels of nesting, and where it is Python source each takes three frames.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 3000))
+# CPython's default, said because an interpreter that is resumed from a snapshot has lost it: digits of an integer are
+# read in quadratic time.
+_DIGITS_LIMIT = 4300
+sys.set_int_max_str_digits(_DIGITS_LIMIT)
 
 _BOM = b"\xef\xbb\xbf"
 # O_NONBLOCK: a FIFO without a writer must not hold up the start of a container.
@@ -53,8 +62,10 @@ def read_toml(path: bytes, limit: int) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise Unreadable(f"toml: invalid UTF-8 (at line {line})", line=line) from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:  # tomli's own: nested too deeply
         raise Unreadable(f"toml: {error}") from None
+    except ValueError:
+        raise Unreadable(f"toml: an integer has more than {_DIGITS_LIMIT} digits") from None
 
 
 def _read(path: bytes, limit: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import PROJECT, Form
 
-DEMO = PROJECT / "demo/run.py"
+DEMO = PROJECT / "demo/demo.py"
 
 
 def test_demo(form: Form, tmp_path: Path) -> None:

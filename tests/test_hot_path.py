@@ -39,7 +39,7 @@ def loaded(code: str) -> set[str]:
 
 @pytest.fixture
 def environ(tmp_path: Path) -> list[bytes]:
-    """Return the environment of an app that a launcher of the reference registry covers, pinned to a range."""
+    """Return the environment of an app that a launcher of the reference registry covers."""
     directory = tmp_path / "usr/lib/cnb/launchers.d"
     directory.parent.mkdir(parents=True)
     directory.symlink_to(REFERENCE_REGISTRY)
@@ -51,7 +51,6 @@ def environ(tmp_path: Path) -> list[bytes]:
         b"CNB_PLATFORM_API=0.9",
         b"METALAUNCHER_ROOT=" + root,
         b"CNB_LAYERS_DIR=" + root,
-        b"METALAUNCHER_PIN=buildpacks/lifecycle@>=0.9,<1.0",
     ]
 
 
@@ -65,8 +64,14 @@ def dispatched(environ: list[bytes]) -> set[str]:
 
 
 def test_modules_of_a_dispatch(environ: list[bytes]) -> None:
-    """From start to exec a dispatch of the Python form loads exactly the modules of the list, a pin included."""
+    """From start to exec a dispatch of the Python form loads exactly the modules of the list."""
     assert sorted(dispatched(environ)) == EXPECTED
+
+
+def test_a_pin_loads_what_reads_it(environ: list[bytes]) -> None:
+    """A pin costs the one module that knows ranges, and nobody else pays for it."""
+    pinned = dispatched([*environ, b"METALAUNCHER_PIN=buildpacks/lifecycle@>=0.9,<1.0"])
+    assert pinned - dispatched(environ) == {"metalauncher.pins"}
 
 
 def test_words_are_loaded_only_to_be_said(environ: list[bytes]) -> None:

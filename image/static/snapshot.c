@@ -35,8 +35,9 @@
 #define PAGE ((size_t)4096)
 #define SPARE_SIZE ((size_t)256 << 20)
 #define MAX_BLOCKS (1u << 20)
+#define MAX_SEGMENTS 6
 
-extern char __ehdr_start[], text_end[], data_start[], heap_start[], heap_end[]; /* layout.ld */
+extern char __ehdr_start[], text_end[], cold_start[], cold_end[], data_start[], heap_start[], heap_end[]; /* layout.ld */
 extern char build_start[], build_end[];
 extern const struct _frozen no_frozen_modules[]; /* reduced.c */
 extern const struct _module_alias no_module_aliases[];
@@ -398,8 +399,8 @@ static void check_result(void)
 }
 
 /*
- * Writes the executable: the text segment as it is, then, from the next page on, the data segment up to the end of the
- * snapshot.
+ * Writes the executable: the text segment, the data segment up to the end of the snapshot, and the cold code, each from
+ * a page's beginning on.
  */
 static void write_executable(const char *path)
 {
@@ -407,10 +408,12 @@ static void write_executable(const char *path)
     const Elf64_Phdr *own_segments = (const Elf64_Phdr *)(__ehdr_start + own->e_phoff);
     struct {
         Elf64_Ehdr elf;
-        Elf64_Phdr segments[5];
+        Elf64_Phdr segments[MAX_SEGMENTS];
     } head = {.elf = *own};
     size_t text_size = (size_t)(text_end - __ehdr_start), data_size = (size_t)(snapshot_end - data_start);
+    size_t cold_size = (size_t)(cold_end - cold_start);
     size_t data_offset = (text_size + PAGE - 1) & ~(PAGE - 1);
+    size_t cold_offset = data_offset + data_size; /* the snapshot ends with a page */
     int count = 0;
     for (int i = 0; i < own->e_phnum; i++) {
         Elf64_Phdr segment = own_segments[i];
@@ -420,12 +423,15 @@ static void write_executable(const char *path)
             segment.p_offset = data_offset;
             segment.p_filesz = data_size;
             segment.p_memsz = data_size + RESERVE;
+        } else if (segment.p_type == PT_LOAD && segment.p_vaddr == (uintptr_t)cold_start) {
+            segment.p_offset = cold_offset;
+            segment.p_filesz = segment.p_memsz = cold_size;
         } else if (segment.p_type == PT_TLS) {
             segment.p_offset = data_offset + (segment.p_vaddr - (uintptr_t)data_start);
         } else if (segment.p_type == PT_LOAD && segment.p_filesz != 0) { /* the build's */
             continue;
         }
-        if (count == 5)
+        if (count == MAX_SEGMENTS)
             fail("unexpected segments");
         head.segments[count++] = segment;
     }
@@ -442,6 +448,7 @@ static void write_executable(const char *path)
     write_all(fd, __ehdr_start + sizeof head, text_size - sizeof head);
     write_all(fd, zeros, data_offset - text_size);
     write_all(fd, data_start, data_size);
+    write_all(fd, cold_start, cold_size);
     close(fd);
 }
 

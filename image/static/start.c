@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 #define EXIT_INTERNAL 70
-#define OWN_PREFIX "METALAUNCHER_"
 
 struct resumption resumption;
 
@@ -126,12 +125,12 @@ static _Noreturn void report_exception(void)
     internal_error(Py_TYPE(exception)->tp_name, detail);
 }
 
-/* Removes the variables that are metalauncher's own from the environment, in place; the order of the others stays. */
-static void remove_own_variables(void)
+/* Removes the entries that begin with `prefix` from the environment, in place; the order of the others stays. */
+static void remove_variables(const char *prefix)
 {
     char **kept = environ;
     for (char **entry = environ; *entry != NULL; entry++)
-        if (strncmp(*entry, OWN_PREFIX, sizeof OWN_PREFIX - 1) != 0)
+        if (strncmp(*entry, prefix, strlen(prefix)) != 0)
             *kept++ = *entry;
     *kept = NULL;
 }
@@ -147,7 +146,7 @@ static PyObject *become(PyObject *Py_UNUSED(self), PyObject *args)
         PyErr_SetString(PyExc_ValueError, "become: skip out of range");
         return NULL;
     }
-    remove_own_variables();
+    remove_variables("METALAUNCHER_");
     execve(path, original.argv + skip, environ);
     return PyLong_FromLong(errno);
 }
@@ -178,6 +177,9 @@ static PyObject *list_of_bytes(char **strings)
 static _Noreturn void resume(void)
 {
     PyEval_RestoreThread(resumption.thread);
+    /* Set-id, or file capabilities: the environment is somebody else's, and may not say where to look for launchers. */
+    if (getauxval(AT_SECURE) != 0)
+        remove_variables("METALAUNCHER_ROOT=");
     const char *execfn = (const char *)getauxval(AT_EXECFN);
     PyObject *arguments[] = {
         list_of_bytes(original.argv),

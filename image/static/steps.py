@@ -30,14 +30,7 @@ COMPILE = [
     "-fcf-protection=none",
 ]
 PROFILE_WRITE = ["-fprofile-generate", "-fprofile-update=single"]
-# What the training run does not reach is compiled as without a profile, and no function is split by it.
-PROFILE_READ = [
-    "-fprofile-use",
-    "-fprofile-correction",
-    "-fprofile-partial-training",
-    "-fno-reorder-blocks-and-partition",
-    "-Wno-missing-profile",
-]
+PROFILE_READ = ["-fprofile-use", "-fprofile-correction", "-Wno-missing-profile"]
 STRICT = ["-Wall", "-Wextra", "-Werror"]
 LINK = [
     "-static",

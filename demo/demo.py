@@ -1,6 +1,6 @@
 """The demo: a run image's places under a scratch root, real apps' layers beside it, and every app started through it.
 
-`python3 demo/run.py EXECUTABLE ROOT [LAUNCHERS]`: EXECUTABLE is a dispatching form; ROOT is made anew; LAUNCHERS is
+`python3 demo/demo.py EXECUTABLE ROOT [LAUNCHERS]`: EXECUTABLE is a dispatching form; ROOT is made anew; LAUNCHERS is
 a folder with real launchers, `launcher-VERSION`, in place of the stand-in. Exits 1 if anything went otherwise than it
 should.
 """
