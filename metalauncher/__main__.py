@@ -38,9 +38,12 @@ def start(argv: list[bytes], environ: list[bytes], execfn: bytes, become: Become
             return launch(environ, become, 2, argv[0], execfn)
         return launch(environ, become, 0, execfn)
     except Exception as error:  # a bug, or no memory left: one line, never a traceback in an app's log
-        from metalauncher.messages import report_bug
+        # Without the frames it came through: they hold the memory that is needed now.
+        error.__context__ = None
+        failure = error.with_traceback(None)
+    from metalauncher.messages import report_bug
 
-        return report_bug(error)
+    return report_bug(failure)
 
 
 def _basename(path: bytes) -> bytes:

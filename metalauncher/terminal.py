@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import posix
 
 from metalauncher.selection import TRUE_VALUES
@@ -16,6 +17,10 @@ STDERR = 2
 RED = "\x1b[31;1m"  # as launchers colour
 YELLOW = "\x1b[33;1m"
 _RESET = "\x1b[0m"
+
+# What a write to a closed pipe, or to a file at its limit, raises besides its error: it must not end a dispatch that
+# only warns, nor change the exit code of one that refuses.
+_DEADLY = frozenset((_signal.SIGPIPE, _signal.SIGXFSZ))
 
 _LINE_LIMIT = 2000  # characters; a record may hold a megabyte in one string
 
@@ -36,12 +41,18 @@ def write_lines(descriptor: int, lines: Iterable[str]) -> None:
 def write_text(descriptor: int, text: str) -> None:
     """Write `text` as it is, as UTF-8."""
     data = text.encode("utf-8", "backslashreplace")
+    # Blocked meanwhile, and taken back where it came: the launcher has to find mask and dispositions as they were.
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEADLY)
+    waiting = _signal.sigpending()
     try:
         while data:
             data = data[posix.write(descriptor, data) :]
     except OSError:
         # Closed, full, or nobody reads: there is nobody left to tell.
-        return
+        if raised := (_signal.sigpending() - waiting) & _DEADLY:
+            _signal.sigtimedwait(raised, 0)
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
 
 def is_coloured(descriptor: int, environment: Mapping[bytes, bytes]) -> bool:

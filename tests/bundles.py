@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import struct
 import subprocess
 import sys
@@ -72,6 +73,18 @@ def as_process(*arguments: str | Path, environ: Mapping[str, str] | None = None)
         timeout=120,
     )
     return Answer(run.returncode, run.stdout, run.stderr)
+
+
+def on_terminal(tool: Tool, *arguments: str, **environ: str) -> str:
+    """Run the program with everything on a terminal; return what arrives there."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "metalauncher", *arguments, "--root", str(tool.root)]
+    try:
+        subprocess.run(command, cwd=PROJECT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, timeout=60)
+        return os.read(ours, 1 << 16).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def lifecycle_toml(version: str) -> str:

@@ -213,10 +213,42 @@ def test_nobody_can_be_told(number: int, scene: Scene) -> None:
     assert (outcome.became, outcome.stderr) == ("second", "")
 
 
+def _told_nobody(scene: Scene, stderr: int) -> int:
+    """Dispatch with this stderr, and every signal's disposition the default; return the exit code."""
+    done = subprocess.run(
+        [scene.web],
+        env=scene.image.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        timeout=BOUND,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),  # no threads
+        check=False,
+    )
+    return done.returncode
+
+
+def test_nobody_reads(scene: Scene) -> None:
+    """Neither a pipe that is closed nor a file at its limit ends a dispatch by its signal: SIGPIPE, SIGXFSZ."""
+    reader, pipe = os.pipe()
+    os.close(reader)
+    with (scene.image.root / "stderr").open("wb") as file:
+        for stderr in (pipe, file.fileno()):
+            assert _told_nobody(scene, stderr) == LAUNCHED
+            place = (scene.image.root / "opt/best").rename(scene.image.root / "opt/away")
+            assert _told_nobody(scene, stderr) == LAUNCHED
+            place.rename(scene.image.root / "opt/best")
+            text = scene.metadata.read_bytes()
+            scene.metadata.write_bytes(b"x")
+            assert _told_nobody(scene, stderr) == 1
+            scene.metadata.write_bytes(text)
+    os.close(pipe)
+
+
 def _is_python(path: str, scene: Scene) -> bool:
     """Tell whether a path is the interpreter's or the program's own, and not one of those that are decided upon."""
     root = str(scene.image.root)
-    return not path.startswith(root) or path.startswith(str(scene.image.executable))
+    return not path.startswith(root) or path.startswith((str(scene.image.executable), str(scene.web)))
 
 
 def _judge(outcome: Outcome, call: str, path: str, number: int, scene: Scene) -> str:
@@ -304,6 +336,23 @@ def test_no_memory_is_left(form: Form, scene: Scene) -> None:
         assert outcome.became == "best"
     else:
         assert (outcome.refused, outcome.stderr) == (70, "ERROR: metalauncher: internal error: out of memory\n")
+
+
+def test_little_memory(scene: Scene) -> None:
+    """A record whose parsing takes more memory than there may be ends the dispatch with one line."""
+    # The parser keeps each beginning of a dotted key: 200 KB of text become 500 MB.
+    scene.metadata.write_text("".join(f"r{n}." + "a." * 990 + "k=1\n" for n in range(100)))
+    done = subprocess.run(
+        [scene.web],
+        env=scene.image.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=BOUND,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20)),  # no threads
+        check=False,
+    )
+    text = "MemoryError: " if scene.image.form.is_script else "out of memory"
+    assert (done.returncode, done.stderr.decode()) == (70, f"ERROR: metalauncher: internal error: {text}\n")
 
 
 @pytest.mark.parametrize("files", [3, 4])
@@ -495,13 +544,13 @@ def test_a_launcher_comes_and_goes(form: Form, scene: Scene) -> None:
     """While the best launcher is installed and removed, it or the next is started: never nothing, never a wrong one."""
     _named(scene)
     descriptor, place = scene.image.usr / "best.toml", scene.image.root / "opt/best"
-    away, elsewhere = scene.image.root / "away", scene.image.root / "elsewhere"
+    away = scene.image.root / "away"
 
     def change(number: int) -> None:
         del number
         descriptor.rename(away)
-        place.rename(elsewhere)
-        elsewhere.rename(place)
+        place.chmod(0o600)  # not removed: it is a script, which its interpreter opens once it has been exec'd
+        place.chmod(0o755)
         away.rename(descriptor)
 
     with Churn(change):

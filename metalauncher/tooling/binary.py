@@ -1,0 +1,81 @@
+"""What kind of executable some bytes are: ELF and for which machine, or a script. Knows no files.
+
+Source: the ELF specification (elf.h), and Linux fs/binfmt_elf.c for what the kernel looks at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from metalauncher.execute import interpreter_of
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+HEAD = 4096  # bytes: an ELF file's program headers and interpreter lie at its beginning
+
+_MACHINES = {62: "x86-64", 183: "arm64", 21: "ppc64le", 22: "s390x", 243: "riscv64", 3: "386", 40: "arm"}
+ARCHITECTURES = ("x86-64", "arm64", "ppc64le", "s390x", "riscv64")  # as in the names of lifecycle's tarballs
+_UNAME = {"x86_64": "x86-64", "aarch64": "arm64"}
+_PT_LOAD, _PT_INTERP = 1, 3
+_EXECUTABLE_TYPES = (2, 3)  # ET_EXEC, ET_DYN
+
+
+class Binary(NamedTuple):
+    """An executable.
+
+    Attributes:
+        kind: `elf` or `script`.
+        machine: an ELF file's architecture, "" for a script.
+        interpreter: a script's, or the loader of a dynamically linked ELF file, else "".
+        size: bytes that an ELF file must at least have to be whole.
+    """
+
+    kind: Literal["elf", "script"]
+    machine: str
+    interpreter: str
+    size: int
+
+
+def inspect(head: bytes) -> Binary | str:
+    """Return what the file that begins with `head` is, or why it is no executable."""
+    if head.startswith(b"#!"):
+        interpreter = interpreter_of(head[:HEAD])
+        if not interpreter:
+            return "is a script that names no interpreter"
+        return Binary("script", "", interpreter.decode("utf-8", "surrogateescape"), 0)
+    if head.startswith(b"\x7fELF"):
+        return _inspect_elf(head)
+    return "is empty" if not head else "is neither an ELF file nor a script with #!"
+
+
+def _inspect_elf(head: bytes) -> Binary | str:
+    if len(head) < 64 or head[4] not in (1, 2) or head[5] not in (1, 2):
+        return "is an ELF file with a damaged header"
+    order: Literal["little", "big"] = "little" if head[5] == 1 else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(head[at : at + size], order)
+
+    if number(16, 2) not in _EXECUTABLE_TYPES:
+        return "is an ELF file, but no executable (an object file or a core dump)"
+    code = number(18, 2)
+    machine = _MACHINES.get(code, f"machine {code}")
+    if code == 21 and order == "big":
+        machine = "ppc64"
+    if head[4] == 1:  # 32 bits: its headers are laid out differently; the machine tells enough
+        return Binary("elf", machine if code in (3, 40) else f"{machine}, 32 bits", "", 0)
+    start, size, entries = number(32, 8), number(54, 2), number(56, 2)
+    interpreter, needed = "", 64
+    for at in range(start, min(start + size * entries, len(head)), size or 1):
+        offset, length = number(at + 8, 8), number(at + 32, 8)
+        if number(at, 4) == _PT_LOAD:
+            needed = max(needed, offset + length)
+        elif number(at, 4) == _PT_INTERP:
+            interpreter = head[offset : offset + length].rstrip(b"\0").decode("utf-8", "surrogateescape")
+    return Binary("elf", machine, interpreter, needed)
+
+
+def this_architecture(uname_machine: str) -> str:
+    """Return this machine's architecture as lifecycle's tarballs name it."""
+    return _UNAME.get(uname_machine, uname_machine)

@@ -1,0 +1,205 @@
+"""What a bundle's descriptor is to say, from a release's `lifecycle.toml` and the command line. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tomli
+
+from metalauncher.registry import Launcher, _launcher, _Wrong
+from metalauncher.tooling.source import COMMAND
+from metalauncher.tooling.talk import Unable
+from metalauncher.tooling.tarball import TOML
+from metalauncher.versions import version_key
+from metalauncher.which import _set_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from metalauncher.jsontext import Json
+    from metalauncher.tooling.source import Bundle
+
+LIFECYCLE = "buildpacks/lifecycle"
+# Launchers below this serve apps that recorded no API at all; later ones fail on the first buildpack's layers.
+_SERVES_UNRECORDED_BELOW = version_key("0.10.dev0")
+_KINDS = ("platform", "buildpack")
+_LIFECYCLE_KEYS = ("supported", "deprecated", "default")
+
+
+class Wishes(NamedTuple):
+    """What the command line says about a launcher; None where it says nothing."""
+
+    identifier: str | None = None
+    version: str | None = None
+    priority: int | None = None
+    opt_in_env: str | None = None
+    requires: tuple[str, ...] | None = None
+    platform_apis: str | None = None
+    buildpack_apis: str | None = None
+
+
+def declare(bundle: Bundle, wishes: Wishes, path: str | None = None) -> tuple[Launcher, str]:
+    """Return the launcher as the registry will read it, and the descriptor's text.
+
+    Args:
+        bundle: what is to be installed.
+        wishes: they go before what `lifecycle.toml` says.
+        path: the executable's, where it is not the default place.
+
+    Raises:
+        Unable: something is missing, or not of the descriptor's format.
+    """
+    document = _read(bundle)
+    launcher = _launcher_table(document, bundle, wishes) | ({"path": path} if path else {})
+    apis = _apis(document, wishes)
+    lifecycle = document.get("lifecycle")
+    version = lifecycle.get("version") if isinstance(lifecycle, dict) else None
+    if launcher["id"] == LIFECYCLE and _is_below(launcher.get("version", version)):
+        for kind in _KINDS:
+            _add_default(apis.get(kind))
+    descriptor: dict[str, Any] = {"schema-version": "1", "launcher": launcher}
+    if version is not None:
+        descriptor["lifecycle"] = {"version": version}
+    descriptor["apis"] = apis
+    try:
+        found = _launcher(descriptor, "")
+    except _Wrong as error:
+        raise _unable(bundle, f"{error.key}: {error.reason}") from None
+    if not isinstance(found, Launcher):
+        raise _unable(bundle, "launcher.masked: a mask is no bundle")
+    return found, render(descriptor)
+
+
+def _read(bundle: Bundle) -> dict[str, Any]:
+    if bundle.lifecycle_toml is None:
+        return {}
+    try:
+        return tomli.loads(bundle.lifecycle_toml.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise _unable(bundle, f"is not TOML: {error}") from None
+
+
+def _launcher_table(document: Mapping[str, Any], bundle: Bundle, wishes: Wishes) -> dict[str, Any]:
+    given = document.get("launcher", {})
+    if not isinstance(given, dict):
+        raise _unable(bundle, "launcher: is not a table")
+    if "path" in given:
+        raise _unable(bundle, "launcher.path: the launcher goes to its default place")
+    if given.get("sha256", bundle.sha256) != bundle.sha256:
+        raise _unable(bundle, f"launcher.sha256: is {given['sha256']!r}, but the launcher's is {bundle.sha256}")
+    table = dict(given)
+    wished = {
+        "id": wishes.identifier,
+        "version": wishes.version,
+        "priority": wishes.priority,
+        "opt-in-env": wishes.opt_in_env,
+        "requires": None if wishes.requires is None else list(wishes.requires),
+    }
+    table |= {key: value for key, value in wished.items() if value is not None}
+    if "id" not in table:
+        if bundle.lifecycle_toml is None:
+            raise _needs(bundle, "--id and --version")
+        table["id"] = LIFECYCLE
+    if bundle.lifecycle_toml is None and "version" not in table:
+        raise _needs(bundle, "--version")
+    return table | {"sha256": bundle.sha256}
+
+
+def _apis(document: Mapping[str, Any], wishes: Wishes) -> dict[str, Any]:
+    """Return the `[apis]` table.
+
+    Lifecycle 0.8 and earlier had only `[api]`, with one version of each kind: that is all they support (pack reads it
+    the same way, internal/builder/descriptor.go).
+    """
+    apis: dict[str, Any] = {}
+    found = document.get("apis")
+    legacy = document.get("api")
+    for kind in _KINDS:
+        table = found.get(kind) if isinstance(found, dict) else None
+        if isinstance(table, dict):
+            apis[kind] = {key: table[key] for key in _LIFECYCLE_KEYS if key in table}
+        elif table is not None:
+            apis[kind] = table
+        elif isinstance(legacy, dict) and kind in legacy:
+            apis[kind] = {"supported": [legacy[kind]]}
+        wished = wishes.platform_apis if kind == "platform" else wishes.buildpack_apis
+        if wished is not None:
+            apis[kind] = {"supported": _parse_apis(wished)}
+    return apis
+
+
+def _parse_apis(text: str) -> str | list[str]:
+    return text if text[:1] in "<>=!" else [part.strip() for part in text.split(",")]
+
+
+def _is_below(version: Any) -> bool:
+    try:
+        return isinstance(version, str) and version_key(version) < _SERVES_UNRECORDED_BELOW
+    except ValueError:
+        return False
+
+
+def _add_default(table: Any) -> None:
+    if isinstance(table, dict) and isinstance(table.get("supported"), list) and table["supported"]:
+        table.setdefault("default", table["supported"][0])
+
+
+def render(descriptor: Mapping[str, Any]) -> str:
+    """Return a descriptor as TOML: top-level keys, then its tables."""
+    lines = [f"{key} = {_value(value)}" for key, value in descriptor.items() if not isinstance(value, dict)]
+    for key, value in descriptor.items():
+        if isinstance(value, dict):
+            lines += _table((key,), value)
+    return "\n".join(lines) + "\n"
+
+
+def _table(name: tuple[str, ...], table: Mapping[str, Any]) -> list[str]:
+    plain = [f"{key} = {_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    lines = ["", f"[{'.'.join(name)}]", *plain] if plain else []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += _table((*name, key), value)
+    return lines
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join([_value(item) for item in value])}]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join([c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped]) + '"'
+    return str(value).lower()  # an integer or a boolean
+
+
+def values(launcher: Launcher) -> dict[str, Json]:
+    """Return all that a descriptor decides, as JSON: equal for two descriptors that mean the same."""
+    return {
+        "id": launcher.id,
+        "version": launcher.version,
+        "path": launcher.path,
+        "sha256": launcher.sha256,
+        "priority": launcher.priority,
+        "opt_in_env": launcher.opt_in_env,
+        "requires": list(launcher.requires),
+        "platform": _set_document(launcher.platform),
+        "buildpack": _set_document(launcher.buildpack),
+    }
+
+
+def _unable(bundle: Bundle, reason: str) -> Unable:
+    where = f"{bundle.source}: {TOML}" if bundle.lifecycle_toml is not None else bundle.source
+    return Unable(
+        f"{where}: {reason}",
+        need="what docs/descriptor.md says of a descriptor",
+        do="give it on the command line, or take a sound bundle",
+        command=COMMAND,
+    )
+
+
+def _needs(bundle: Bundle, what: str) -> Unable:
+    return Unable(
+        f"{bundle.source}: a bare executable says nothing about itself: {what} must be given",
+        need="--id, --version, --platform-apis and --buildpack-apis",
+        command=f"metalauncher bundle add {bundle.source} --id ID --version V --platform-apis 0.7,0.8"
+        " --buildpack-apis '>=0.7,<=0.12'",
+    )

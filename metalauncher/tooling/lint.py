@@ -1,0 +1,198 @@
+"""`metalauncher lint`: check descriptors and their launchers against numbered rules (docs/descriptor.md)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from metalauncher import __version__
+from metalauncher.errors import errno_text
+from metalauncher.places import IMAGE_DESCRIPTORS, Root
+from metalauncher.registry import InvalidDescriptor, Registry, _list, load_registry
+from metalauncher.terminal import RED, YELLOW
+from metalauncher.tooling.installed import DIRECTORIES, installed
+from metalauncher.tooling.lint_files import architecture_of, lint_executable, lint_leftovers, lint_owners
+from metalauncher.tooling.lint_registry import lint_baseline, lint_registry
+from metalauncher.tooling.lint_text import lint_text
+from metalauncher.tooling.positions import locate, positions
+from metalauncher.tooling.rules import RULES, Finding, in_order
+from metalauncher.tooling.talk import FAINT, Console, Unable, count, decode, encode
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from metalauncher.jsontext import Json
+    from metalauncher.registry import Launcher
+
+SCHEMA_VERSION = 1  # schemas/lint.schema.json
+_COLOURS = {"error": RED, "warning": YELLOW, "note": FAINT}
+
+
+class Source(NamedTuple):
+    """One descriptor's file.
+
+    Attributes:
+        file: the path to open.
+        shown: the path to name.
+        link: whether it is a symbolic link.
+    """
+
+    file: bytes
+    shown: str
+    link: bool
+
+
+def run(options: Namespace, root: Root, console: Console) -> int:
+    """Check; return 1 if there are errors, with `--strict` also if there are warnings; else 0."""
+    if options.paths:
+        findings, number = check_paths([encode(path) for path in options.paths], options.baseline)
+    else:
+        findings, number = check_root(root, options.arch, options.baseline)
+    findings = sorted(set(findings), key=in_order)
+    counting = ("error", "warning") if options.strict else ("error",)
+    if options.json:
+        console.document(_document(findings, number))
+    else:
+        console.out([console.paint(str(finding), _COLOURS[finding.level]) for finding in findings])
+        console.say(_summary(findings, number))
+    return int(any(finding.level in counting for finding in findings))
+
+
+def check_root(root: Root, architecture: str | None, baseline: str | None) -> tuple[list[Finding], int]:
+    """Check both directories of a root, the executables, and who may change them; also return the number of files.
+
+    Raises:
+        Unable: a directory can't be read.
+    """
+    sources: list[Source] = []
+    for place in DIRECTORIES.values():
+        directory = root.locate(place)
+        for name, link in _names(directory):
+            file = root.locate(place + b"/" + name) if root.whole and link else directory + b"/" + name
+            sources.append(Source(file, decode(directory + b"/" + name), link))
+    _, findings = _check_texts(sources)
+    registry = load_registry(root)
+    hidden = {decode(item.file): item.launcher for item in installed(root)}
+    findings += lint_registry(registry, hidden)
+    wanted = architecture or architecture_of(root)
+    files = [source.file for source in sources]
+    for launcher in registry.launchers:
+        findings += lint_executable(launcher, root, wanted, _place(launcher))
+        files.append(root.locate(launcher.path.encode()))
+    findings += lint_owners(files, root)
+    findings += lint_leftovers(root)
+    return findings + _against(registry, baseline), len(sources)
+
+
+def check_paths(paths: Sequence[bytes], baseline: str | None) -> tuple[list[Finding], int]:
+    """Check files, and directories of files, as one registry; their executables are not looked at.
+
+    Raises:
+        Unable: a path can't be read.
+    """
+    sources: list[Source] = []
+    for path in paths:
+        if os.path.isdir(path):
+            sources += [
+                Source(path.rstrip(b"/") + b"/" + name, decode(path.rstrip(b"/") + b"/" + name), link)
+                for name, link in _names(path)
+            ]
+        elif os.path.lexists(path):
+            sources.append(Source(path, decode(path), os.path.islink(path)))
+        else:
+            raise _unreadable(decode(path), "no such file or directory")
+    launchers, findings = _check_texts(sources)
+    registry = Registry(tuple(launchers), directories=(decode(paths[0]),))
+    return findings + lint_registry(registry, {}) + _against(registry, baseline), len(sources)
+
+
+def _check_texts(sources: Sequence[Source]) -> tuple[list[Launcher], list[Finding]]:
+    launchers: list[Launcher] = []
+    findings: list[Finding] = []
+    for source in sources:
+        launcher, found = lint_text(source.file, source.shown, link=source.link)
+        findings += found
+        if launcher is not None:
+            launchers.append(launcher)
+    return launchers, findings
+
+
+def _names(directory: bytes) -> list[tuple[bytes, bool]]:
+    unreadable: list[InvalidDescriptor] = []
+    names = _list(directory, unreadable)
+    for error in unreadable:
+        raise _unreadable(error.file, error.reason)
+    return names
+
+
+def _unreadable(path: str, reason: str) -> Unable:
+    return Unable(
+        f"{path}: {reason}",
+        need="descriptors, or directories of descriptors, that can be read",
+        command="metalauncher lint --help",
+    )
+
+
+def _place(launcher: Launcher) -> tuple[int, int]:
+    """Return where a descriptor speaks of its executable."""
+    try:
+        with open(encode(launcher.descriptor), encoding="utf-8-sig") as file:
+            found = positions(file.read())
+    except (OSError, ValueError):
+        return 1, 1
+    return locate(found, ("launcher", "path"))
+
+
+def _against(registry: Registry, baseline: str | None) -> list[Finding]:
+    """Return the gaps against a baseline: an unpacked root filesystem, or a directory of descriptors."""
+    if baseline is None:
+        return []
+    directory = encode(baseline).rstrip(b"/") or b"/"
+    if not os.path.isdir(directory):
+        raise Unable(
+            f"--baseline {baseline}: {errno_text(20 if os.path.lexists(directory) else 2)}",
+            need="an unpacked root filesystem, or a directory of descriptors",
+            command="metalauncher lint --baseline DIR",
+        )
+    root = Root(directory, whole=True)
+    if os.path.isdir(root.locate(IMAGE_DESCRIPTORS)):
+        before = load_registry(root)
+    else:
+        launchers, _ = _check_texts(
+            [Source(directory + b"/" + name, decode(directory + b"/" + name), link) for name, link in _names(directory)]
+        )
+        before = Registry(tuple(launchers))
+    if not before.launchers:
+        raise Unable(
+            f"--baseline {baseline}: has no launcher to compare with",
+            need="an unpacked root filesystem, or a directory of descriptors",
+            command=f"metalauncher lint {baseline}",
+        )
+    return lint_baseline(registry, before)
+
+
+def _summary(findings: list[Finding], number: int) -> str:
+    levels = [(level, sum([finding.level == level for finding in findings])) for level in _COLOURS]
+    found = ", ".join([count(amount, level) for level, amount in levels if amount])
+    return f"{found or 'clean'}: {count(number, 'descriptor')} checked"
+
+
+def _document(findings: list[Finding], number: int) -> dict[str, Json]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "metalauncher": __version__,
+        "descriptors": number,
+        "findings": [
+            {
+                "rule": finding.rule,
+                "level": finding.level,
+                "file": finding.file,
+                "line": finding.line,
+                "column": finding.column,
+                "message": finding.message,
+                "about": RULES[finding.rule][1],
+            }
+            for finding in findings
+        ],
+    }

@@ -1,0 +1,127 @@
+"""The rules about files: executables, digests, and who may change what a container starts with."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from metalauncher.errors import errno_text
+from metalauncher.execute import Itself, read_head
+from metalauncher.places import EXECUTABLE, LAUNCHERS
+from metalauncher.tooling.binary import HEAD, inspect, this_architecture
+from metalauncher.tooling.installed import DIRECTORIES, digest_of
+from metalauncher.tooling.rules import Finding
+from metalauncher.tooling.talk import decode
+from metalauncher.tooling.writing import leftovers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from metalauncher.places import Root
+    from metalauncher.registry import Launcher
+
+_EVERY_USER_EXECUTES = 0o555
+
+
+def architecture_of(root: Root) -> str:
+    """Return the architecture that the root's metalauncher is for, or else this machine's."""
+    binary = inspect(read_head(root.locate(EXECUTABLE.encode()), HEAD))
+    if isinstance(binary, str) or not binary.machine:
+        return this_architecture(os.uname().machine)
+    return binary.machine
+
+
+def lint_executable(launcher: Launcher, root: Root, architecture: str, place: tuple[int, int]) -> Iterator[Finding]:
+    """Yield what speaks against a launcher's executable.
+
+    Args:
+        launcher: a launcher in effect.
+        root: where to look.
+        architecture: that it has to run on.
+        place: line and column of its table in the descriptor.
+    """
+    path = root.locate(launcher.path.encode())
+
+    def find(rule: str, message: str) -> Finding:
+        return Finding(launcher.descriptor, *place, rule, f"{decode(path)}: {message}")
+
+    if Itself(root, root.locate(EXECUTABLE.encode())).is_at(path):
+        yield find("ML027", "is metalauncher itself: it would start itself, and so counts as failed")
+        return
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        yield find("ML020", f"is missing: {errno_text(error.errno)}")
+        return
+    if not stat.S_ISREG(status.st_mode):
+        yield find("ML021", "is not a regular file")
+        return
+    if status.st_mode & _EVERY_USER_EXECUTES != _EVERY_USER_EXECUTES:
+        yield find("ML021", f"has mode {status.st_mode & 0o7777:04o}: a container may run as any user (chmod 0755)")
+    binary = inspect(read_head(path, HEAD))
+    if isinstance(binary, str):
+        yield find("ML022", binary)
+    elif os.path.basename(binary.interpreter) == "metalauncher":
+        yield find("ML027", "is the shim, which starts metalauncher again")
+    else:
+        if binary.machine and binary.machine != architecture:
+            yield find("ML023", f"is for {binary.machine}, not for {architecture}")
+        elif binary.kind == "elf" and binary.interpreter:
+            yield find("ML024", f"is dynamically linked, with {binary.interpreter}: not every run image has that")
+        if binary.interpreter and not os.path.exists(root.locate_layers(binary.interpreter.encode())):
+            yield find("ML025", f"needs {binary.interpreter}, which is missing")
+    digest = digest_of(path)
+    if launcher.sha256 is not None and digest not in (None, launcher.sha256):
+        yield find("ML026", f"has sha256 {digest}; {launcher.sha256} is declared")
+
+
+def lint_owners(files: Iterable[bytes], root: Root) -> Iterator[Finding]:
+    """Yield each of the files, and of the directories above them, that somebody else could change.
+
+    Above the root nothing is looked at: there, it is the root that is unpacked, not the image.
+    """
+    base = root.prefix or b"/"
+    owner = os.stat(base).st_uid if root.prefix else 0
+    seen: set[bytes] = set()
+    for file in files:
+        real = os.path.realpath(file) if not root.whole else file
+        inside = os.path.relpath(real, os.path.realpath(base) if not root.whole else base)
+        steps = [] if inside.startswith(b"..") else inside.split(b"/")
+        for length in range(len(steps) + 1):
+            path = os.path.join(base, *steps[:length])
+            if path in seen:
+                continue
+            seen.add(path)
+            # How the unpacked root itself is kept from others is its owner's affair.
+            yield from _lint_owner(path, owner, unpacked=bool(root.prefix) and not length)
+
+
+def _lint_owner(path: bytes, owner: int, *, unpacked: bool) -> Iterator[Finding]:
+    try:
+        status = os.lstat(path)
+    except OSError:  # what is missing is another rule's
+        return
+    if stat.S_ISLNK(status.st_mode):
+        return
+    what = "directory" if stat.S_ISDIR(status.st_mode) else "file"
+    if status.st_mode & 0o022:
+        who = "every user" if status.st_mode & 0o002 else f"group {status.st_gid}"
+        message = f"this {what} can be written by {who} (mode {status.st_mode & 0o7777:04o}): chmod go-w"
+        yield Finding(decode(path), None, None, "ML030", message)
+    if status.st_uid not in (0, owner):
+        yield Finding(
+            decode(path), None, None, "ML031", f"this {what} belongs to user {status.st_uid}, not to user {owner}"
+        )
+    # An executable is another rule's: to be started it need not be read.
+    needed, add = (0o005, "o+rx") if what == "directory" else (0o004, "o+r") if path.endswith(b".toml") else (0, "")
+    if status.st_mode & needed != needed and not unpacked:
+        message = f"this {what} can't be read by every user (mode {status.st_mode & 0o7777:04o}): chmod {add}"
+        yield Finding(decode(path), None, None, "ML032", message)
+
+
+def lint_leftovers(root: Root) -> Iterator[Finding]:
+    """Yield the temporary files of an interrupted `bundle add`."""
+    for file in leftovers(*[root.locate(place) for place in (*DIRECTORIES.values(), LAUNCHERS.encode())]):
+        message = "was left over by an interrupted `metalauncher bundle add`; the next one removes it"
+        yield Finding(decode(file), None, None, "ML016", message)

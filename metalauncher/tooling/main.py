@@ -1,0 +1,53 @@
+"""The package's commands: parse, call, and turn what went wrong into a message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from metalauncher.errors import USAGE, errno_text
+from metalauncher.messages import report_bug
+from metalauncher.places import Root, root_from
+from metalauncher.tooling.commands import parser
+from metalauncher.tooling.talk import Console, Unable, decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_INTERRUPTED = 130  # as a shell reports SIGINT
+
+
+def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
+    """Run the command that `arguments` name and return its exit code: 0 done, 1 findings, 3 could not finish."""
+    console = Console(environment)
+    try:
+        options = parser().parse_args([decode(argument) for argument in arguments])
+        given = getattr(options, "root", None)
+        root = root_from(environment) if given is None else Root(encode(given), whole=True)
+        if given == "" or (root.prefix and not os.path.isdir(root.prefix)):
+            raise Unable(
+                f"{'--root' if given is not None else 'METALAUNCHER_ROOT'}: {decode(root.prefix)!r} is no directory",
+                need="an unpacked root filesystem",
+                command=f"ls -ld {shlex.quote(decode(root.prefix))}",
+            )
+        module = importlib.import_module(f"metalauncher.tooling.{options.module}")
+        status = module.run(options, root, console)
+    except Unable as unable:
+        console.progress("")
+        console.fail(unable)
+        return USAGE
+    except OSError as error:
+        where = decode(os.fsencode(error.filename)) + ": " if error.filename else ""
+        console.progress("")
+        console.fail(Unable(where + errno_text(error.errno), command="metalauncher --help"))
+        return USAGE
+    except SystemExit as end:  # argparse's, after --help
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        console.progress("")
+        return _INTERRUPTED
+    except Exception as error:
+        return report_bug(error)
+    return int(status)

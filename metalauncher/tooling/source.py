@@ -1,0 +1,193 @@
+"""Where a bundle comes from: a release tarball, a directory of the same shape, or a bare executable. Writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from metalauncher.errors import errno_text
+from metalauncher.tooling.binary import HEAD, inspect
+from metalauncher.tooling.talk import Unable
+from metalauncher.tooling.tarball import LAUNCHER, LAUNCHER_LIMIT, LIMITS, SBOMS, TOML, Unacceptable, read_tarball
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMAND = "metalauncher bundle add --help"
+_HEX = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
+_DIGEST_FILE_LIMIT = 4096  # bytes
+_TAR_MAGIC = (257, b"ustar")
+
+
+class Bundle(NamedTuple):
+    """What is to be installed.
+
+    Attributes:
+        source: as named on the command line.
+        launcher: the executable's bytes.
+        lifecycle_toml: the release's descriptor, None for a bare executable.
+        sboms: by the name that each is to have beside the launcher.
+    """
+
+    source: str
+    launcher: bytes
+    lifecycle_toml: bytes | None
+    sboms: Mapping[str, bytes]
+
+    @property
+    def sha256(self) -> str:
+        """The executable's digest, lower-case hex."""
+        return hashlib.sha256(self.launcher).hexdigest()
+
+
+def read_source(source: str, architecture: str, digest: str | None) -> Bundle:
+    """Read and check the bundle.
+
+    Args:
+        source: a path.
+        architecture: that the launcher has to run on, `x86-64` and so on.
+        digest: of the tarball or executable (of a directory: of its launcher): hex, or a file that holds it; None: a
+            file `SOURCE.sha256`, if there is one.
+
+    Raises:
+        Unable: it is not a bundle, or not a sound one.
+    """
+    expected = _expected_digest(source, digest)
+    try:
+        if os.path.isdir(source):
+            bundle = _read_directory(source)
+            found = bundle.sha256
+        else:
+            with open(os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise _refuse(source, "is not a regular file")
+                bundle, found = _read_file(source, file)
+    except OSError as error:
+        raise _refuse(source, errno_text(error.errno)) from None
+    except Unacceptable as error:
+        raise _refuse(source, str(error)) from None
+    if expected and found != expected[0]:
+        raise Unable(
+            f"{source}: is not the file that was meant: its digest is another one",
+            need=f"sha256 {expected[0]} ({expected[1]})",
+            have=[f"sha256 {found}"],
+            do="fetch the file again; if it is another release's, give that one's digest",
+            command=f"sha256sum {source}",
+        )
+    _check_launcher(bundle, architecture)
+    return bundle
+
+
+def _refuse(source: str, reason: str) -> Unable:
+    return Unable(
+        f"{source}: {reason}",
+        need=f"a lifecycle release's tarball, a directory with {TOML} and {LAUNCHER}, or an executable",
+        command=COMMAND,
+    )
+
+
+def _read_file(source: str, file: IO[bytes]) -> tuple[Bundle, str]:
+    head = file.read(512)
+    file.seek(0)
+    at, magic = _TAR_MAGIC
+    if head[:2] == b"\x1f\x8b" or head[at : at + len(magic)] == magic:
+        contents = read_tarball(file)
+        return _bundle(source, contents.members), contents.sha256
+    if not head.startswith((b"\x7fELF", b"#!")):
+        reason = (
+            "is empty" if not head else "is neither a tarball (.tgz or .tar), nor an ELF file, nor a script with #!"
+        )
+        raise _refuse(source, reason)
+    bundle = Bundle(source, _read_limited(file, source, LAUNCHER_LIMIT), None, {})
+    return bundle, bundle.sha256
+
+
+def _read_directory(source: str) -> Bundle:
+    members: dict[str, bytes] = {}
+    for name, limit in LIMITS.items():
+        path = os.path.join(source, name)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            continue
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _refuse(path, "is not a regular file")
+            members[name] = _read_limited(file, path, limit)
+    return _bundle(source, members)
+
+
+def _read_limited(file: IO[bytes], path: str, limit: int) -> bytes:
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise _refuse(path, f"is larger than {limit >> 20} MiB")
+    return data
+
+
+def _bundle(source: str, members: Mapping[str, bytes]) -> Bundle:
+    missing = [name for name in (TOML, LAUNCHER) if name not in members]
+    if missing:
+        raise _refuse(source, f"has no {' and no '.join(missing)}")
+    sboms = {SBOMS[name]: data for name, data in members.items() if name in SBOMS}
+    return Bundle(source, members[LAUNCHER], members[TOML], sboms)
+
+
+def _check_launcher(bundle: Bundle, architecture: str) -> None:
+    binary = inspect(bundle.launcher)
+    name = bundle.source if bundle.lifecycle_toml is None else f"{bundle.source}: {LAUNCHER}"
+    if isinstance(binary, str):
+        raise _refuse(name, binary)
+    if binary.kind == "elf" and binary.machine != architecture:
+        raise Unable(
+            f"{name}: is for another architecture",
+            need=f"an executable for {architecture}",
+            have=[f"one for {binary.machine}"],
+            do="take the tarball of that architecture, or say which one the run image has with --arch",
+            command=f"metalauncher bundle add {bundle.source} --arch {binary.machine}",
+        )
+    if len(bundle.launcher) < binary.size:
+        raise _refuse(name, f"is cut off: an ELF file of {len(bundle.launcher)} bytes that needs {binary.size}")
+    if binary.kind == "script" and os.path.basename(binary.interpreter) == "metalauncher":
+        raise _refuse(name, "is the shim: it would start metalauncher again")
+    if binary.kind == "script" and b"\n" not in bundle.launcher[:HEAD]:
+        raise _refuse(name, "is a script without a second line")
+
+
+def _expected_digest(source: str, given: str | None) -> tuple[str, str] | None:
+    """Return the digest that the source has to have and who says so; None if nobody does."""
+    if given is not None and (match := _HEX.fullmatch(given)):
+        return match[1].lower(), "--sha256"
+    file = given if given is not None else f"{source}.sha256"
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
+            text = opened.read(_DIGEST_FILE_LIMIT).decode("utf-8", "replace")
+    except OSError as error:
+        if given is None:
+            return None
+        raise _bad_digest(f"--sha256 {given!r} is neither 64 hexadecimal digits nor a file that can be read") from error
+    return _digest_in(text, file, os.path.basename(source)), file
+
+
+def _digest_in(text: str, file: str, name: str) -> str:
+    """Return the digest that a checksum file has for `name`.
+
+    `DIGEST  NAME` is what sha256sum writes; the files that lifecycle publishes have it the other way round.
+    """
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    for words in lines:
+        digests = [match[1].lower() for word in words if (match := _HEX.fullmatch(word))]
+        others = [os.path.basename(word.lstrip("*")) for word in words if not _HEX.fullmatch(word)]
+        if len(digests) == 1 and (name in others or (len(lines) == 1 and not others)):
+            return digests[0]
+    raise _bad_digest(f"{file}: has no digest for {name}")
+
+
+def _bad_digest(headline: str) -> Unable:
+    return Unable(
+        headline,
+        need="64 hexadecimal digits, or a file with them and the name, in either order",
+        command="metalauncher bundle add TARBALL --sha256 HEX",
+    )

@@ -1,0 +1,135 @@
+"""What commands say: findings on stdout, talk on stderr, colour and progress only where a person looks."""
+
+from __future__ import annotations
+
+import json
+import posix
+import re
+from typing import TYPE_CHECKING, Final
+
+from metalauncher.terminal import (
+    RED,
+    STDERR,
+    STDOUT,
+    YELLOW,
+    is_coloured,
+    printable,
+    write_lines,
+    write_message,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from metalauncher.jsontext import Json
+
+GREEN = "\x1b[32;1m"
+FAINT = "\x1b[2m"
+BOLD = "\x1b[1m"
+_RESET = "\x1b[0m"
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+_CLEAR_LINE = "\r\x1b[K"
+
+
+class Unable(Exception):
+    """A command can't be finished. Nothing was changed."""
+
+    def __init__(
+        self,
+        headline: str,
+        *,
+        command: str,
+        need: str = "",
+        have: Iterable[str] = (),
+        do: str = "",
+    ) -> None:
+        """Hold what to say.
+
+        Args:
+            headline: what went wrong.
+            command: the last line: a command to run next.
+            need: what was needed.
+            have: what there is.
+            do: what to do.
+        """
+        super().__init__(headline)
+        self.headline: Final = headline
+        self.command: Final = command
+        self.need: Final = need
+        self.have: Final = tuple(have)
+        self.do: Final = do
+
+    def lines(self) -> list[str]:
+        """Return the whole text, laid out as a dispatch's refusal is."""
+        lines = [f"ERROR: {self.headline}"]
+        for label, texts in (
+            ("need:", (self.need,) if self.need else ()),
+            ("have:", self.have),
+            ("do:", (self.do, self.command) if self.do else (self.command,)),
+        ):
+            lines += [f"  {label if number == 0 else '':<9}{text}" for number, text in enumerate(texts)]
+        return lines
+
+
+class Console:
+    """Where a command writes."""
+
+    def __init__(self, environment: Mapping[bytes, bytes]) -> None:
+        """Take the environment, which may forbid colour."""
+        self._environment = environment
+        self._coloured = is_coloured(STDOUT, environment)
+        self._progress = posix.isatty(STDERR)
+
+    def out(self, lines: Iterable[str]) -> None:
+        """Write findings on stdout."""
+        if not self._coloured:
+            write_lines(STDOUT, lines)
+            return
+        # Colours stay; whatever else is not printable is escaped.
+        safe = [
+            "".join([part if _COLOUR.fullmatch(part) else printable(part) for part in _COLOUR.split(line)])
+            for line in lines
+        ]
+        write_text(STDOUT, "".join([line + "\n" for line in safe]))
+
+    def document(self, document: Mapping[str, Json]) -> None:
+        """Write one JSON document on stdout."""
+        write_text(STDOUT, json.dumps(document, indent=2) + "\n")
+
+    def paint(self, text: str, colour: str) -> str:
+        """Return `text`, made printable, coloured if stdout is for a person."""
+        safe = printable(text)
+        return f"{colour}{safe}{_RESET}" if self._coloured else safe
+
+    def say(self, *lines: str) -> None:
+        """Talk, on stderr."""
+        write_lines(STDERR, lines)
+
+    def warn(self, text: str) -> None:
+        """Write one warning on stderr."""
+        write_message("Warning: ", YELLOW, [f"Warning: {text}"], self._environment)
+
+    def fail(self, unable: Unable) -> None:
+        """Say why a command can't be finished."""
+        write_message("ERROR: ", RED, unable.lines(), self._environment)
+
+    def progress(self, text: str) -> None:
+        """Show how far long work has come, on a terminal only; "" takes it away."""
+        if self._progress:
+            write_text(STDERR, _CLEAR_LINE + printable(text))
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 launcher`, `2 launchers`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def encode(text: str) -> bytes:
+    """Return the bytes that the command line's `text` was decoded from."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(data: bytes) -> str:
+    """Return bytes of a path as text; what is not UTF-8 survives the way back."""
+    return data.decode("utf-8", "surrogateescape")
