@@ -1,7 +1,7 @@
 # make demo: sets itself up, lays out a run image and real apps, and starts each through metalauncher.
 # make test: sets itself up, builds both dispatching forms, and passes the tests over them.
-# make fuzz SECONDS=60 FORM=all: searches with each harness for inputs that break an oracle; FORM=python (atheris, over the
-# make source) or FORM=static (the same mutated files to both forms, whose answers are compared). Fails on a finding.
+# make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
+#   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,10 +50,11 @@ format: venv
 pyz: venv
 	PYTHONPATH=. $(BIN)/python image/pyz.py $(PYZ)
 
-static:
-	$(PYTHON) image/static/build $(STATIC)
+static: venv
+	$(BIN)/python image/static/build $(STATIC)
 
 bench: pyz static
+	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h
 	$(BIN)/python bench/bench.py
 
 venv: $(VENV)/.installed

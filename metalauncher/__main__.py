@@ -82,7 +82,11 @@ def console() -> None:
     from metalauncher.execute import PythonProcess
 
     process = PythonProcess(sys.orig_argv, len(sys.orig_argv) - len(sys.argv[1:]))
-    posix._exit(run(process.argv, process.environ, sys.argv[0].encode(), None))
+    try:
+        status = run(process.argv, process.environ, sys.argv[0].encode("utf-8", "surrogateescape"), None)
+    except KeyboardInterrupt:
+        status = process.interrupt()
+    posix._exit(status)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from metalauncher import __version__
 from metalauncher.jsontext import dump
-from metalauncher.messages import decided_by, headline
-from metalauncher.predict import why_not_executable
+from metalauncher.messages import headline
 from metalauncher.selection import Selection
 from metalauncher.terminal import STDERR, write_text
+from metalauncher.which import Answer, rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,22 +22,22 @@ def log_dispatch(decision: Decision, root: Root, itself: Itself) -> None:
 
     There is nobody left to write once exec succeeds, so the launcher named is the first that nothing speaks against.
     """
-    record, outcome = decision.record, decision.outcome
+    record = decision.record
     event: dict[str, Json] = {
         "event": "dispatch",
         "metalauncher": __version__,
         "platform_api": decision.environment.get(b"CNB_PLATFORM_API", b"").decode("utf-8", "surrogateescape") or None,
         "buildpacks": [{"id": b.id, "api": b.text} for b in record.buildpacks] if record else [],
     }
-    if isinstance(outcome, Selection):
-        fit = [launcher for launcher in outcome.ranked if why_not_executable(launcher, root, itself) is None]
-        chosen = (fit or outcome.ranked)[0]
+    answer = Answer(decision, root, itself)
+    chosen, outcome = answer.launcher, answer.outcome
+    if chosen is not None and isinstance(outcome, Selection):
         event |= {
             "launcher": {"id": chosen.id, "version": chosen.version, "path": chosen.path},
             "descriptor": chosen.descriptor,
-            "decided_by": decided_by(outcome),
+            "decided_by": rule(answer, outcome),
         }
-    else:
+    elif not isinstance(outcome, Selection):
         event |= {
             "launcher": None,
             "exit_code": outcome.exit_code,

@@ -22,7 +22,15 @@ from metalauncher.errors import (
 from metalauncher.pins import Pin
 from metalauncher.places import EXECUTABLE
 from metalauncher.releases import RELEASES, supporting
-from metalauncher.selection import BuildpackNotCovered, KeyMissing, NotPinned, OptInNotGiven, PlatformNotCovered, sift
+from metalauncher.selection import (
+    TRUE_VALUES,
+    BuildpackNotCovered,
+    KeyMissing,
+    NotPinned,
+    OptInNotGiven,
+    PlatformNotCovered,
+    sift,
+)
 from metalauncher.terminal import RED, STDERR, YELLOW, write_lines, write_message
 
 TYPE_CHECKING = False
@@ -315,16 +323,14 @@ def _do(refusal: Refusal, decision: Decision) -> list[str]:
             add = _add_launcher(refusal.api, (), f"Platform API {refusal.api}", refusal.deprecated)
             return [*_opt_in(refusal, decision), add, WHICH]
         case BuildpackApisNotCovered():
-            return [_do_buildpacks(refusal, decision), WHICH]
+            return [*_opt_in_for_all(refusal, decision), _do_buildpacks(refusal, decision), WHICH]
         case MetadataKeyMissing():
             return [f"add a launcher to the run image that does not require '{refusal.key}', or rebuild the app", WHICH]
         case MetadataUnreadable():
-            absent = refusal.detail in (errno_text(2), errno_text(20))
-            check = "check that CNB_LAYERS_DIR is that of the image's config, and that no volume lies over it, or "
-            return [
-                f"{check if absent else ''}rebuild the app; look at what is there",
-                f"docker cp CONTAINER:{refusal.path.rpartition('/')[0] if absent else refusal.path} .",
-            ]
+            remedy = _METADATA_REMEDIES.get(refusal.detail)
+            if remedy is None:
+                return ["rebuild the app, whose file this is; to look at it", f"docker cp CONTAINER:{refusal.path} ."]
+            return [remedy, f"ls -l {refusal.path}"]
         case NoLauncherInstalled():
             repair = "repair the descriptors above, or " if decision.registry.invalid else ""
             return [
@@ -343,6 +349,16 @@ _REMEDIES = {
     errno_text(11): "raise the container's limit of processes",
     errno_text(12): "give the container more memory",
 }
+_CHECK_PLACE = (
+    "check that CNB_LAYERS_DIR is that of the image's config, and that no volume lies over it; else rebuild the app"
+)
+_METADATA_REMEDIES = {
+    errno_text(2): _CHECK_PLACE,
+    errno_text(20): _CHECK_PLACE,
+    errno_text(13): "start the container as the user of the image's config, or make the file readable for this one",
+    errno_text(23): "raise the machine's limit of open files",
+    errno_text(24): "raise the container's limit of open files",
+}
 _INSPECT = "docker image inspect --format '{{json .Config.Env}}' IMAGE"
 
 
@@ -354,6 +370,27 @@ def _opt_in(refusal: PlatformApiNotCovered, decision: Decision) -> list[str]:
         launcher.opt_in_env: None for launcher in decision.registry.launchers if launcher.platform.covers(refusal.api)
     }
     return [f"set {variable}=true to let that launcher take part, or" for variable in variables]
+
+
+def _opt_in_for_all(refusal: BuildpackApisNotCovered, decision: Decision) -> list[str]:
+    """Name the variables that would let launchers take part which support all that the app recorded."""
+    record = decision.record
+    if record is None or refusal.deprecated:
+        return []
+    apis = [buildpack.api for buildpack in record.buildpacks]
+    variables = {
+        launcher.opt_in_env: None
+        for launcher in decision.registry.launchers
+        if launcher.opt_in_env is not None
+        and record.platform_api is not None
+        and launcher.platform.covers(record.platform_api)
+        and all([api is not None and launcher.buildpack.covers(api) for api in apis])
+        and record.keys.issuperset(launcher.requires)
+        and decision.environment.get(launcher.opt_in_env.encode()) not in TRUE_VALUES
+    }
+    return [
+        f"set {variable}=true to let the launcher here take part that supports them all, or" for variable in variables
+    ]
 
 
 def _do_buildpacks(refusal: BuildpackApisNotCovered, decision: Decision) -> str:

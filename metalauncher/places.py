@@ -20,6 +20,7 @@ LAYERS = b"/layers"  # CNB_LAYERS_DIR's default (spec platform.md, launcher inpu
 PROCESSES = b"/cnb/process"
 
 _LINKS_LIMIT = 40  # as the kernel's
+_PATH_MAX = 4096
 
 
 class Root:
@@ -70,6 +71,8 @@ def close_read(descriptor: int) -> None:
 
 def _resolve_inside(root: bytes, path: bytes) -> bytes:
     """Resolve every link of `path` as if `root` were `/`; the result has none left, and so can't lead outside."""
+    if len(path) >= _PATH_MAX:  # the kernel refuses it whole; link by link it would take for ever
+        return root + path
     done: list[bytes] = []
     todo = [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
     links = 0
@@ -79,8 +82,11 @@ def _resolve_inside(root: bytes, path: bytes) -> bytes:
             del done[-1:]
             continue
         done.append(part)
+        here = b"/".join((root, *done))
+        if len(here) >= _PATH_MAX:  # links made it so long: it can't be opened, whatever follows
+            return here
         try:
-            target = posix.readlink(b"/".join((root, *done)))
+            target = posix.readlink(here)
         except OSError:  # not a link, or not there: opening it will tell
             continue
         links += 1

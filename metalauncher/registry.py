@@ -167,8 +167,9 @@ def load_registry(root: Root) -> Registry:
     for directory in (OPERATOR_DESCRIPTORS, IMAGE_DESCRIPTORS):
         of_operator = directory is OPERATOR_DESCRIPTORS
         for name, link in _list(root.locate(directory), invalid):
-            file = root.locate(directory + b"/" + name) if root.whole and link else root.locate(directory) + b"/" + name
-            shown = _shown(root.locate(directory) + b"/" + name)
+            file = root.locate(directory + b"/" + name) if link and root.whole else root.locate(directory) + b"/" + name
+            entry = root.locate(directory) + b"/" + name
+            shown = _shown(entry)
             if not of_operator and name in replaced:
                 overridden.append((shown, replaced[name]))
                 continue
@@ -176,7 +177,7 @@ def load_registry(root: Root) -> Registry:
                 masked.append((shown, masks.pop(name)))
                 continue
             try:
-                found = read_descriptor(file, shown, link=link)
+                found = _MASK if link and _is_null(entry) else read_descriptor(file, shown, link=link)
             except InvalidDescriptor as error:
                 invalid.append(error)
                 continue
@@ -221,13 +222,11 @@ def read_descriptor(file: bytes, shown: str, *, link: bool = False) -> Launcher 
     Args:
         file: the path to open.
         shown: the path to name in messages.
-        link: it is a symbolic link, which may be a mask.
+        link: it is a symbolic link, of which a target that is not there is said to dangle.
 
     Raises:
         InvalidDescriptor: it is neither a launcher's nor a mask.
     """
-    if link and _links_to_null(file):
-        return _MASK
     try:
         document = read_toml(file, DESCRIPTOR_LIMIT)
     except Unreadable as error:
@@ -239,12 +238,12 @@ def read_descriptor(file: bytes, shown: str, *, link: bool = False) -> Launcher 
         raise InvalidDescriptor(shown, error.key, error.reason) from None
 
 
-def _links_to_null(file: bytes) -> bool:
-    # The link itself is looked at, not what is at its end: a `FROM scratch` image may have no /dev.
+def _is_null(link: bytes) -> bool:
+    """Tell whether a link says /dev/null. What is at its end does not count: `FROM scratch` may have no /dev."""
     try:
-        return posix.readlink(file) == b"/dev/null"
-    except OSError:  # under --root `file` is already resolved
-        return file.endswith(b"/dev/null")
+        return posix.readlink(link) == b"/dev/null"
+    except OSError:  # it has gone meanwhile
+        return False
 
 
 class _Wrong(Exception):

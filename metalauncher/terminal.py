@@ -40,7 +40,11 @@ def write_lines(descriptor: int, lines: Iterable[str]) -> None:
 
 def write_text(descriptor: int, text: str) -> None:
     """Write `text` as it is, as UTF-8."""
-    data = text.encode("utf-8", "backslashreplace")
+    write_bytes(descriptor, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(descriptor: int, data: bytes) -> None:
+    """Write `data` whole; that nobody can read it is no error."""
     # Blocked meanwhile, and taken back where it came: the launcher has to find mask and dispositions as they were.
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEADLY)
     waiting = _signal.sigpending()
@@ -52,7 +56,8 @@ def write_text(descriptor: int, text: str) -> None:
         if raised := (_signal.sigpending() - waiting) & _DEADLY:
             _signal.sigtimedwait(raised, 0)
     finally:
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        # Only what was blocked here: CPython can't pass back a mask that has glibc's own signals 32 and 33 in it.
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _DEADLY - mask)
 
 
 def is_coloured(descriptor: int, environment: Mapping[bytes, bytes]) -> bool:

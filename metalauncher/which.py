@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import posix
+
 from metalauncher import __version__
-from metalauncher.errors import Failure, NothingExecuted
+from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted
 from metalauncher.execute import Itself
 from metalauncher.jsontext import dump
 from metalauncher.launch import Decision, decide
@@ -12,7 +14,7 @@ from metalauncher.places import EXECUTABLE, Root, root_from
 from metalauncher.predict import locate, why_not_executable
 from metalauncher.record import Buildpack, Record, metadata_path, read_platform_api, read_record
 from metalauncher.selection import Selection, sift
-from metalauncher.terminal import RED, STDERR, STDOUT, write_lines, write_message, write_text
+from metalauncher.terminal import RED, STDERR, STDOUT, write_bytes, write_lines, write_message, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,12 +87,21 @@ def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes)
         write_text(STDOUT, dump(document(answer), indent=2) + "\n")
         return answer.exit_code
     if answer.launcher is not None:
-        write_lines(STDOUT, [locate(answer.launcher, root).decode("utf-8", "surrogateescape")])
+        _write_path(locate(answer.launcher, root))
     if not isinstance(answer.outcome, Selection):
         write_message("ERROR: ", RED, refusal_lines(answer.outcome, decision), environment)
     if not question.quiet:
         write_lines(STDERR, explanation(answer))
     return answer.exit_code
+
+
+def _write_path(path: bytes) -> None:
+    """Write the path as it is, so that a script can use it; on a terminal, nothing raw."""
+    text = path.decode("utf-8", "surrogateescape")
+    if posix.isatty(STDOUT):
+        write_lines(STDOUT, [text])
+    else:
+        write_bytes(STDOUT, path + b"\n")
 
 
 def _read(question: Question, environment: Mapping[bytes, bytes], root: Root, registry: Registry) -> Record:
@@ -117,7 +128,7 @@ def explanation(answer: Answer) -> list[str]:
     lines: list[str] = []
     if isinstance(answer.outcome, Selection) and answer.launcher is not None:
         lines.append(f"launcher: {answer.launcher!r} ({answer.launcher.descriptor})")
-        lines.append(f"  because it is {_rule(answer, answer.outcome)}")
+        lines.append(f"  because it is {rule(answer, answer.outcome)}")
         lines += [
             f"  warning: {other!r} goes first, but can't be started: {reason}" for other, reason in _passed_over(answer)
         ]
@@ -136,7 +147,8 @@ def explanation(answer: Answer) -> list[str]:
     return [line for text in lines for line in text.split("\n")]
 
 
-def _rule(answer: Answer, selection: Selection) -> str:
+def rule(answer: Answer, selection: Selection) -> str:
+    """Say which rule chose the launcher that would run."""
     if answer.launcher is selection.ranked[0]:
         return decided_by(selection)
     return "the first in the ranking that can be started"
@@ -190,7 +202,7 @@ def document(answer: Answer) -> dict[str, Json]:
             "descriptor": launcher.descriptor,
             "sha256": launcher.sha256,
         },
-        "decided_by": _rule(answer, selection) if selection else None,
+        "decided_by": rule(answer, selection) if selection else None,
         "error": None
         if isinstance(answer.outcome, Selection)
         else {"kind": answer.outcome.kind, "text": refusal_lines(answer.outcome, decision)},
@@ -211,12 +223,15 @@ def document(answer: Answer) -> dict[str, Json]:
 
 def _need_document(decision: Decision) -> dict[str, Json]:
     record = decision.record
+    metadata = metadata_path(decision.environment).decode("utf-8", "surrogateescape")
+    if record is not None:
+        metadata = record.metadata
+    elif isinstance(decision.outcome, MetadataUnreadable):
+        metadata = decision.outcome.path
     recorded = decision.environment.get(b"CNB_PLATFORM_API", b"").decode("utf-8", "surrogateescape")
     return {
         "platform_api": recorded or None,
-        "metadata": record.metadata
-        if record is not None
-        else metadata_path(decision.environment).decode("utf-8", "surrogateescape"),
+        "metadata": metadata,
         "metadata_read": record is not None,
         "unrecorded": record.unrecorded if record is not None else None,
         "buildpacks": [{"id": b.id, "api": b.text} for b in record.buildpacks] if record is not None else [],

@@ -78,3 +78,9 @@ def test_whole_root_with_too_many_links(links: int, tmp_path: Path) -> None:
     place = Root(str(tmp_path).encode(), whole=True).locate(b"/0/passwd")
     with pytest.raises(OSError, match="File name too long"):
         posix.stat(place)
+
+
+def test_a_path_that_no_kernel_takes_is_not_resolved(tmp_path: Path) -> None:
+    """A path beyond PATH_MAX is passed on whole, for the kernel to refuse: resolving it part by part is quadratic."""
+    path = b"/a" * 100_000
+    assert Root(bytes(tmp_path), whole=True).locate(path) == bytes(tmp_path) + path

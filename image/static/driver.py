@@ -45,7 +45,7 @@ def _warm_up(start: Callable[..., int]) -> None:
     """Dispatch until the interpreter has specialised the code of the common path."""
     for api in (b"0.12", b"0.9", b"0.14") * 12:
         try:
-            start([b"/cnb/process/web"], [*_ENVIRON, b"CNB_PLATFORM_API=" + api], b"/cnb/process/web", _become)
+            start([b"/cnb/process/web"], [*_ENVIRON, b"CNB_PLATFORM_API=" + api], b"/proc/self/exe", _become)
         except _Became:
             continue
         raise AssertionError("the warm-up did not dispatch")

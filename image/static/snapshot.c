@@ -35,7 +35,8 @@
 #define PAGE ((size_t)4096)
 #define SPARE_SIZE ((size_t)256 << 20)
 #define MAX_BLOCKS (1u << 20)
-#define MAX_SEGMENTS 6
+#define MAX_SEGMENTS 7
+#define END_OF_TOUCHED 0 /* in place of a block's serial number, which begin at 1 */
 
 extern char __ehdr_start[], text_end[], cold_start[], cold_end[], data_start[], heap_start[], heap_end[]; /* layout.ld */
 extern char build_start[], build_end[];
@@ -63,7 +64,7 @@ struct planned {
  */
 static char *const spare = (char *)0x25a3c7590000;
 static char *spare_next;
-static char *snapshot_end;
+static char *hot_end, *snapshot_end; /* where what a dispatch touches ends, and where all ends */
 static struct block blocks[MAX_BLOCKS]; /* by serial, from 1 */
 static uint32_t block_count;
 static struct planned plan[MAX_BLOCKS]; /* in the order of places */
@@ -127,6 +128,11 @@ static void read_plan(const char *path, int on_own_pages)
     plan_length = (uint32_t)(filled / sizeof *plan);
     char *next = block_start(on_own_pages ? spare : heap_start);
     for (struct planned *entry = plan; entry < plan + plan_length; entry++) {
+        if (entry->serial == END_OF_TOUCHED) {
+            hot_end = page_after(next);
+            next = block_start(hot_end);
+            continue;
+        }
         blocks[entry->serial].place = next;
         blocks[entry->serial].planned_units = entry->units;
         next += (size_t)entry->units * UNIT;
@@ -258,6 +264,8 @@ static PyObject *end_trace(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
         for (uint32_t i = 0; i < order_length; i++)
             if ((int)blocks[order[i].serial].touched == touched)
                 *next++ = order[i];
+    *next++ = (struct planned){END_OF_TOUCHED, 0};
+    plan_length++;
     for (uint32_t serial = 1; serial <= block_count; serial++)
         if (blocks[serial].place != NULL && blocks[serial].touched == UNTOUCHED)
             *next++ = (struct planned){serial, blocks[serial].units};
@@ -274,7 +282,7 @@ static _Noreturn void trace(const char *path)
     PyObject *become = PyCFunction_New(&definition, NULL);
     PyObject *arguments = Py_BuildValue("([y][yyyy]yN)", "/cnb/process/web", "METALAUNCHER_ROOT=/proc/self/cwd",
                                         "CNB_LAYERS_DIR=/proc/self/cwd/layers", "CNB_PLATFORM_API=0.12", "PATH=/bin",
-                                        "/cnb/process/web", become);
+                                        "/proc/self/exe", become);
     check(arguments, "trace");
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     sigaction(SIGSEGV, &action, NULL);
@@ -399,8 +407,8 @@ static void check_result(void)
 }
 
 /*
- * Writes the executable: the text segment, the data segment up to the end of the snapshot, and the cold code, each from
- * a page's beginning on.
+ * Writes the executable: code, then data, that a dispatch touches; the rest of the data, up to the end of the snapshot;
+ * the rest of the code. Each begins with a page.
  */
 static void write_executable(const char *path)
 {
@@ -410,8 +418,8 @@ static void write_executable(const char *path)
         Elf64_Ehdr elf;
         Elf64_Phdr segments[MAX_SEGMENTS];
     } head = {.elf = *own};
-    size_t text_size = (size_t)(text_end - __ehdr_start), data_size = (size_t)(snapshot_end - data_start);
-    size_t cold_size = (size_t)(cold_end - cold_start);
+    size_t text_size = (size_t)(text_end - __ehdr_start), cold_size = (size_t)(cold_end - cold_start);
+    size_t hot_data_size = (size_t)(hot_end - data_start), data_size = (size_t)(snapshot_end - data_start);
     size_t data_offset = (text_size + PAGE - 1) & ~(PAGE - 1);
     size_t cold_offset = data_offset + data_size; /* the snapshot ends with a page */
     int count = 0;
@@ -421,8 +429,12 @@ static void write_executable(const char *path)
             segment.p_filesz = segment.p_memsz = text_size;
         } else if (segment.p_type == PT_LOAD && segment.p_vaddr == (uintptr_t)data_start) {
             segment.p_offset = data_offset;
-            segment.p_filesz = data_size;
-            segment.p_memsz = data_size + RESERVE;
+            segment.p_filesz = segment.p_memsz = hot_data_size;
+            head.segments[count++] = segment;
+            segment.p_vaddr = segment.p_paddr = (uintptr_t)hot_end;
+            segment.p_offset += hot_data_size;
+            segment.p_filesz = data_size - hot_data_size;
+            segment.p_memsz = segment.p_filesz + RESERVE;
         } else if (segment.p_type == PT_LOAD && segment.p_vaddr == (uintptr_t)cold_start) {
             segment.p_offset = cold_offset;
             segment.p_filesz = segment.p_memsz = cold_size;

@@ -235,7 +235,7 @@ def _link(python: Path, tomli: Path, driver: str, names: tuple[str, ...], work: 
         source = "frozen.c" if name == "frozen" else str(HERE / f"{name}.c")
         _run(["musl-gcc", *options, "-DPy_BUILD_CORE=1", "-fno-builtin-malloc", "-c", source], work)
     objects = [*[f"{name}.o" for name in names], str(python / "native.o"), str(python / "libpython3.13.a"), "-lm"]
-    link = ["musl-gcc", *LINK, *profile, f"-Wl,-T,{HERE / 'layout.ld'}", "-Wl,-Map=map"]
+    link = ["musl-gcc", *LINK, *profile, f"-Wl,-T,{HERE / 'layout.ld'}", f"-L{HERE}", "-Wl,-Map=map"]
     _run([*link, *objects, "-o", "program"], work)
     return work / "program"
 

@@ -64,7 +64,9 @@ def _work() -> None:
     needed = [Version.parse(table["api"]) for table in documents[0]["buildpacks"]]
     found = []
     with posix.scandir(b"usr/lib/cnb/launchers.d") as entries:
-        names = sorted([entry.name for entry in entries if entry.name.endswith(b".toml") and not entry.is_symlink()])
+        names = sorted(
+            [entry.name for entry in entries if entry.name.startswith(b"example_") and not entry.is_symlink()]
+        )
     for document, name in zip(documents[1:], names, strict=True):
         apis = {
             kind: frozenset([Version.parse(text) for text in table["supported"]])

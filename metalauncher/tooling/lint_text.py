@@ -6,7 +6,7 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
-from metalauncher.registry import DESCRIPTOR_LIMIT, Launcher, _launcher, _links_to_null, _Wrong
+from metalauncher.registry import DESCRIPTOR_LIMIT, Launcher, _is_null, _launcher, _Wrong
 from metalauncher.tomlfile import Unreadable, read_toml
 from metalauncher.tooling.positions import locate, positions
 from metalauncher.tooling.rules import Finding
@@ -37,10 +37,10 @@ def lint_text(file: bytes, shown: str, *, link: bool) -> tuple[Launcher | None, 
 
     Args:
         file: the path to open.
-        shown: the path to name.
+        shown: the path to name; under a root, the entry's own, of which `file` is what it leads to.
         link: it is a symbolic link, which may be a mask.
     """
-    if link and _links_to_null(file):
+    if link and _is_null(shown.encode("utf-8", "surrogateescape")):
         return None, []
     try:
         document = read_toml(file, DESCRIPTOR_LIMIT)
