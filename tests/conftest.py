@@ -19,7 +19,9 @@ FORMS = {form.name: form for form in (python_form(), static_form())}
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give every test that asks for a form each form there is."""
     if "form" in metafunc.fixturenames:
-        metafunc.parametrize("form", FORMS.values(), ids=list(FORMS), scope="session")
+        only = metafunc.definition.get_closest_marker("only")
+        names = only.args if only else tuple(FORMS)
+        metafunc.parametrize("form", [FORMS[name] for name in names], ids=names, scope="session")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

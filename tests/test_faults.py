@@ -312,10 +312,9 @@ def test_any_one_call_of_a_refusal_fails(scene: Scene) -> None:
         assert outcome.refused or call == "write"
 
 
-def test_the_interpreter_cannot_start(form: Form, scene: Scene) -> None:
+@pytest.mark.only("python")
+def test_the_interpreter_cannot_start(scene: Scene) -> None:
     """What fails before the program's first line is the interpreter's to report; no launcher is started by mistake."""
-    if not form.is_script:
-        pytest.skip("the static executable starts no interpreter")
     trace = scene.dispatch().trace
     first = next(index for index, (_, path) in enumerate(trace) if path.endswith("/etc/cnb/launchers.d"))
     for position in range(0, first, 1 + first // 25):
@@ -355,11 +354,10 @@ def test_little_memory(scene: Scene) -> None:
     assert (done.returncode, done.stderr.decode()) == (70, f"ERROR: metalauncher: internal error: {text}\n")
 
 
+@pytest.mark.only("static")  # an interpreter needs several to start
 @pytest.mark.parametrize("files", [3, 4])
-def test_few_descriptors(files: int, form: Form, scene: Scene) -> None:
+def test_few_descriptors(files: int, scene: Scene) -> None:
     """One descriptor is enough; with none to open, no launcher is found, and why is said."""
-    if form.is_script:
-        pytest.skip("an interpreter needs several to start")
     done = subprocess.run(
         [scene.web],
         env=scene.image.environ,
