@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from metalauncher.places import Root
     from metalauncher.versions import VersionKey
 
-DESCRIPTOR_LIMIT = 1 << 20  # bytes; lifecycle's own files have 800
+# Bytes; lifecycle's own files have 800. No more: hostile TOML takes thousands of times its size in memory, and one file
+# must not take so much that an app another launcher covers does not start.
+DESCRIPTOR_LIMIT = 64 << 10
 
 _LAUNCHER_KEYS = frozenset(("id", "version", "path", "sha256", "priority", "opt-in-env", "requires", "masked"))
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")

@@ -88,7 +88,7 @@ def _read(path: bytes, limit: int) -> bytes:
     finally:
         close_read(descriptor)
     if data is None:
-        raise Unreadable(f"is larger than {limit >> 20} MiB")
+        raise Unreadable(f"is larger than {size_text(limit)}")
     return data.removeprefix(_BOM)
 
 
@@ -104,6 +104,11 @@ def _read_on(descriptor: int, data: bytes, limit: int) -> bytes | None:
         parts.append(data)
         length += len(data)
     return b"".join(parts) if length <= limit else None
+
+
+def size_text(size: int) -> str:
+    """Write a limit in bytes as people do: `64 KiB`, `64 MiB`."""
+    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
 
 
 def kind_of(value: Any) -> str:

@@ -282,17 +282,17 @@ def test_links_without_end(scene: Scene) -> None:
 
 
 def test_a_descriptor_of_64_mebibytes(scene: Scene) -> None:
-    """It is refused unread, and the launcher beside it is started; one of 1 MiB is read."""
+    """It is refused unread, and the launcher beside it is started; one of 64 KiB is read."""
     (scene.image.usr / "large.toml").write_bytes(b"#" * (64 * MIB))
     with (scene.image.usr / "larger.toml").open("wb") as file:
         file.truncate(1 << 42)
     ended = scene.start()
     assert (ended.code, ended.stderr) == (LAUNCHED, b"")
     said = scene.which().stderr.decode()
-    assert "large.toml: is larger than 1 MiB" in said
-    assert "larger.toml: is larger than 1 MiB" in said
+    assert "large.toml: is larger than 64 KiB" in said
+    assert "larger.toml: is larger than 64 KiB" in said
     text = DESCRIPTOR.format(id="acme/large", version="2")
-    (scene.image.usr / "large.toml").write_text(text + "#" * (MIB - len(text)))
+    (scene.image.usr / "large.toml").write_text(text + "#" * (64 * 1024 - len(text)))
     assert b'"acme/large"' in scene.which("--json").stdout
 
 

@@ -164,7 +164,7 @@ def test_file_that_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(posix, "fstat", lambda fd: SimpleNamespace(st_mode=real(fd).st_mode, st_size=20))
     assert [buildpack.id for buildpack in read(file).buildpacks] == ["a/b"]
     monkeypatch.setattr("metalauncher.record.METADATA_LIMIT", 1 << 17)
-    assert error_of(file) == "is larger than 0 MiB"
+    assert error_of(file) == "is larger than 128 KiB"
 
 
 def test_read_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,7 +271,7 @@ def _device(file: Path) -> None:
 
 
 def _too_large(file: Path) -> None:
-    file.write_text(DESCRIPTOR.format("x/y") + "#" * (1 << 20))
+    file.write_text(DESCRIPTOR.format("x/y") + "#" * (64 << 10))
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def _too_large(file: Path) -> None:
         (_fifo, "is a FIFO, not a regular file"),
         (_socket, "no such device or address"),
         (_device, "is a character device, not a regular file"),
-        (_too_large, "is larger than 1 MiB"),
+        (_too_large, "is larger than 64 KiB"),
         (Path.touch, "is empty"),
     ],
 )

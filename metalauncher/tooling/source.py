@@ -9,6 +9,7 @@ import stat
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from metalauncher.errors import errno_text
+from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect
 from metalauncher.tooling.talk import Unable
 from metalauncher.tooling.tarball import LAUNCHER, LAUNCHER_LIMIT, LIMITS, SBOMS, TOML, Unacceptable, read_tarball
@@ -123,7 +124,7 @@ def _read_directory(source: str) -> Bundle:
 def _read_limited(file: IO[bytes], path: str, limit: int) -> bytes:
     data = file.read(limit + 1)
     if len(data) > limit:
-        raise _refuse(path, f"is larger than {limit >> 20} MiB")
+        raise _refuse(path, f"is larger than {size_text(limit)}")
     return data
 
 

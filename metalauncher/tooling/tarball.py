@@ -13,13 +13,15 @@ import tarfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from metalauncher.registry import DESCRIPTOR_LIMIT
+
 if TYPE_CHECKING:
     from typing import Self
 
 MEMBERS_LIMIT = 256  # a release has about 20
 EXPANDED_LIMIT = 512 << 20  # bytes of the whole archive; a release has 40 MiB
 LAUNCHER_LIMIT = 64 << 20  # bytes; launchers have 1 to 4 MiB
-TOML_LIMIT = 1 << 20  # bytes, as descriptors
+TOML_LIMIT = DESCRIPTOR_LIMIT  # bytes
 SBOM_LIMIT = 16 << 20  # bytes
 _HEADER_LIMIT = 64 << 10  # bytes of a long name or of PAX headers, which are held in memory
 _CHUNK = 1 << 16
