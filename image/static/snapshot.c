@@ -35,7 +35,7 @@
 #define PAGE ((size_t)4096)
 #define SPARE_SIZE ((size_t)256 << 20)
 #define MAX_BLOCKS (1u << 20)
-#define MAX_SEGMENTS 9
+#define MAX_SEGMENTS 7
 #define END_OF_TOUCHED 0 /* in place of a block's serial number, which begin at 1 */
 
 extern char __ehdr_start[], text_end[], cold_start[], cold_end[], data_start[], heap_start[], heap_end[]; /* layout.ld */
@@ -407,8 +407,8 @@ static void check_result(void)
 }
 
 /*
- * Writes the executable: the page with the headers; data, then code, that a dispatch touches (layout.ld says why in this
- * order); the rest of the data, up to the end of the snapshot; the rest of the code. Each begins with a page.
+ * Writes the executable: code, then data, that a dispatch touches; the rest of the data, up to the end of the snapshot;
+ * the rest of the code. Each begins with a page.
  */
 static void write_executable(const char *path)
 {
@@ -420,24 +420,19 @@ static void write_executable(const char *path)
     } head = {.elf = *own};
     size_t text_size = (size_t)(text_end - __ehdr_start), cold_size = (size_t)(cold_end - cold_start);
     size_t hot_data_size = (size_t)(hot_end - data_start), data_size = (size_t)(snapshot_end - data_start);
-    size_t data_offset = PAGE, text_offset = data_offset + hot_data_size;
-    size_t cold_data_offset = text_offset + ((text_size - 1) & ~(PAGE - 1)); /* the first page is at the beginning */
-    size_t cold_offset = cold_data_offset + data_size - hot_data_size;
+    size_t data_offset = (text_size + PAGE - 1) & ~(PAGE - 1);
+    size_t cold_offset = data_offset + data_size; /* the snapshot ends with a page */
     int count = 0;
     for (int i = 0; i < own->e_phnum; i++) {
         Elf64_Phdr segment = own_segments[i];
         if (segment.p_type == PT_LOAD && segment.p_vaddr == (uintptr_t)__ehdr_start) {
-            segment.p_filesz = segment.p_memsz = PAGE;
-            head.segments[count++] = segment;
-            segment.p_vaddr = segment.p_paddr = (uintptr_t)__ehdr_start + PAGE;
-            segment.p_offset = text_offset;
-            segment.p_filesz = segment.p_memsz = text_size - PAGE;
+            segment.p_filesz = segment.p_memsz = text_size;
         } else if (segment.p_type == PT_LOAD && segment.p_vaddr == (uintptr_t)data_start) {
             segment.p_offset = data_offset;
             segment.p_filesz = segment.p_memsz = hot_data_size;
             head.segments[count++] = segment;
             segment.p_vaddr = segment.p_paddr = (uintptr_t)hot_end;
-            segment.p_offset = cold_data_offset;
+            segment.p_offset += hot_data_size;
             segment.p_filesz = data_size - hot_data_size;
             segment.p_memsz = segment.p_filesz + RESERVE;
         } else if (segment.p_type == PT_LOAD && segment.p_vaddr == (uintptr_t)cold_start) {
@@ -445,7 +440,7 @@ static void write_executable(const char *path)
             segment.p_filesz = segment.p_memsz = cold_size;
         } else if (segment.p_type == PT_TLS) {
             segment.p_offset = data_offset + (segment.p_vaddr - (uintptr_t)data_start);
-        } else if (segment.p_type == PT_NULL || (segment.p_type == PT_LOAD && segment.p_filesz != 0)) { /* the build's */
+        } else if (segment.p_type == PT_LOAD && segment.p_filesz != 0) { /* the build's */
             continue;
         }
         if (count == MAX_SEGMENTS)
@@ -462,11 +457,9 @@ static void write_executable(const char *path)
     static const char zeros[PAGE];
     int fd = create(path);
     write_all(fd, &head, sizeof head);
-    write_all(fd, __ehdr_start + sizeof head, PAGE - sizeof head);
-    write_all(fd, data_start, hot_data_size);
-    write_all(fd, __ehdr_start + PAGE, text_size - PAGE);
-    write_all(fd, zeros, cold_data_offset - text_offset - (text_size - PAGE));
-    write_all(fd, hot_end, data_size - hot_data_size);
+    write_all(fd, __ehdr_start + sizeof head, text_size - sizeof head);
+    write_all(fd, zeros, data_offset - text_size);
+    write_all(fd, data_start, data_size);
     write_all(fd, cold_start, cold_size);
     close(fd);
 }
