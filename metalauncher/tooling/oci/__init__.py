@@ -1,0 +1,1 @@
+"""OCI images: read them from registries, layouts, archives and unpacked roots; write layouts and archives."""

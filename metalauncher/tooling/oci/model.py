@@ -1,0 +1,146 @@
+"""What an image is made of, and where that comes from. Pure: knows no files and no network.
+
+Sources: the OCI image specification 1.1 (descriptor.md, manifest.md, image-index.md, config.md), and for the older media
+types Docker's image manifest version 2, schema 2.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+INDEXES: Final = frozenset(
+    ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+)
+MANIFESTS: Final = frozenset(
+    ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+)
+OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+MANIFEST_LIMIT: Final = 4 << 20  # bytes; registries (distribution, Docker Hub) take no larger ones
+CONFIG_LIMIT: Final = 8 << 20  # bytes; one with all labels of a large build has 100 KB
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+if TYPE_CHECKING:
+    # absent: there is no such image, tag or blob. denied: it may not be read with these credentials. unsupported: it is of
+    # a kind that is not read (schema 1, another platform's only). damaged: it is not what its digest or its format says.
+    # too-large: it is larger than a stated limit. unreachable: whoever has it did not answer, or not in time.
+    Trouble = Literal["absent", "denied", "unsupported", "damaged", "too-large", "unreachable"]
+
+
+class ImageError(Exception):
+    """An image, or a part of one, can't be had.
+
+    Attributes:
+        trouble: of which kind the trouble is.
+        reason: what is wrong, in a few words, without the image's name.
+    """
+
+    def __init__(self, trouble: Trouble, reason: str) -> None:
+        """Hold what is wrong."""
+        super().__init__(trouble, reason)
+        self.trouble: Final = trouble
+        self.reason: Final = reason
+
+    def __str__(self) -> str:
+        """Return the reason."""
+        return self.reason
+
+
+class Descriptor(NamedTuple):
+    """What one part of an image refers to another with (descriptor.md).
+
+    Attributes:
+        media_type: of the content.
+        digest: of the content, `sha256:` or `sha512:` and hex.
+        size: of the content in bytes.
+        platform: `os/architecture` and, if there is one, `/variant`; "" where an index says nothing.
+        urls: where else to fetch it, only of foreign layers.
+        annotations: as they stand.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    platform: str = ""
+    urls: tuple[str, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+class Store(Protocol):
+    """Where the parts of one image come from: a registry's repository, a layout, an archive.
+
+    All raise ImageError, and nothing else, where something can't be had. Whoever holds a store may use it from several
+    threads at once.
+    """
+
+    def top(self) -> tuple[Descriptor, bytes]:
+        """Return the manifest or index that the reference names, and what it is: digest, size and media type are right."""
+
+    def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
+        """Return a manifest's or blob's whole content: of the size and digest that the descriptor says, else an error.
+
+        Args:
+            descriptor: of the content.
+            limit: bytes; what is larger is refused before it is fetched.
+        """
+
+    def open(self, descriptor: Descriptor) -> AbstractContextManager[IO[bytes]]:
+        """Open a blob for reading from its beginning to its end.
+
+        What is read is to be trusted only when the end was reached: then, and as soon as there are more bytes than the
+        descriptor says, `read` raises ImageError if it is not what the descriptor says.
+        """
+
+
+def parse_digest(value: Any) -> str:
+    """Return a digest of the form that is read here.
+
+    Raises:
+        ImageError: it is another thing.
+    """
+    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+        raise ImageError("damaged", f"{str(value)[:100]!r} is not a digest")
+    return value
+
+
+def parse_descriptor(value: Any, what: str) -> Descriptor:
+    """Parse a descriptor as it stands in a manifest or index.
+
+    Args:
+        value: from the JSON.
+        what: it is, for messages.
+
+    Raises:
+        ImageError: something required is missing or of a wrong type.
+    """
+    if not isinstance(value, dict):
+        raise ImageError("damaged", f"{what} is not described by an object")
+    media_type, size = value.get("mediaType"), value.get("size")
+    if not isinstance(media_type, str) or isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**63:
+        raise ImageError("damaged", f"{what} has no media type, or no size")
+    urls, annotations = value.get("urls") or [], value.get("annotations") or {}
+    if not isinstance(urls, list) or not isinstance(annotations, dict):
+        raise ImageError("damaged", f"{what} has urls or annotations of a wrong type")
+    return Descriptor(
+        media_type,
+        parse_digest(value.get("digest")),
+        size,
+        _platform(value.get("platform")),
+        tuple([str(url) for url in urls]),
+        tuple([(str(key), str(text)) for key, text in annotations.items()]),
+    )
+
+
+def _platform(value: Any) -> str:
+    if not isinstance(value, dict):
+        return ""
+    parts = [value.get("os"), value.get("architecture"), value.get("variant")]
+    return "/".join([str(part) for part in parts if part])
