@@ -99,6 +99,22 @@ def check_host(host: str) -> str:
     return host
 
 
+def check_repository(repository: str) -> str:
+    """Return a repository as it stands.
+
+    Raises:
+        InvalidName: it is none.
+    """
+    if len(repository) > _REPOSITORY_LIMIT:
+        raise InvalidName(f"the repository has {len(repository)} characters, more than {_REPOSITORY_LIMIT}")
+    if not _REPOSITORY.fullmatch(repository):
+        if _REPOSITORY.fullmatch(repository.lower()):
+            raise InvalidName("a repository is written in lower case")
+        reason = "is not lower-case letters and digits, with '.', '_', '__', '-' between them and '/' between its parts"
+        raise InvalidName(f"the repository {repository!r} {reason}")
+    return repository
+
+
 def _invalid(text: str, reason: str) -> InvalidName:
     return InvalidName(f"{text!r} is not an image's name: {reason}")
 
@@ -127,13 +143,10 @@ def _split(text: str, head: str) -> tuple[str, str]:
         host, repository = HUB, head
     if host.lower() in _HUB_NAMES:
         host, repository = HUB, repository if "/" in repository else f"library/{repository}"
-    if len(repository) > _REPOSITORY_LIMIT:
-        raise _invalid(text, f"the repository has {len(repository)} characters, more than {_REPOSITORY_LIMIT}")
-    if not _REPOSITORY.fullmatch(repository):
-        if _REPOSITORY.fullmatch(repository.lower()):
-            raise _invalid(text, "a repository is written in lower case")
-        reason = "is not lower-case letters and digits, with '.', '_', '__', '-' between them and '/' between its parts"
-        raise _invalid(text, f"the repository {repository!r} {reason}")
+    try:
+        check_repository(repository)
+    except InvalidName as error:
+        raise _invalid(text, str(error)) from None
     if host == HUB and _IMAGE_ID.fullmatch(head):
         raise _invalid(text, "it is an image's ID, which names no image in a registry")
     return host, repository

@@ -1,0 +1,146 @@
+"""What urllib3 lacks: reads that end by a deadline, errors in our own words. Knows no registry."""
+
+from __future__ import annotations
+
+import contextvars
+import http.client
+import io
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+import urllib3
+import urllib3.connection
+import urllib3.exceptions as trouble
+
+from metalauncher.errors import errno_text
+from metalauncher.tooling.oci.model import ImageError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+
+class Broken(ImageError):
+    """A request had no answer, or half of one.
+
+    Attributes:
+        again: whether it may have one when it is made again.
+        wait: seconds that the server wants to be left alone before.
+        plain: whether the other side may be one that speaks no TLS.
+    """
+
+    def __init__(self, reason: str, *, again: bool = True, wait: float = 0.0, plain: bool = False) -> None:
+        """Hold what is wrong."""
+        super().__init__("unreachable", reason)
+        self.again: Final = again
+        self.wait: Final = wait
+        self.plain: Final = plain
+
+
+class Deadline:
+    """When something has to be over."""
+
+    __slots__ = ("_clock", "_end")
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        """Begin now."""
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def remaining(self) -> float:
+        """Return seconds, 0 or less when it is over."""
+        return self._end - self._clock()
+
+    def within(self, seconds: float) -> float:
+        """Return how long to wait for one thing that may take `seconds`.
+
+        Raises:
+            TimeoutError: it is over.
+        """
+        remaining = self.remaining()
+        if remaining <= 0:
+            raise TimeoutError
+        return min(seconds, remaining)
+
+
+# urllib3 makes the connections that read the answers, and has no way to hand them more than a time-out for each read. A
+# server that sends a byte of a header now and then keeps within that for days.
+CURRENT: contextvars.ContextVar[tuple[Deadline, float] | None] = contextvars.ContextVar("CURRENT", default=None)
+
+
+class _Timed(io.RawIOBase):
+    """What a socket receives, before the deadline."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket, deadline: Deadline, seconds: float) -> None:
+        self._raw = raw
+        self._connection = connection
+        self._deadline = deadline
+        self._seconds = seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._connection.settimeout(self._deadline.within(self._seconds))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(sock, *arguments, **keywords)
+        current = CURRENT.get()
+        if current is not None:
+            self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, *current))
+
+
+class _PlainConnection(urllib3.connection.HTTPConnection):
+    response_class = _TimedResponse
+
+
+class _TlsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _TimedResponse
+
+
+class PlainPool(urllib3.HTTPConnectionPool):
+    """Connections without TLS."""
+
+    ConnectionCls = _PlainConnection
+
+
+class TlsPool(urllib3.HTTPSConnectionPool):
+    """Connections with TLS."""
+
+    ConnectionCls = _TlsConnection
+
+
+def broken(error: Exception, host: str, proxy: str) -> Broken:
+    """Say what an error means; never in its own words, which may hold a URL with secrets in it."""
+    who = f"the proxy for {host}" if proxy and isinstance(error, trouble.ProxyError) else host
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and len(causes) < 8:
+        causes.append(cause)
+        nested = cause.args[-1] if cause.args and isinstance(cause.args[-1], Exception) else None
+        cause = cause.__cause__ or cause.__context__ or nested
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Broken(f"{who}: its certificate is not trusted: {cause.verify_message}", again=False)
+        if isinstance(cause, trouble.NameResolutionError):
+            return Broken(f"{who}: its name is not known")
+        if isinstance(cause, trouble.ConnectTimeoutError) and not isinstance(cause, trouble.NewConnectionError):
+            return Broken(f"{who} did not take a connection in time", plain=True)
+        if isinstance(cause, TimeoutError | trouble.TimeoutError):
+            return Broken(f"{who} did not answer in time", plain=True)
+        if isinstance(cause, ssl.SSLError):
+            return Broken(f"{who} does not speak TLS as is expected", plain=True)
+        if isinstance(cause, ConnectionRefusedError):
+            return Broken(f"{who} refused the connection", plain=True)
+        if isinstance(cause, ConnectionError | trouble.IncompleteRead | http.client.IncompleteRead):
+            return Broken(f"{who} cut the connection", plain=True)
+        if isinstance(cause, OSError) and not isinstance(cause, trouble.HTTPError):
+            return Broken(f"{who}: {errno_text(cause.errno)}", plain=True)
+    return Broken(f"{who} gave an answer that is not HTTP", plain=True)
