@@ -281,13 +281,13 @@ class HostileRegistry:
         data = b""
         while b"\r\n\r\n" not in data:
             more = self._receive(connection)
+            data += more
             if not more or data[:1] == b"\x16":  # TLS
                 return None
-            data += more
         head, _, body = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         method, path, _ = first.split(" ")
-        headers = dict(line.split(": ", 1) for line in lines)
+        headers = {name.title(): value for name, value in (line.split(": ", 1) for line in lines)}
         while len(body) < int(headers.get("Content-Length", "0")):
             body += self._receive(connection)
         return Request(method, path, headers, body)

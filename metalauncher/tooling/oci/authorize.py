@@ -16,6 +16,7 @@ from metalauncher.tooling.oci.wire import Broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from urllib.parse import SplitResult
 
     from metalauncher.tooling.oci.challenge import Challenge
     from metalauncher.tooling.oci.credentials import Credentials, Login
@@ -94,8 +95,8 @@ class Authorizer:
 
     def _fetch(self, key: tuple[str, ...], login: Login | None, deadline: Deadline) -> tuple[str, float]:
         host, realm, service, repository = key
-        parts = urlsplit(realm) if realm.isascii() and realm.isprintable() else None
-        if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+        parts = _server(realm)
+        if parts is None:
             raise ImageError("denied", f"{host} wants a token, but names no server that gives one")
         query = {"service": service} if service else {}
         query["scope"] = f"repository:{repository}:pull"
@@ -133,6 +134,17 @@ class Authorizer:
         except (ValueError, RecursionError):
             document = None
         return _token(document, server)
+
+
+def _server(realm: str) -> SplitResult | None:
+    """Return the parts of a token server's URL; None if it is none."""
+    try:
+        parts = urlsplit(realm)
+        port = parts.port
+    except ValueError:
+        return None
+    sound = realm.isascii() and realm.isprintable() and port != 0 and parts.username is None
+    return parts if sound and parts.scheme in {"http", "https"} and parts.hostname else None
 
 
 class _Token:

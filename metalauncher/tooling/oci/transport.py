@@ -11,7 +11,7 @@ import http.client
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
 import urllib3.exceptions as trouble
@@ -198,9 +198,10 @@ class Transport:
     ) -> urllib3.BaseHTTPResponse:
         scheme, host, port = _split(url)
         proxy = proxy_for(scheme, host, port, self._environment)
+        manager = self._manager(proxy)
         try:
             timeout = Timeout(connect=deadline.within(self._connect_seconds), read=deadline.within(self._read_seconds))
-            return self._manager(proxy).urlopen(
+            return manager.urlopen(
                 method,
                 url,
                 body=body,
@@ -226,10 +227,14 @@ class Transport:
         options: dict[str, Any] = {"num_pools": _POOLS, "maxsize": self._connections, "ssl_context": self._tls}
         if not proxy:
             return urllib3.PoolManager(**options)
-        parts = urlsplit(proxy)
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise Broken("the proxy is not http://HOST:PORT or https://HOST:PORT", again=False)
-        login = f"{parts.username}:{parts.password or ''}" if parts.username else None
+        try:
+            parts = urlsplit(proxy)
+            sound = parts.scheme in _PORTS and parts.hostname and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
+            raise Broken("the proxy of the environment is not http://HOST:PORT or https://HOST:PORT", again=False)
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
         address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         return urllib3.ProxyManager(
             address, proxy_headers=make_headers(proxy_basic_auth=login), proxy_ssl_context=self._tls, **options

@@ -131,7 +131,9 @@ def broken(error: Exception, host: str, proxy: str) -> Broken:
             return Broken(f"{who}: its certificate is not trusted: {cause.verify_message}", again=False)
         if isinstance(cause, trouble.NameResolutionError):
             return Broken(f"{who}: its name is not known")
-        if isinstance(cause, trouble.ConnectTimeoutError) and not isinstance(cause, trouble.NewConnectionError):
+        if isinstance(cause, trouble.NewConnectionError):  # a time-out by its base; what it is comes next
+            continue
+        if isinstance(cause, trouble.ConnectTimeoutError):
             return Broken(f"{who} did not take a connection in time", plain=True)
         if isinstance(cause, TimeoutError | trouble.TimeoutError):
             return Broken(f"{who} did not answer in time", plain=True)
@@ -141,6 +143,10 @@ def broken(error: Exception, host: str, proxy: str) -> Broken:
             return Broken(f"{who} refused the connection", plain=True)
         if isinstance(cause, ConnectionError | trouble.IncompleteRead | http.client.IncompleteRead):
             return Broken(f"{who} cut the connection", plain=True)
+        if isinstance(cause, OSError) and cause.errno is None and isinstance(error, trouble.ProxyError):
+            return Broken(
+                f"{who} does not let anybody through to it", again=False, plain=True
+            )  # it answered CONNECT with an error
         if isinstance(cause, OSError) and not isinstance(cause, trouble.HTTPError):
             return Broken(f"{who}: {errno_text(cause.errno)}", plain=True)
     return Broken(f"{who} gave an answer that is not HTTP", plain=True)
