@@ -153,8 +153,8 @@ class Tree:
                 del parent.children[name.removeprefix(_WHITEOUT)]
         elif member.kind == "hard link":
             target = self.get(member.target)
-            if target is None:
-                raise ImageError("damaged", f"has a hard link to {member.target!r}, which is not there")
+            if target is None or target[1].kind == "directory":
+                raise ImageError("damaged", f"has a hard link to {member.target!r}, which is no file of the image")
             parent.children[name] = target[1]
         else:
             before = parent.children.get(name)
