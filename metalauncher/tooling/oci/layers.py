@@ -80,7 +80,7 @@ def open_layer(store: Store, layer: Layer, expanded_limit: int) -> Iterator[Iter
 
 def _members(blob: IO[bytes], expanded_limit: int) -> Iterator[Member]:
     source = io.BufferedReader(blob, _CHUNK)  # type: ignore[type-var]  # to look at its beginning
-    try:
+    with _as_damage():
         with _decompressed(source) as stream:
             limited = _Limited(stream, expanded_limit)
             yield from _read_tar(limited)
@@ -88,6 +88,12 @@ def _members(blob: IO[bytes], expanded_limit: int) -> Iterator[Member]:
                 pass
         while source.read(_CHUNK):  # the blob's own end, where its digest is looked at
             pass
+
+
+@contextmanager
+def _as_damage() -> Iterator[None]:
+    try:
+        yield
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
         raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
 
@@ -173,7 +179,8 @@ def _read_tar(stream: _Limited) -> Iterator[Member]:
 def _reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:
     def read(limit: int) -> bytes:
         file = archive.extractfile(info) if info.isreg() else None
-        data = file.read(limit) if file else b""
+        with _as_damage():
+            data = file.read(limit) if file else b""
         if len(data) < min(limit, info.size):
             raise ImageError("damaged", f"has a layer that ends inside {info.name!r}")
         return data
