@@ -220,8 +220,9 @@ class Reply:
 class HostileRegistry:
     """Answers what it is told to; keeps what it was asked. Speaks no TLS unless it is given a certificate."""
 
-    def __init__(self, answer: Callable[[Request], Reply], tls: Certificate | None = None) -> None:
+    def __init__(self, answer: Callable[[Request], Reply], tls: Certificate | None, ping: Reply) -> None:
         """Start."""
+        self._ping = ping
         self.requests: list[Request] = []
         self.sent = 0
         self._answer = answer
@@ -275,7 +276,7 @@ class HostileRegistry:
 
     def _reply(self, request: Request) -> Reply:
         self.requests.append(request)
-        return Reply() if request.path == "/v2/" else self._answer(request)
+        return self._ping if request.path == "/v2/" else self._answer(request)
 
     def _read(self, connection: socket.socket) -> Request | None:
         data = b""
@@ -313,9 +314,17 @@ class HostileRegistry:
 
 
 @contextlib.contextmanager
-def hostile(answer: Callable[[Request], Reply], tls: Certificate | None = None) -> Iterator[HostileRegistry]:
-    """Start a hostile registry, and stop it."""
-    registry = HostileRegistry(answer, tls)
+def hostile(
+    answer: Callable[[Request], Reply], tls: Certificate | None = None, ping: Reply | None = None
+) -> Iterator[HostileRegistry]:
+    """Start a hostile registry, and stop it.
+
+    Args:
+        answer: to whatever it is asked.
+        tls: its certificate; without one it speaks plain HTTP.
+        ping: what it answers to the question whether it is there, `/v2/`.
+    """
+    registry = HostileRegistry(answer, tls, ping or Reply())
     try:
         yield registry
     finally:

@@ -312,7 +312,7 @@ def test_versions_rank_as_pep_440() -> None:
     """Launcher versions are compared as PEP 440 versions, not as text; a vendor's rebuild goes before its base."""
     names = ["1.0", "1.0rc1", "0.21.17+vendor.2", "0.21.17+vendor.1", "0.21.17", "0.21.9", "0.9.3", "0.9.3.dev1"]
     launchers: list[Launcher] = [launcher(f"a/b@{name}") for name in names]
-    random.Random(1).shuffle(launchers)  # noqa: S311  # no secret
+    random.Random(1).shuffle(launchers)
     outcome = select(record("0.7"), Registry(tuple(launchers)), {})
     assert isinstance(outcome, Selection)
     assert [found.version for found in outcome.ranked] == names

@@ -91,7 +91,7 @@ def main() -> None:
     os.waitpid(in_child(lambda: command(arguments)), 0)
     whole = time.perf_counter() - begin
     report(0)
-    draw = random.Random(5)  # noqa: S311
+    draw = random.Random(5)
     for _ in range(int(how)):
         report(timed(arguments, draw.uniform(0, whole * 1.1)))
 

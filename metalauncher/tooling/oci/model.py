@@ -1,11 +1,12 @@
 """What an image is made of, and where that comes from. Pure: knows no files and no network.
 
-Sources: the OCI image specification 1.1 (descriptor.md, manifest.md, image-index.md, config.md), and for the older media
-types Docker's image manifest version 2, schema 2.
+Sources: the OCI image specification 1.1 (descriptor.md, manifest.md, image-index.md, config.md), and for the older
+media types Docker's image manifest version 2, schema 2.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
@@ -29,9 +30,9 @@ CONFIG_LIMIT: Final = 8 << 20  # bytes; one with all labels of a large build has
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 if TYPE_CHECKING:
-    # absent: there is no such image, tag or blob. denied: it may not be read with these credentials. unsupported: it is of
-    # a kind that is not read (schema 1, another platform's only). damaged: it is not what its digest or its format says.
-    # too-large: it is larger than a stated limit. unreachable: whoever has it did not answer, or not in time.
+    # absent: there is no such image, tag or blob. denied: it may not be read with these credentials. unsupported: it is
+    # of a kind that is not read (schema 1, another platform's only). damaged: it is not what its digest or its format
+    # says. too-large: it is larger than a stated limit. unreachable: whoever has it did not answer, or not in time.
     Trouble = Literal["absent", "denied", "unsupported", "damaged", "too-large", "unreachable"]
 
 
@@ -82,7 +83,7 @@ class Store(Protocol):
     """
 
     def top(self) -> tuple[Descriptor, bytes]:
-        """Return the manifest or index that the reference names, and what it is: digest, size and media type are right."""
+        """Return the descriptor of the manifest or index that the reference names, and its content."""
 
     def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
         """Return a manifest's or blob's whole content: of the size and digest that the descriptor says, else an error.
@@ -98,6 +99,21 @@ class Store(Protocol):
         What is read is to be trusted only when the end was reached: then, and as soon as there are more bytes than the
         descriptor says, `read` raises ImageError if it is not what the descriptor says.
         """
+
+
+def parse_json(data: bytes, what: str) -> dict[str, Any]:
+    """Return the object that `data` is.
+
+    Raises:
+        ImageError: it is another thing, or no JSON.
+    """
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, nested for thousands of levels
+        raise ImageError("damaged", f"{what} is not JSON") from None
+    if not isinstance(value, dict):
+        raise ImageError("damaged", f"{what} is not a JSON object")
+    return value
 
 
 def parse_digest(value: Any) -> str:

@@ -14,14 +14,13 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING, Final
 
-from metalauncher.tomlfile import size_text
 from metalauncher.tooling.oci.authorize import Authorizer
 from metalauncher.tooling.oci.challenge import parse_challenges, parse_retry_after
 from metalauncher.tooling.oci.model import INDEXES, MANIFEST_LIMIT, MANIFESTS, Descriptor, ImageError
 from metalauncher.tooling.oci.places import Place, parse_mirror
 from metalauncher.tooling.oci.served import ACCEPT, ERROR_LIMIT, media_type, refusal, status_text, words
 from metalauncher.tooling.oci.transport import Transport
-from metalauncher.tooling.oci.verified import CHUNK, Verified
+from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
 from metalauncher.tooling.oci.wire import Broken, Deadline
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ READ_SECONDS: Final = 20.0
 PAUSE: Final = 0.25  # seconds before the second try, twice as much before each other
 LONGEST_PAUSE: Final = 30.0  # whatever Retry-After says
 GIVEN_UP: Final = 3  # times in a row after which a host is tried but once: it is not down for one image alone
+_CHUNK = 64 << 10
 _RETRIED = frozenset((408, 429, 500, 502, 503, 504))
 
 
@@ -229,15 +229,14 @@ class RegistryStore:
 
     def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
         """Return a manifest's or blob's whole content, of the descriptor's size and digest."""
-        if descriptor.size > limit:
-            raise ImageError("too-large", f"it has {descriptor.size} bytes, more than {size_text(limit)}")
+        refuse_large(descriptor, limit)
         return self._somewhere(lambda place: self._fetch(place, descriptor))
 
     @contextlib.contextmanager
     def open(self, descriptor: Descriptor) -> Iterator[IO[bytes]]:
-        """Open a blob for reading; its last bytes are given only if all together have the descriptor's digest."""
+        """Open a blob for reading; at its end there is an error if it was not what the descriptor says."""
         with contextlib.ExitStack() as stack:
-            yield io.BufferedReader(self._somewhere(lambda place: self._open(place, descriptor, stack)), CHUNK)
+            yield io.BufferedReader(self._somewhere(lambda place: self._open(place, descriptor, stack)), _CHUNK)
 
     def _somewhere(self, get: Callable[[Place], T]) -> T:
         """Get something from the first that has it; where nobody has, the registry's own answer counts."""
@@ -247,16 +246,12 @@ class RegistryStore:
         return get(self._places[-1])
 
     def _top(self, place: Place) -> tuple[Descriptor, bytes]:
-        deadline = self._registry.deadline(MANIFEST_LIMIT)
+        deadline = self._registry.deadline(0)
 
         def get() -> tuple[bytes, str | None]:
             path = f"manifests/{self._name.reference}"
             with self._registry.ask(place, path, ACCEPT, deadline, "tag or manifest") as answer:
-                if (answer.length() or 0) > MANIFEST_LIMIT or len(
-                    body := answer.read(MANIFEST_LIMIT + 1)
-                ) > MANIFEST_LIMIT:
-                    raise ImageError("too-large", f"the manifest is larger than {size_text(MANIFEST_LIMIT)}")
-                return body, answer.headers.get("Content-Type")
+                return answer.whole(MANIFEST_LIMIT, "the manifest"), answer.headers.get("Content-Type")
 
         body, header = self._registry.persist(place, deadline, get)
         algorithm = self._name.digest.partition(":")[0] or "sha256"
@@ -270,22 +265,26 @@ class RegistryStore:
 
         def get() -> bytes:
             with self._ask(place, descriptor, deadline) as answer:
-                return Verified(answer, descriptor).whole()
+                return read_whole(answer, descriptor, descriptor.size)
 
         return self._registry.persist(place, deadline, get)
 
     def _open(self, place: Place, descriptor: Descriptor, stack: contextlib.ExitStack) -> Verified:
         deadline = self._registry.deadline(descriptor.size)
-        answer = self._registry.persist(
-            place, deadline, lambda: stack.enter_context(self._ask(place, descriptor, deadline))
-        )
-        return Verified(answer, descriptor)
 
-    def _ask(
-        self, place: Place, descriptor: Descriptor, deadline: Deadline
-    ) -> contextlib.AbstractContextManager[Answer]:
+        def get() -> Answer:
+            return stack.enter_context(self._ask(place, descriptor, deadline))
+
+        return Verified(self._registry.persist(place, deadline, get), descriptor)
+
+    @contextlib.contextmanager
+    def _ask(self, place: Place, descriptor: Descriptor, deadline: Deadline) -> Iterator[Answer]:
         if descriptor.media_type in INDEXES | MANIFESTS:
             path, accept, what = f"manifests/{descriptor.digest}", ACCEPT, "manifest"
         else:
             path, accept, what = f"blobs/{descriptor.digest}", "*/*", "blob"
-        return self._registry.ask(place, path, accept, deadline, what)
+        with self._registry.ask(place, path, accept, deadline, what) as answer:
+            length = answer.length()
+            if length is not None and length != descriptor.size:
+                raise ImageError("damaged", f"{answer.host} serves {length} bytes, not {descriptor.size}")
+            yield answer

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from metalauncher.terminal import printable
-from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, ImageError
+from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, ImageError, parse_json
 
 if TYPE_CHECKING:
     from metalauncher.tooling.oci.model import Trouble
@@ -94,12 +94,7 @@ def media_type(body: bytes, header: str | None) -> str:
     served = (header or "").partition(";")[0].strip().lower()
     if _SCHEMA_1.fullmatch(served):
         raise _schema_1()
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise ImageError("damaged", "the manifest is not JSON") from None
-    if not isinstance(document, dict):
-        raise ImageError("damaged", "the manifest is not a JSON object")
+    document = parse_json(body, "the manifest")
     if document.get("schemaVersion") == 1:
         raise _schema_1()
     own = document.get("mediaType")

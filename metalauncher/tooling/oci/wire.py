@@ -144,9 +144,8 @@ def broken(error: Exception, host: str, proxy: str) -> Broken:
         if isinstance(cause, ConnectionError | trouble.IncompleteRead | http.client.IncompleteRead):
             return Broken(f"{who} cut the connection", plain=True)
         if isinstance(cause, OSError) and cause.errno is None and isinstance(error, trouble.ProxyError):
-            return Broken(
-                f"{who} does not let anybody through to it", again=False, plain=True
-            )  # it answered CONNECT with an error
+            # It answered CONNECT with an error, which http.client tells as an OSError of its own.
+            return Broken(f"{who} does not let anybody through to it", again=False, plain=True)
         if isinstance(cause, OSError) and not isinstance(cause, trouble.HTTPError):
             return Broken(f"{who}: {errno_text(cause.errno)}", plain=True)
     return Broken(f"{who} gave an answer that is not HTTP", plain=True)

@@ -7,6 +7,7 @@ import json
 import time as real_time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from asking import (
@@ -29,6 +30,8 @@ from asking import (
 from registries import LAYER, Reply, Request, digest_of, hostile
 
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, Descriptor
+from metalauncher.tooling.oci.name import Name
+from metalauncher.tooling.talk import Unable
 
 LIMIT = 1 << 20
 GOOD = Reply(body=BLOB)
@@ -69,41 +72,42 @@ def test_serves_what_a_sound_registry_has() -> None:
 def test_refuses_what_is_too_large_before_it_asks() -> None:
     """A limit is held against the descriptor."""
     with hostile(serve) as server, client(Time()) as registry:
-        with fails("too-large", "it has 10000 bytes, more than 8 KiB"):
+        with fails("too-large", "has 10000 bytes; 8192 are allowed"):
             store(registry, server).fetch(DESCRIPTOR, 8 << 10)
         assert server.requests == []
 
 
+LONGER = "is longer than the 10000 bytes that it should have"
 LIES = {
     "another blob of the size": (
         Reply(body=b"x" * len(BLOB)),
-        "served a blob with another digest than " + DESCRIPTOR.digest,
+        f"has another digest than {DESCRIPTOR.digest}: {digest_of(b'x' * len(BLOB))[7:]}",
     ),
-    "shorter, and says so": (Reply(body=BLOB[:-1]), "serves 9999 bytes, not 10000"),
-    "longer, and says so": (Reply(body=BLOB + b"x"), "serves 10001 bytes, not 10000"),
-    "shorter without saying": (Reply(body=[BLOB[:-1]], cut=True), "served 9999 bytes, not 10000"),
-    "longer without saying": (Reply(body=[BLOB, b"x"], cut=True), "served more than 10000 bytes"),
-    "endless": (_endless(Request("", "", {}, b"")), "served more than 10000 bytes"),
+    "shorter, and says so": (Reply(body=BLOB[:-1]), "{host} serves 9999 bytes, not 10000"),
+    "longer, and says so": (Reply(body=BLOB + b"x"), "{host} serves 10001 bytes, not 10000"),
+    "shorter without saying": (Reply(body=[BLOB[:-1]], cut=True), "ends after 9999 of 10000 bytes"),
+    "longer without saying": (Reply(body=[BLOB, b"x"], cut=True), LONGER),
+    "endless": (_endless(Request("", "", {}, b"")), LONGER),
     "endless chunks": (
         Reply(body=itertools.repeat(b"400\r\n" + b"x" * 1024 + b"\r\n"), headers={"Transfer-Encoding": "chunked"}),
-        "served more than 10000 bytes",
+        LONGER,
     ),
 }
 
 
 @pytest.mark.parametrize("case", LIES)
 def test_believes_no_blob_but_its_digest(case: str) -> None:
-    """A blob that is not what its descriptor says is damaged, is not asked for again, and its end is not given out."""
+    """A blob that is not what its descriptor says is damaged, is not asked for again, and is no stream to its end."""
     reply, reason = LIES[case]
-    with hostile(lambda _: reply) as server, client(Time()) as registry:
-        with fails("damaged", f"{server.host} {reason}"):
+    with hostile(always(reply)) as server, client(Time()) as registry:
+        with fails("damaged", reason.format(host=server.host)):
             store(registry, server).fetch(DESCRIPTOR, LIMIT)
         assert server.paths() == [BLOB_PATH]
         got = bytearray()
-        with fails("damaged", f"{server.host} {reason}"), store(registry, server).open(DESCRIPTOR) as file:
+        with fails("damaged", reason.format(host=server.host)), store(registry, server).open(DESCRIPTOR) as file:
             while piece := file.read(1000):
                 got += piece
-        assert len(got) < len(BLOB)
+        assert len(got) <= len(BLOB)
 
 
 def test_reads_no_more_of_an_endless_body_than_it_has_to() -> None:
@@ -357,3 +361,40 @@ def test_takes_no_answer_that_is_not_http() -> None:
             fails("unreachable", f"{server.host} gave an answer that is not HTTP"),
         ):
             store(registry, server).fetch(Descriptor(LAYER, DESCRIPTOR.digest, 10), LIMIT)
+
+
+def test_says_that_a_name_is_not_known() -> None:
+    """`.invalid` never is (RFC 6761)."""
+    with client(Time()) as registry, fails("unreachable", "registry.invalid: its name is not known"):
+        registry.store(Name.parse("registry.invalid/org/app:1")).top()
+
+
+def test_tries_no_plain_http_where_a_server_wants_tls() -> None:
+    """What such servers say without it is 400; then the failure over TLS is what counts."""
+    with hostile(serve, ping=Reply("400 Bad Request")) as server, client(Time()) as registry:
+        with fails("unreachable", f"{server.host} does not speak TLS as is expected"):
+            store(registry, server).top()
+        assert server.asked() == []
+
+
+def test_gives_up_an_error_s_words_when_they_do_not_come() -> None:
+    """The status is enough."""
+    reply = Reply("403 Forbidden", [b"{", 3600.0], headers={"Content-Length": "100"})
+    with (
+        hostile(always(reply)) as server,
+        client() as registry,
+        fails("denied", f"{server.host} denies access: it answered 403 Forbidden"),
+    ):
+        store(registry, server).top()
+
+
+@pytest.mark.parametrize(("data", "reason"), [(None, "no such file or directory"), (b"", "has no certificates in PEM")])
+def test_says_what_is_wrong_with_a_ca_file(tmp_path: Path, data: bytes | None, reason: str) -> None:
+    """Before anything is asked."""
+    file = tmp_path / "ca.pem"
+    if data is not None:
+        file.write_bytes(data)
+    with pytest.raises(Unable) as caught, client(Time(), ca_file=str(file)):
+        pass
+    assert caught.value.headline == f"{file}: {reason}"
+    assert caught.value.command == f"openssl x509 -in {file} -noout -subject"

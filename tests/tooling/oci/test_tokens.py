@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time as real_time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -387,3 +388,48 @@ def test_goes_through_a_proxy() -> None:
             assert proxy.requests[2].headers["Proxy-Authorization"] == basic("ann", SECRET)
             with fails("unreachable", "the proxy for other.example does not let anybody through to it"):
                 registry.store(Name.parse("other.example/org/app:1")).top()
+
+
+def test_says_that_a_login_is_not_accepted(tmp_path: Path) -> None:
+    """The first time in the registry's words; then it is known."""
+    challenge = {"WWW-Authenticate": 'Basic realm="x"'}
+    reply = in_turn(
+        Reply("401 Unauthorized", headers=challenge),
+        Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE),
+        Reply("401 Unauthorized", headers=challenge),
+    )
+    with hostile(reply) as server:
+        environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
+        with client(Time(), environment) as registry:
+            store(registry, server).top()
+            with fails("denied", f"{server.host} does not accept the login that there is for it"):
+                store(registry, server).top()
+        assert len(server.asked()) == 3
+
+
+def test_takes_no_identity_token_for_a_password(tmp_path: Path) -> None:
+    """The registry wants a password, and there is only a token."""
+    with hostile(always(Reply("401 Unauthorized", headers={"WWW-Authenticate": 'Basic realm="x"'}))) as server:
+        environment = logins(tmp_path, auths={server.host: {"identitytoken": SECRET}})
+        reason = f"{server.host} wants a password, and there is only an identity token for it"
+        with client(Time(), environment) as registry, fails("denied", reason):
+            store(registry, server).top()
+
+
+def test_waits_for_another_s_token_only_so_long() -> None:
+    """A token server that is silent holds up all threads that want the same token, each for its own time."""
+    with hostile(always(Reply(body=[3600.0], raw=True))) as tokens:
+        answer = _bearer(f"http://{tokens.host}/token", lambda _: False)
+        with (
+            hostile(answer) as server,
+            client(seconds=0.6, read_seconds=0.4) as registry,
+            ThreadPoolExecutor(4) as pool,
+        ):
+            started = real_time.monotonic()
+            futures = [pool.submit(store(registry, server).top) for _ in range(4)]
+            reasons = {str(future.exception(10)) for future in futures}
+            assert real_time.monotonic() - started < 2
+        assert reasons == {
+            f"{tokens.host} did not answer in time",
+            f"the token server of {server.host} did not answer in time",
+        }

@@ -1,0 +1,169 @@
+"""One image for one platform: its config, and its layers from the lowest to the topmost.
+
+Fetches manifests and the config; knows no layer's content.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from metalauncher.tooling.oci.model import (
+    CONFIG_LIMIT,
+    INDEXES,
+    MANIFEST_LIMIT,
+    MANIFESTS,
+    Descriptor,
+    ImageError,
+    Store,
+    parse_descriptor,
+    parse_digest,
+    parse_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT_PLATFORM: Final = "linux/amd64"
+_NESTING_LIMIT = 4  # indexes in indexes
+_LAYERS_LIMIT = 512  # overlayfs takes 500 lower directories, Docker 127
+
+
+class Layer(NamedTuple):
+    """One layer.
+
+    Attributes:
+        blob: as it is stored.
+        diff_id: the digest of its uncompressed tar.
+        created_by: what the history says of it, "" where there is none.
+    """
+
+    blob: Descriptor
+    diff_id: str
+    created_by: str
+
+
+class Image:
+    """One image."""
+
+    __slots__ = ("config", "environ", "labels", "layers", "manifest", "store")
+
+    def __init__(self, store: Store, manifest: Descriptor, config: dict[str, Any], layers: tuple[Layer, ...]) -> None:
+        """Hold an image.
+
+        Args:
+            store: where its layers come from.
+            manifest: of its platform.
+            config: its configuration, the whole document.
+            layers: the lowest first.
+
+        Raises:
+            ImageError: the config's environment or labels are of a wrong type.
+        """
+        self.store: Final = store
+        self.manifest: Final = manifest
+        self.config: Final = config
+        self.layers: Final = layers
+        run = _object(config, "config")
+        entries = run.get("Env") or []
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise ImageError("damaged", "the config's Env is not an array of strings")
+        self.environ: Final = tuple([entry.encode("utf-8", "surrogatepass") for entry in entries])
+        self.labels: Final = {key: value for key, value in _object(run, "Labels").items() if isinstance(value, str)}
+
+    @property
+    def platform(self) -> str:
+        """`os/architecture` and, if there is one, `/variant`."""
+        parts = [self.config.get(key) for key in ("os", "architecture", "variant")]
+        return "/".join([str(part) for part in parts if part])
+
+    @property
+    def entrypoint(self) -> tuple[str, ...]:
+        """The ENTRYPOINT; empty where there is none."""
+        value = _object(self.config, "config").get("Entrypoint") or []
+        return tuple([str(part) for part in value]) if isinstance(value, list) else ()
+
+
+def load_image(store: Store, platform: str = DEFAULT_PLATFORM) -> Image:
+    """Fetch the image's manifest, by way of an index if need be, and its config.
+
+    Args:
+        store: where it is.
+        platform: `os/architecture[/variant]`, looked up in indexes; an image without an index is taken as it is.
+
+    Raises:
+        ImageError: it can't be had, or is not an image that is read here.
+    """
+    descriptor, data = store.top()
+    for _ in range(_NESTING_LIMIT):
+        document = parse_json(data, "the manifest")
+        if not _is_index(descriptor, document):
+            return _load(store, descriptor, document)
+        descriptor = _choose(document, platform)
+        data = store.fetch(descriptor, MANIFEST_LIMIT)
+    raise ImageError("unsupported", f"has indexes nested more than {_NESTING_LIMIT - 1} deep")
+
+
+def _is_index(descriptor: Descriptor, document: dict[str, Any]) -> bool:
+    if document.get("schemaVersion") == 1 or "fsLayers" in document:
+        raise ImageError("unsupported", "is an image of Docker's schema 1, which no registry takes any more")
+    media_type = document.get("mediaType") or descriptor.media_type
+    if media_type in INDEXES:
+        return True
+    if media_type in MANIFESTS:
+        return False
+    raise ImageError("unsupported", f"is no container image: its media type is {str(media_type)[:100]!r}")
+
+
+def _choose(index: dict[str, Any], platform: str) -> Descriptor:
+    """Return the index's first entry for the platform (image-index.md: the first that matches is preferred)."""
+    entries = index.get("manifests")
+    if not isinstance(entries, list):
+        raise ImageError("damaged", "is an index without manifests")
+    found = [parse_descriptor(entry, f"manifest {number} of the index") for number, entry in enumerate(entries, 1)]
+    images = [entry for entry in found if entry.media_type in INDEXES | MANIFESTS]
+    for entry in images:
+        # amd64 has no variants in use; where the index names one and the caller none, any will do.
+        if entry.platform == platform or entry.platform.startswith(platform + "/"):
+            return entry
+    nested = [entry for entry in images if not entry.platform]
+    if len(nested) == 1:
+        return nested[0]
+    have = ", ".join(sorted({entry.platform or "unnamed" for entry in images})[:10])
+    raise ImageError("unsupported", f"has no image for {platform}; it has {have or 'none'}")
+
+
+def _load(store: Store, descriptor: Descriptor, manifest: dict[str, Any]) -> Image:
+    config_blob = parse_descriptor(manifest.get("config"), "the config")
+    entries = manifest.get("layers")
+    if not isinstance(entries, list):
+        raise ImageError("damaged", "the manifest lists no layers")
+    if len(entries) > _LAYERS_LIMIT:
+        raise ImageError("too-large", f"has {len(entries)} layers; {_LAYERS_LIMIT} are allowed")
+    blobs = [parse_descriptor(entry, f"layer {number}") for number, entry in enumerate(entries, 1)]
+    config = parse_json(store.fetch(config_blob, CONFIG_LIMIT), "the config")
+    diff_ids = _object(config, "rootfs").get("diff_ids")
+    if not isinstance(diff_ids, list) or len(diff_ids) != len(blobs):
+        raise ImageError("damaged", f"the config does not name the {len(blobs)} layers that the manifest has")
+    histories = list(_histories(config))
+    histories += [""] * (len(blobs) - len(histories))
+    layers = [
+        Layer(blob, parse_digest(diff_id), created_by)
+        for blob, diff_id, created_by in zip(blobs, diff_ids, histories, strict=False)
+    ]
+    return Image(store, descriptor, config, tuple(layers))
+
+
+def _histories(config: dict[str, Any]) -> Iterator[str]:
+    history = config.get("history")
+    for entry in history if isinstance(history, list) else []:
+        if isinstance(entry, dict) and not entry.get("empty_layer"):
+            yield str(entry.get("created_by") or "")
+
+
+def _object(document: dict[str, Any], key: str) -> dict[str, Any]:
+    value = document.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ImageError("damaged", f"{key} in the config is not an object")
+    return value

@@ -1,0 +1,193 @@
+"""Read a layer's tar as it streams by, compressed in whatever way. Knows no image: gives member after member.
+
+Sources: the OCI image specification's layer.md; containerd's pkg/archive for how names are taken.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import posixpath
+import tarfile
+import zlib
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+
+from metalauncher.tooling.oci.model import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from metalauncher.tooling.oci.image import Layer
+    from metalauncher.tooling.oci.model import Store
+
+MEMBERS_LIMIT: Final = 500_000
+_HEADERS_LIMIT = 1 << 20  # bytes of one member's long names and PAX headers, which are held in memory
+_CHUNK = 1 << 16
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_WINDOW_LIMIT = 128 << 20  # bytes that a zstd frame may make us hold; `zstd --ultra -22` needs 128 MiB
+_KINDS = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.CONTTYPE: "file",
+    tarfile.GNUTYPE_SPARSE: "file",
+    tarfile.DIRTYPE: "directory",
+    tarfile.SYMTYPE: "link",
+    tarfile.LNKTYPE: "hard link",
+}
+
+
+class Member(NamedTuple):
+    """One member of a layer.
+
+    Attributes:
+        path: in the image, without a leading slash, `.` or `..`; "" for the root.
+        kind: `file`, `directory`, `link`, `hard link`, or `other`: a device or a FIFO.
+        mode: permission bits.
+        size: of a file, in bytes.
+        target: of a link, as written; of a hard link, as a path like `path`.
+        read: returns the file's content up to so many bytes; to be called before the next member is asked for.
+    """
+
+    path: str
+    kind: str
+    mode: int
+    size: int
+    target: str
+    read: Callable[[int], bytes]
+
+
+@contextmanager
+def open_layer(store: Store, layer: Layer, expanded_limit: int) -> Iterator[Iterator[Member]]:
+    """Give a layer's members in their order.
+
+    They are to be trusted only once the iterator has come to its end: it then has read the whole blob, whose digest is
+    right.
+
+    Args:
+        store: where the blob is.
+        layer: which.
+        expanded_limit: bytes of the uncompressed tar.
+
+    Raises:
+        ImageError: also from the iterator: it can't be read, is damaged, or larger than a limit.
+    """
+    if layer.blob.urls and ("foreign" in layer.blob.media_type or "nondistributable" in layer.blob.media_type):
+        raise ImageError("unsupported", "has a foreign layer, which its registry does not hold")
+    with store.open(layer.blob) as blob:
+        yield _members(blob, expanded_limit)
+
+
+def _members(blob: IO[bytes], expanded_limit: int) -> Iterator[Member]:
+    source = io.BufferedReader(blob, _CHUNK)  # type: ignore[type-var]  # to look at its beginning
+    with _as_damage():
+        with _decompressed(source) as stream:
+            limited = _Limited(stream, expanded_limit)
+            yield from _read_tar(limited)
+            while limited.read(_CHUNK):  # what follows the end mark: padding
+                pass
+        while source.read(_CHUNK):  # the blob's own end, where its digest is looked at
+            pass
+
+
+@contextmanager
+def _as_damage() -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
+        raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
+
+
+@contextmanager
+def _decompressed(source: io.BufferedReader[Any]) -> Iterator[Any]:
+    """Give the tar. What it begins with tells the compression, not the media type, which is wrong in some images."""
+    head = source.peek(4)[:4]
+    if head.startswith(_GZIP):
+        with gzip.GzipFile(fileobj=source, mode="rb") as stream:
+            yield stream
+    elif head == _ZSTD:
+        try:
+            import zstandard
+        except ModuleNotFoundError:
+            raise ImageError(
+                "unsupported", "has a layer compressed with zstd: pip install 'metalauncher[check]'"
+            ) from None
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
+        try:
+            with decompressor.stream_reader(source, read_across_frames=True, closefd=False) as stream:
+                yield stream
+        except zstandard.ZstdError as error:
+            raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
+    else:
+        yield source
+
+
+class _Limited:
+    """Passes on what is read, up to a limit."""
+
+    def __init__(self, source: Any, limit: int) -> None:
+        self._source = source
+        self._limit = limit
+        self._left = limit
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._source.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ImageError("too-large", f"has a layer that expands to more than {self._limit >> 20} MiB")
+        return data
+
+
+class _Info(tarfile.TarInfo):
+    """A member's header that is refused where it is damaged, or would take much memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except (tarfile.EOFHeaderError, tarfile.EmptyHeaderError):  # type: ignore[attr-defined]  # typeshed leaves them out
+            raise
+        except tarfile.HeaderError as error:
+            # tarfile takes a damaged header, unless it is the first, for the end.
+            raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        headers = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+        names = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+        if self.size < 0 or (self.type in headers + names and self.size > _HEADERS_LIMIT):
+            raise ImageError("damaged", f"has a layer with a header of {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]  # typeshed leaves it out
+
+
+def _read_tar(stream: _Limited) -> Iterator[Member]:
+    try:
+        archive = tarfile.open(fileobj=stream, mode="r|", tarinfo=_Info, bufsize=_CHUNK)  # type: ignore[call-overload]
+    except tarfile.ReadError as error:
+        if str(error) == "empty file":  # to Go, which writes most layers, an empty file is an archive without members
+            return
+        raise
+    with archive:
+        for number, info in enumerate(archive, 1):
+            if number > MEMBERS_LIMIT:
+                raise ImageError("too-large", f"has a layer with more than {MEMBERS_LIMIT} members")
+            archive.members = []  # it keeps them all
+            kind = _KINDS.get(info.type, "other")
+            target = clean(info.linkname) if kind == "hard link" else info.linkname
+            yield Member(clean(info.name), kind, info.mode & 0o7777, info.size, target, _reader(archive, info))
+
+
+def _reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:
+    def read(limit: int) -> bytes:
+        file = archive.extractfile(info) if info.isreg() else None
+        with _as_damage():
+            data = file.read(limit) if file else b""
+        if len(data) < min(limit, info.size):
+            raise ImageError("damaged", f"has a layer that ends inside {info.name!r}")
+        return data
+
+    return read
+
+
+def clean(name: str) -> str:
+    """Return a member's name as the path it has in the image: `..` does not lead above the root."""
+    return posixpath.normpath("/" + name).lstrip("/")

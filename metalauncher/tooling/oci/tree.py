@@ -1,0 +1,286 @@
+"""What the layers of an image come to, one upon the other: which path is what, and the content of the files asked for.
+
+Source: the OCI image specification's layer.md (whiteouts, opaque directories); a parent that a lower layer has as a
+link is followed, as containerd's and Docker's unpacking do.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from metalauncher.tooling.oci.layers import MEMBERS_LIMIT, Member, open_layer
+from metalauncher.tooling.oci.model import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from metalauncher.tooling.oci.image import Image
+
+EXPANDED_LIMIT: Final = 16 << 30  # bytes of one layer's tar that are looked through
+_KEPT_LIMIT = 1 << 30  # bytes of all contents kept
+_LINKS_LIMIT = 40  # as the kernel's
+_PATH_MAX = 4096
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+
+
+class Node:
+    """What there is at one path.
+
+    Attributes:
+        kind: `file`, `directory`, `link` or `other`.
+        mode: permission bits.
+        size: of a file, in bytes.
+        target: of a link, as written.
+        content: the file in the scratch directory that holds the content, "" where it was not asked for.
+        children: of a directory, by name.
+    """
+
+    __slots__ = ("_changed", "children", "content", "kind", "mode", "size", "target")
+
+    def __init__(self, kind: str, mode: int = 0o755, size: int = 0, target: str = "", content: str = "") -> None:
+        self.kind: Final = kind
+        self.mode = mode
+        self.size: Final = size
+        self.target: Final = target
+        self.content: Final = content
+        self.children: Final[dict[str, Node]] = {}
+        self._changed = -1  # the topmost layer that changed something here or below
+
+
+class Tree:
+    """The merged tree."""
+
+    def __init__(self) -> None:
+        """Begin with nothing but a root."""
+        self.root: Final = Node("directory")
+
+    def find(self, path: str) -> tuple[str, Node] | None:
+        """Resolve `path`, and every link on the way and at its end, as if the tree were the whole file system.
+
+        Returns:
+            What it comes to, a path without a leading slash, and what is there; None if nothing is.
+        """
+        return self._walk(path, follow_last=True)
+
+    def get(self, path: str) -> tuple[str, Node] | None:
+        """Resolve `path`, but not a link at its very end."""
+        return self._walk(path, follow_last=False)
+
+    def _walk(self, path: str, *, follow_last: bool) -> tuple[str, Node] | None:
+        done: list[tuple[str, Node]] = []
+        todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                del done[-1:]
+                continue
+            here = done[-1][1] if done else self.root
+            node = here.children.get(part)
+            if node is None:
+                return None
+            if node.kind == "link" and (todo or follow_last):
+                links += 1
+                if links > _LINKS_LIMIT:
+                    return None
+                if node.target.startswith("/"):
+                    done = []
+                todo += [part for part in reversed(node.target.split("/")) if part not in ("", ".")]
+                continue
+            if todo and node.kind != "directory":
+                return None
+            done.append((part, node))
+        return "/".join([name for name, _ in done]), done[-1][1] if done else self.root
+
+    def walk(self) -> Iterator[tuple[str, Node]]:
+        """Give every path and what is there, directories before what they hold, sorted by name."""
+        pending = [("", self.root)]
+        while pending:
+            path, node = pending.pop()
+            if path:
+                yield path, node
+            prefix = f"{path}/" if path else ""
+            pending += [(prefix + name, child) for name, child in sorted(node.children.items(), reverse=True)]
+
+    def _parent(self, path: str, layer: int) -> tuple[Node, str]:
+        """Return the directory that `path` lies in, made where there is none, and the path's last part."""
+        node, done = self.root, [self.root]
+        todo = path.split("/")[::-1]
+        last = todo.pop(0)
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                done = done[:-1] or [self.root]
+                node = done[-1]
+                continue
+            child = node.children.get(part)
+            if child is not None and child.kind == "link":
+                links += 1
+                if links > _LINKS_LIMIT:
+                    raise ImageError("damaged", f"has a layer with a loop of links at {path!r}")
+                done = [self.root] if child.target.startswith("/") else done
+                node = done[-1]
+                todo += child.target.split("/")[::-1]
+                continue
+            if child is None or child.kind != "directory":
+                child = node.children[part] = Node("directory")
+            done.append(child)
+            node = child
+        for directory in done:
+            directory._changed = layer
+        return node, last
+
+    def apply(self, member: Member, content: str, layer: int) -> None:
+        """Put one member of a layer over what is there.
+
+        Args:
+            member: as it came in the layer.
+            content: the file that holds its content, "" for none.
+            layer: its number, from 0: what the layer itself brought is not whited out by it, whatever the order.
+        """
+        if not member.path:
+            return
+        parent, name = self._parent(member.path, layer)
+        if name == _OPAQUE:
+            _clear(parent, layer)
+        elif name.startswith(_WHITEOUT):
+            hidden = parent.children.get(name.removeprefix(_WHITEOUT))
+            if hidden is not None and hidden._changed < layer:
+                del parent.children[name.removeprefix(_WHITEOUT)]
+        elif member.kind == "hard link":
+            target = self.get(member.target)
+            if target is None or target[1].kind == "directory":
+                raise ImageError("damaged", f"has a hard link to {member.target!r}, which is no file of the image")
+            parent.children[name] = target[1]
+        else:
+            before = parent.children.get(name)
+            if member.kind == "directory" and before is not None and before.kind == "directory":
+                before.mode = member.mode
+                before._changed = layer
+                return
+            node = Node(member.kind, member.mode, member.size, member.target, content)
+            node._changed = layer
+            parent.children[name] = node
+
+
+def _clear(directory: Node, layer: int) -> None:
+    """Take away what lower layers have in a directory."""
+    pending = [directory]
+    while pending:
+        node = pending.pop()
+        for name, child in list(node.children.items()):
+            if child._changed < layer:
+                del node.children[name]
+            elif child.kind == "directory":
+                pending.append(child)
+
+
+def read_tree(image: Image, wanted: Callable[[Member], int], scratch: str) -> Tree:
+    """Read all layers of an image.
+
+    Args:
+        image: whose layers.
+        wanted: says how many bytes of a member are to be kept, 0 for none.
+        scratch: a directory for what is kept.
+
+    Raises:
+        ImageError: a layer can't be read, is damaged, or a limit is passed.
+        OSError: nothing can be written to `scratch`.
+    """
+    tree = Tree()
+    kept = _Kept(scratch, wanted)
+    members = 0
+    for number, layer in enumerate(image.layers):
+        with open_layer(image.store, layer, EXPANDED_LIMIT) as found:
+            for member in found:
+                members += 1
+                if members > MEMBERS_LIMIT:
+                    raise ImageError("too-large", f"has more than {MEMBERS_LIMIT} files")
+                tree.apply(member, kept.keep(member), number)
+    return tree
+
+
+class _Kept:
+    """The contents kept, each a file of its own."""
+
+    def __init__(self, directory: str, wanted: Callable[[Member], int]) -> None:
+        self._directory: Final = directory
+        self._wanted: Final = wanted
+        self._number = 0
+        self._size = 0
+
+    def keep(self, member: Member) -> str:
+        limit = self._wanted(member) if member.kind == "file" else 0
+        if limit <= 0:
+            return ""
+        data = member.read(limit)
+        self._size += len(data)
+        if self._size > _KEPT_LIMIT:
+            raise ImageError("too-large", f"has more than {_KEPT_LIMIT >> 20} MiB of launchers and descriptors")
+        self._number += 1
+        path = os.path.join(self._directory, str(self._number))
+        with open(path, "xb") as file:
+            file.write(data)
+        return path
+
+
+def materialise(tree: Tree, paths: Iterable[str], root: str) -> None:
+    """Lay out a part of the tree as real files, links and directories under `root`, an empty directory.
+
+    Args:
+        tree: what to lay out.
+        paths: directories, with all that they hold ("" for the whole tree), and files. What their links lead to is laid
+            out too; files that no content was kept of are not.
+        root: where.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    for path in paths:
+        _lay_out(tree, path, root, set())
+
+
+def _lay_out(tree: Tree, path: str, root: str, seen: set[str]) -> None:
+    pending = [path]
+    while pending:
+        here = pending.pop()
+        if here in seen or len(here) >= _PATH_MAX:  # a link into itself grows for ever
+            continue
+        seen.add(here)
+        found = _lay_out_links(tree, here, root, pending)
+        if found is None:
+            continue
+        real, node = found
+        place = os.path.join(root, real)
+        if node.kind == "directory":
+            os.makedirs(place, exist_ok=True)
+            pending += [f"{real}/{name}" if real else name for name in node.children]
+        elif node.kind == "file" and not os.path.lexists(place):
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if node.content:
+                os.link(node.content, place)
+                os.chmod(place, node.mode)
+
+
+def _lay_out_links(tree: Tree, path: str, root: str, pending: list[str]) -> tuple[str, Node] | None:
+    """Make the links met on the way to `path`; return what is at its end, None if that is a link, or nothing."""
+    parts = [part for part in path.split("/") if part]
+    for number in range(1, len(parts) + 1):
+        found = tree.get("/".join(parts[:number]))
+        if found is None:
+            return None
+        real, node = found
+        if node.kind == "link":
+            place = os.path.join(root, real)
+            if not os.path.lexists(place):
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                os.symlink(node.target, place)
+            rest = "/".join(parts[number:])
+            base = "" if node.target.startswith("/") else real.rpartition("/")[0]
+            pending.append("/".join([part for part in (base, node.target.lstrip("/"), rest) if part]))
+            return None
+    return tree.get(path)
