@@ -98,9 +98,11 @@ class Authorizer:
         parts = _server(realm)
         if parts is None:
             raise ImageError("denied", f"{host} wants a token, but names no server that gives one")
+        if parts.scheme == "http" and not self._transport.may_be_plain(host):
+            # Not even of this machine: what else listens here is not for a registry elsewhere to ask.
+            raise ImageError("denied", f"{host} wants a token from {parts.netloc} over plain HTTP")
         query = {"service": service} if service else {}
         query["scope"] = f"repository:{repository}:pull"
-        # A token server that may be spoken to in plain is the registry's choice; whether it may, is not.
         server = f"{parts.netloc}, the token server of {host},"
         headers = {"Accept": "application/json"}
         if login is not None and login.identity_token:

@@ -29,8 +29,12 @@ from asking import (
 )
 from registries import HostileRegistry, Reply, Request, auth, basic, hostile, make_certificate
 
+from metalauncher.tooling.oci.authorize import Authorizer
+from metalauncher.tooling.oci.challenge import Challenge
+from metalauncher.tooling.oci.credentials import Credentials
 from metalauncher.tooling.oci.name import InvalidName, Name
-from metalauncher.tooling.oci.wire import Broken
+from metalauncher.tooling.oci.transport import Transport
+from metalauncher.tooling.oci.wire import Broken, Deadline
 
 LIMIT = 1 << 20
 SECRET = "very-secret"  # noqa: S105 - of nobody
@@ -433,3 +437,23 @@ def test_waits_for_another_s_token_only_so_long() -> None:
             f"{tokens.host} did not answer in time",
             f"the token server of {server.host} did not answer in time",
         }
+
+
+def test_asks_nothing_of_this_machine_for_a_registry_elsewhere() -> None:
+    """A registry that is spoken to over TLS gets no token over plain HTTP, though loopback may be plain."""
+    with hostile(_giving({"token": "t1"})) as tokens:
+        transport = Transport(
+            insecure=frozenset(),
+            ca_file=None,
+            environment={},
+            connections=1,
+            connect_seconds=1,
+            read_seconds=1,
+        )
+        authorizer = Authorizer(transport, Credentials(), real_time.monotonic)
+        challenge = Challenge("bearer", {"realm": f"http://{tokens.host}/admin"})
+        deadline = Deadline(1, real_time.monotonic)
+        with fails("denied", f"registry.example wants a token from {tokens.host} over plain HTTP"):
+            authorizer.asked("registry.example", "org/app", [challenge], "", deadline)
+        transport.close()
+        assert tokens.requests == []
