@@ -9,8 +9,8 @@
 
 /* Precedes every block's payload. */
 struct header {
-    uint32_t units;  /* size of the whole block, header included */
-    uint32_t serial; /* which allocation it was, while the snapshot is built; later unused */
+    uint32_t units; /* size of the whole block, header included */
+    uint32_t unused;
 };
 
 /* While the snapshot is built: hands out the payload of a block of so many units, zeroed. NULL at start-up. */

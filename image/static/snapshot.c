@@ -39,6 +39,7 @@
 #define END_OF_TOUCHED 0 /* in place of a block's serial number, which begin at 1 */
 
 extern char __ehdr_start[], text_end[], cold_start[], cold_end[], data_start[], heap_start[], heap_end[]; /* layout.ld */
+extern char cold_data_start[], cold_data_end[];
 extern char build_start[], build_end[];
 extern const struct _frozen no_frozen_modules[]; /* reduced.c */
 extern const struct _module_alias no_module_aliases[];
@@ -111,7 +112,7 @@ static void *allocate_block(uint32_t units)
     for (uint32_t *owner = owner_of((uintptr_t)block->start), i = 0; i < units; i++)
         owner[i] = serial;
     struct header *header = (struct header *)block->start;
-    *header = (struct header){.units = units, .serial = serial};
+    *header = (struct header){.units = units};
     return header + 1; /* zeroed: no memory is given out twice here */
 }
 
@@ -129,8 +130,7 @@ static void read_plan(const char *path, int on_own_pages)
     char *next = block_start(on_own_pages ? spare : heap_start);
     for (struct planned *entry = plan; entry < plan + plan_length; entry++) {
         if (entry->serial == END_OF_TOUCHED) {
-            hot_end = page_after(next);
-            next = block_start(hot_end);
+            hot_end = next;
             continue;
         }
         blocks[entry->serial].place = next;
@@ -203,6 +203,7 @@ static void mark(const char *interned_table, const struct type_cache *type_cache
         blocks[i].marked = 0;
     mark_from(data_start, (const char *)type_cache);
     mark_from((const char *)(type_cache + 1), heap_start);
+    mark_from(cold_data_start, cold_data_end);
     while (pending_count > 0) {
         struct block *block = &blocks[pending[--pending_count]];
         if (interned_table < block->start || interned_table >= block->start + (size_t)block->units * UNIT)
@@ -386,7 +387,7 @@ static void forget_this_process(void)
     /* musl's thread descriptor (internal/pthread_impl.h): keep only the pointers into this image. */
     uintptr_t *word = (uintptr_t *)__builtin_thread_pointer();
     for (size_t i = 1; i < 25; i++) /* 0 is the pointer to itself */
-        if (word[i] < (uintptr_t)data_start || word[i] >= (uintptr_t)heap_start)
+        if (word[i] < (uintptr_t)data_start || word[i] >= (uintptr_t)cold_data_end)
             word[i] = 0;
 
     /* Frames that have returned. */
@@ -395,20 +396,26 @@ static void forget_this_process(void)
         memset(thread->datastack_top, 0, (size_t)((char *)thread->datastack_limit - (char *)thread->datastack_top));
 }
 
+static void check_words(const char *from, const char *to)
+{
+    for (const uintptr_t *word = (const uintptr_t *)from; word < (const uintptr_t *)to; word++)
+        if (*word >= (uintptr_t)build_start && *word < (uintptr_t)build_end)
+            fail("%p points to %p, which is the build's alone", (const void *)word, (void *)*word);
+}
+
 /* Ends the build if something in the result points to what only the build has, or to a block that does not stay. */
 static void check_result(void)
 {
-    for (const uintptr_t *word = (const uintptr_t *)data_start; word < (const uintptr_t *)snapshot_end; word++)
-        if (*word >= (uintptr_t)build_start && *word < (uintptr_t)build_end)
-            fail("%p points to %p, which is the build's alone", (const void *)word, (void *)*word);
+    check_words(data_start, snapshot_end);
+    check_words(cold_data_start, cold_data_end);
     for (uint32_t serial = 1; serial <= block_count; serial++)
         if (blocks[serial].marked && blocks[serial].place == NULL)
             fail("allocation %u is needed, at %p, but not in the plan", serial, (const void *)blocks[serial].found_at);
 }
 
 /*
- * Writes the executable: code, then data, that a dispatch touches; the rest of the data, up to the end of the snapshot;
- * the rest of the code. Each begins with a page.
+ * Writes the executable: the code that a dispatch touches; the data of which it touches most, up to the end of the
+ * snapshot; the other data; the other code. Each begins with a page.
  */
 static void write_executable(const char *path)
 {
@@ -419,9 +426,10 @@ static void write_executable(const char *path)
         Elf64_Phdr segments[MAX_SEGMENTS];
     } head = {.elf = *own};
     size_t text_size = (size_t)(text_end - __ehdr_start), cold_size = (size_t)(cold_end - cold_start);
-    size_t hot_data_size = (size_t)(hot_end - data_start), data_size = (size_t)(snapshot_end - data_start);
+    size_t data_size = (size_t)(snapshot_end - data_start); /* the snapshot ends with a page */
+    size_t cold_data_size = (size_t)(cold_data_end - cold_data_start);
     size_t data_offset = (text_size + PAGE - 1) & ~(PAGE - 1);
-    size_t cold_offset = data_offset + data_size; /* the snapshot ends with a page */
+    size_t cold_data_offset = data_offset + data_size, cold_offset = cold_data_offset + cold_data_size;
     int count = 0;
     for (int i = 0; i < own->e_phnum; i++) {
         Elf64_Phdr segment = own_segments[i];
@@ -429,12 +437,11 @@ static void write_executable(const char *path)
             segment.p_filesz = segment.p_memsz = text_size;
         } else if (segment.p_type == PT_LOAD && segment.p_vaddr == (uintptr_t)data_start) {
             segment.p_offset = data_offset;
-            segment.p_filesz = segment.p_memsz = hot_data_size;
-            head.segments[count++] = segment;
-            segment.p_vaddr = segment.p_paddr = (uintptr_t)hot_end;
-            segment.p_offset += hot_data_size;
-            segment.p_filesz = data_size - hot_data_size;
-            segment.p_memsz = segment.p_filesz + RESERVE;
+            segment.p_filesz = data_size;
+            segment.p_memsz = data_size + RESERVE;
+        } else if (segment.p_type == PT_LOAD && segment.p_vaddr == (uintptr_t)cold_data_start) {
+            segment.p_offset = cold_data_offset;
+            segment.p_filesz = segment.p_memsz = cold_data_size;
         } else if (segment.p_type == PT_LOAD && segment.p_vaddr == (uintptr_t)cold_start) {
             segment.p_offset = cold_offset;
             segment.p_filesz = segment.p_memsz = cold_size;
@@ -460,6 +467,7 @@ static void write_executable(const char *path)
     write_all(fd, __ehdr_start + sizeof head, text_size - sizeof head);
     write_all(fd, zeros, data_offset - text_size);
     write_all(fd, data_start, data_size);
+    write_all(fd, cold_data_start, cold_data_size);
     write_all(fd, cold_start, cold_size);
     close(fd);
 }
@@ -489,6 +497,7 @@ static void prepare(void)
     drop_unused(PyInterpreterState_Get());
     _PyGC_ClearAllFreeLists(PyInterpreterState_Get()); /* they hold remains, such as the times of files */
     PyThreadState_Get()->c_recursion_remaining = C_RECURSION_LIMIT;
+    resumption.hot_end = hot_end;
     resumption.thread = PyEval_SaveThread();
 }
 

@@ -12,6 +12,7 @@ struct resumption {
     PyThreadState *thread; /* detached; NULL while the snapshot is being built */
     PyObject *start;       /* metalauncher.__main__.start */
     PyObject *become;      /* the built-in function handed to it */
+    const char *hot_end;   /* where the data ends that a dispatch touches */
 };
 extern struct resumption resumption;
 

@@ -214,11 +214,12 @@ def _make_program(python: Path, tomli: Path, folder: Path) -> None:
     """Link the executable-to-be, and run it to write itself as a snapshot (snapshot.c)."""
     work = folder / "work"
     work.mkdir()
-    program = str(_link(python, tomli, "driver.py", (*COMMON, "snapshot", "start"), work))
+    program = str(_link(python, tomli, "driver.py", (*COMMON, "snapshot", "start"), work, "-Wl,--entry=first"))
     survey, plan = str(work / "survey"), str(work / "plan")
     _run([program, "survey", "", survey], WARM_UP)
     _run([program, "trace", survey, plan], WARM_UP)
     _run([program, "write", plan, str(folder / "metalauncher")], WARM_UP)
+    shutil.copyfile(work / "map", folder / "map")  # for order.py
     shutil.rmtree(work)
 
 
