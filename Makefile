@@ -1,5 +1,6 @@
 # make demo: sets itself up, lays out a run image and real apps, and starts each through metalauncher.
 # make test: sets itself up, builds both dispatching forms, and passes the tests over them.
+# make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
 PYTHON ?= python3
@@ -13,7 +14,7 @@ SECONDS ?= 60
 FORM ?= all
 PYTEST_ARGS ?=
 
-.PHONY: demo test fuzz lint format pyz static bench venv clean help
+.PHONY: demo test fuzz lint format pyz static reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -50,6 +51,9 @@ format: venv
 
 pyz: venv
 	PYTHONPATH=. $(BIN)/python image/pyz.py $(PYZ)
+
+reproduce: static
+	$(BIN)/python image/static/reproduce.py
 
 static: venv
 	$(BIN)/python image/static/build $(STATIC)

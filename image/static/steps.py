@@ -29,8 +29,9 @@ COMPILE = [
     "-fno-stack-protector",
     "-fcf-protection=none",
 ]
-PROFILE_WRITE = ["-fprofile-generate", "-fprofile-update=single"]
-PROFILE_READ = ["-fprofile-use", "-fprofile-correction", "-Wno-missing-profile"]
+# The names of the profile's files are in the program that writes them; GCOV_PREFIX says where they really go.
+PROFILE_WRITE = ["-fprofile-generate=/profile", "-fprofile-update=single"]
+PROFILE_READ = ["-fprofile-correction", "-Wno-missing-profile"]
 STRICT = ["-Wall", "-Wextra", "-Werror"]
 LINK = [
     "-static",
@@ -60,6 +61,8 @@ MODULES = HERE / "Setup.local"
 # What driver.py dispatches.
 WARM_UP = HERE / "warm-up"
 
+# Of training.c: what it puts in place of the C library's.
+WRAPPED = ["-Wl,--wrap=fstat", "-Wl,--wrap=stat", "-Wl,--wrap=readdir"]
 COMMON = ("frozen", "interpreter", "memory", "reduced", "tomli_parser")
 
 
@@ -152,6 +155,7 @@ def _run(command: list[str], folder: Path | None = None, log: Path | None = None
         "HOME": os.environ.get("HOME", "/"),
         "LC_ALL": "C",
         "SOURCE_DATE_EPOCH": "0",
+        "PYTHONHASHSEED": "0",
         **variables,
     }
     done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
@@ -189,24 +193,27 @@ def _make_python(source: Path, parser: Path, tomli: Path, folder: Path) -> None:
 
     options = [*COMPILE, f"-ffile-prefix-map={folder}=build", f"-ffile-prefix-map={source}=cpython"]
     options += [f"-ffile-prefix-map={parser}=parser", "-DNDEBUG"]
-    for name, profile in (("first", PROFILE_WRITE), ("second", PROFILE_READ)):
+    found = f"-fprofile-use={folder / 'profile'}"
+    for name, profile in (("first", PROFILE_WRITE), ("second", [found, *PROFILE_READ])):
         for made in [*work.rglob("*.o"), *work.glob("*.a")]:
             made.unlink()
-        make = ["make", f"-j{os.cpu_count()}", f"OPT={' '.join([*options, *profile])}"]
+        all_options = [*options, *profile, f"-fprofile-prefix-path={work}"]
+        make = ["make", f"-j{os.cpu_count()}", f"OPT={' '.join(all_options)}"]
         make += [f"LDFLAGS=-static {profile[0]}", "libpython3.13.a", "python"]
         _run(make, work, folder / f"make-{name}.log", GCOV_PREFIX=str(folder / "unwanted"))
         includes = [*_includes(folder), f"-I{parser / 'lib-rt'}"]
         native = [str(parser / "__native_tomli.c"), "-o", "native.o"]
-        _run(["musl-gcc", *options, *profile, *includes, "-w", "-c", *native], work)
+        _run(["musl-gcc", *all_options, *includes, "-w", "-c", *native], work)
         for result in ("libpython3.13.a", "python", "native.o"):
             shutil.copy(work / result, folder / result)
         if profile is PROFILE_WRITE:
             training = folder / "training"
             training.mkdir()
-            program = _link(folder, tomli, "training.py", (*COMMON, "training"), training, *PROFILE_WRITE)
-            _run([str(program)], WARM_UP)
+            program = _link(folder, tomli, "training.py", (*COMMON, "training"), training, *PROFILE_WRITE, *WRAPPED)
+            _run([str(program)], WARM_UP, GCOV_PREFIX=str(folder))
             shutil.rmtree(training)
     shutil.rmtree(work)
+    shutil.rmtree(folder / "profile")
     shutil.rmtree(folder / "unwanted", ignore_errors=True)
 
 

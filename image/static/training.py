@@ -76,14 +76,59 @@ def _work() -> None:
         if all([api in apis["buildpack"] for api in needed]):
             found.append(((0, Version.parse(launcher.version.rpartition(".")[0])), launcher))
     best = max(found, key=lambda item: item[0])[1]
-    try:
-        posix.stat(best.path.encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        variables[b"ERROR"] = f"{best.file}: {error.errno}".encode()
+    for path in (FILES[0], best.path.removeprefix("/").encode("utf-8", "surrogateescape")):
+        try:
+            posix.stat(path)
+        except OSError as error:
+            variables[b"ERROR"] = f"{best.file}: {error.errno}".encode()
+    _small_things(variables, names)
     try:
         tomli.loads("a = [1, 2\nb")
     except tomli.TOMLDecodeError as error:
         variables[b"ERROR"] = str(error).encode()
+
+
+class Place:
+    """An object of a plain class."""
+
+    __slots__ = ("name", "parts")
+
+    def __init__(self, name: bytes, *parts: bytes) -> None:
+        """Hold both."""
+        self.name = name
+        self.parts = parts
+
+    def __eq__(self, other: object) -> bool:
+        """Compare names."""
+        return isinstance(other, Place) and self.name == other.name
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _small_things(variables: dict[bytes, bytes], names: list[bytes]) -> None:
+    """Operations that a dispatch does here and there, besides the above."""
+    from errno import EACCES, ENOENT  # the import is the point
+
+    count = 0
+
+    def place(name: bytes, **options: bytes) -> Place:
+        nonlocal count
+        count += 1
+        return Place(name, *(option.lower() for option in options.values()))
+
+    path = variables.get(b"PATH", b"") + b"/../" + names[0]
+    directory, _, name = path.rpartition(b"/")
+    places = [place(name, first=directory, second=b"B")]
+    places += [place(part.removeprefix(b"a").rstrip(b"/")) for part in directory.split(b"/")]
+    if any(item == places[0] for item in places[1:]) or places[0].parts[0].endswith(b"x"):
+        variables[b"EQUAL"] = name
+    found = {name: number for number, name in enumerate(names, 1)}
+    for key, number in list(found.items()):
+        if number in (ENOENT, EACCES) and key not in variables and number & 1 == 0:
+            variables[key] = b"%d" % (number << 3)
+    text = " ".join([word.lstrip("a").lower() for word in path.decode().split("/") if word]) + str(count)
+    if "web" in text.split() or text[0] == "x" or max(found.values()) == count:
+        variables[b"TEXT"] = text.encode()
 
 
 def _read(file: bytes) -> dict[str, Any]:

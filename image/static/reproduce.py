@@ -1,0 +1,73 @@
+"""Builds the static executable a second time, all of it, where everything is different, and compares: `make reproduce`.
+
+Another folder, another cache, another time, another environment and umask and, where that is allowed, another file
+system and host name. Only what its digest pins is not fetched again: the sources of CPython and tomli, and mypyc.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+
+from cache import Cache  # noqa: E402
+from steps import HERE, RESULT, TREE  # noqa: E402
+
+PINNED = ("source", "tomli", "mypyc")
+ENVIRON = {
+    "HOME": "/nonexistent",
+    "LANG": "C.UTF-8",
+    "LOGNAME": "somebody",
+    "PYTHONHASHSEED": "42",
+    "SOURCE_DATE_EPOCH": "1234567890",
+    "TZ": "Pacific/Auckland",
+    "USER": "somebody",
+    "WITH_A_LONG_VALUE": "x" * 5000,
+}
+MEMORY = Path("/dev/shm")  # noqa: S108  # another file system: other numbers of files, another order of directories
+# A command that runs another one where the host has another name.
+ELSEWHERE = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"]
+
+
+def rebuild(kept: tuple[str, ...]) -> bytes:
+    """Build elsewhere, with the results of the steps named here and of no others; return the executable."""
+    memory = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory() as disk, tempfile.TemporaryDirectory(dir=memory) as other:
+        tree = Path(other, "a-folder-with-a-longer-name", "and-another", "tree")
+        for part in (HERE, TREE / "metalauncher"):
+            shutil.copytree(part, tree / part.relative_to(TREE), ignore=shutil.ignore_patterns("__pycache__"))
+        cache = Path(disk, "a-cache-elsewhere")
+        cache.mkdir()
+        for folder in Cache().root.iterdir():
+            if folder.name.partition("-")[0] in kept:
+                (cache / folder.name).symlink_to(folder)
+        result = Path(disk, "result")
+        command = [sys.executable, str(tree / HERE.relative_to(TREE) / "build"), str(result)]
+        if subprocess.run([*ELSEWHERE, "true"], check=False, capture_output=True).returncode == 0:
+            command = [*ELSEWHERE, *command]
+        environ = {"PATH": os.environ["PATH"], "METALAUNCHER_CACHE": str(cache), **ENVIRON}
+        subprocess.run(command, env=environ, umask=0o077, check=True)
+        return result.read_bytes()
+
+
+def main() -> int:
+    """Build and compare; return the exit code."""
+    first, second = RESULT.read_bytes(), rebuild(PINNED)
+    if first == second:
+        print(f"reproduced: sha256 {hashlib.sha256(first).hexdigest()}")
+        return 0
+    differing = [offset for offset, (a, b) in enumerate(zip(first, second, strict=False)) if a != b]
+    print(
+        f"NOT reproduced: {len(first)} and {len(second)} bytes, {len(differing)} differ, the first at {differing[:9]}"
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
