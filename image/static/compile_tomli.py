@@ -32,6 +32,39 @@ CHANGES = (
         parse_escapes = parse_basic_str_escape
 """,
     ),
+    # Comments and literal strings: all characters that may be wrong are control characters, none of which is printable.
+    (
+        "    if not error_on.isdisjoint(src[pos:new_pos]):\n",
+        """\
+    skipped = src[pos:new_pos]
+    if not skipped.isprintable() and not error_on.isdisjoint(skipped):
+""",
+    ),
+    # White space and bare keys: a number for each character, where else it is a string that is looked up in a set.
+    (
+        """\
+def skip_chars(src: str, pos: Pos, chars: Iterable[str]) -> Pos:
+""",
+        """\
+def skip_chars(src: str, pos: Pos, chars: Iterable[str]) -> Pos:
+    end = len(src)
+    if chars is TOML_WS or chars is TOML_WS_AND_NEWLINE:
+        newline = 10 if chars is TOML_WS_AND_NEWLINE else 32
+        while pos < end:
+            char = ord(src[pos])
+            if char != 32 and char != 9 and char != newline:
+                break
+            pos += 1
+        return pos
+    if chars is BARE_KEY_CHARS:
+        while pos < end:
+            char = ord(src[pos])
+            if not (97 <= char <= 122 or 48 <= char <= 57 or 65 <= char <= 90 or char == 45 or char == 95):
+                break
+            pos += 1
+        return pos
+""",
+    ),
     # Every key has one part but a few: no generator for the others.
     (
         """\
