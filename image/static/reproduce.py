@@ -30,6 +30,7 @@ ENVIRON = {
     "USER": "somebody",
     "WITH_A_LONG_VALUE": "x" * 5000,
 }
+PASSED = ("PATH", "CPYTHON_SOURCE", "CPYTHON_SHA256")
 MEMORY = Path("/dev/shm")  # noqa: S108  # another file system: other numbers of files, another order of directories
 # A command that runs another one where the host has another name.
 ELSEWHERE = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"]
@@ -51,7 +52,8 @@ def rebuild(kept: tuple[str, ...]) -> bytes:
         command = [sys.executable, str(tree / HERE.relative_to(TREE) / "build"), str(result)]
         if subprocess.run([*ELSEWHERE, "true"], check=False, capture_output=True).returncode == 0:
             command = [*ELSEWHERE, *command]
-        environ = {"PATH": os.environ["PATH"], "METALAUNCHER_CACHE": str(cache), **ENVIRON}
+        environ = {name: os.environ[name] for name in PASSED if name in os.environ}
+        environ |= {"METALAUNCHER_CACHE": str(cache), **ENVIRON}
         subprocess.run(command, env=environ, umask=0o077, check=True)
         return result.read_bytes()
 
