@@ -64,6 +64,7 @@ def main() -> int:
     if first == second:
         print(f"reproduced: sha256 {hashlib.sha256(first).hexdigest()}")
         return 0
+    RESULT.with_suffix(".second").write_bytes(second)
     differing = [offset for offset, (a, b) in enumerate(zip(first, second, strict=False)) if a != b]
     print(
         f"NOT reproduced: {len(first)} and {len(second)} bytes, {len(differing)} differ, the first at {differing[:9]}"
