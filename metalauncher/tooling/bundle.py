@@ -44,7 +44,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     try:
         match options.action:
             case "add":
-                outcome = _add(options, root, console)
+                outcome = add(options, root, console)
             case "remove":
                 outcome = _remove(options.name, root, console)
             case _:
@@ -66,7 +66,13 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     return 0
 
 
-def _add(options: Namespace, root: Root, console: Console) -> Outcome:
+def add(options: Namespace, root: Root, console: Console) -> Outcome:
+    """Install a bundle, as `bundle add` does with these options.
+
+    Raises:
+        Unable: it is none, or contradicts what is installed.
+        OSError: it can't be written. Either way nothing was changed.
+    """
     wishes = Wishes(
         options.id,
         options.version,

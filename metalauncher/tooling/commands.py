@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH = 80
-SCHEMAS = ("descriptor", "which", "bundle", "list", "matrix", "lint", "probe")
+SCHEMAS = ("descriptor", "which", "bundle", "list", "matrix", "lint", "probe", "image", "labels", "apis-label")
 _FOREVER = 1e6  # seconds
 EXIT_CODES = "Exit codes: 0 done, 1 findings, 3 could not finish."
 EXIT_STATUS = (
@@ -91,7 +91,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _commands() -> tuple[Parser, ...]:
-    return (_bundle(), _list(), _matrix(), _lint(), _probe(), _schema(), _completion())
+    return (_bundle(), _list(), _matrix(), _lint(), _probe(), _image(), _labels(), _schema(), _completion())
 
 
 def parser() -> Parser:
@@ -320,6 +320,66 @@ def _probe() -> Parser:
     command.add_argument(
         "--jobs", metavar="N", type=_positive_integer, help="starts at a time (default: one for each processor)"
     )
+    _root(command)
+    _json(command)
+    return command
+
+
+def _image() -> Parser:
+    command = Parser(
+        "metalauncher image",
+        "Build a run image without a daemon: one layer on a base, with metalauncher, launchers installed as by bundle"
+        " add, and the shim; labels; and the ENTRYPOINT /usr/lib/cnb/launcher. Everything else of the base's config is kept,"
+        " but CMD, which an ENTRYPOINT clears. The same input gives the same digests; SOURCE_DATE_EPOCH is the time of"
+        " everything (default: 0).",
+        (
+            "metalauncher image --base oci:debian:12 --executable metalauncher-linux-x86_64 \\\n      --bundle"
+            " lifecycle-v0.17.7+linux.x86-64.tgz --bundle lifecycle-v0.21.17+linux.x86-64.tgz \\\n"
+            "      --out oci:run:12",
+            "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n      --bundle"
+            " lifecycle-v0.21.17+linux.x86-64.tgz --out docker-archive:run.tar:acme/run:1",
+        ),
+        summary="build a run image without a daemon",
+    )
+    command.set_defaults(module="image")
+    command.add_argument(
+        "--base", metavar="IMAGE", required=True, help="oci:DIR[:TAG], docker-archive:FILE[:NAME], or scratch"
+    )
+    command.add_argument("--executable", metavar="FILE", required=True, help="metalauncher's static executable")
+    command.add_argument(
+        "--bundle", metavar="SOURCE", action="append", default=[], help="what bundle add takes; may be repeated"
+    )
+    command.add_argument(
+        "--out",
+        metavar="IMAGE",
+        action="append",
+        required=True,
+        help="where to: oci:DIR[:TAG] or docker-archive:FILE[:NAME]; may be repeated",
+    )
+    _json(command)
+    return command
+
+
+def _labels() -> Parser:
+    command = Parser(
+        "metalauncher labels",
+        "Print the labels that tell what a run image can launch. With --verify, read an image, derive its labels from"
+        " the registry inside, and report each label that says something else.",
+        (
+            "metalauncher labels --root rootfs",
+            "metalauncher labels --root rootfs --format args",
+            "metalauncher labels --verify oci:run:12",
+        ),
+        summary="print a run image's labels, or check them",
+    )
+    command.set_defaults(module="labelling")
+    command.add_argument(
+        "--format",
+        choices=("dockerfile", "args", "json"),
+        default="dockerfile",
+        help="a LABEL instruction, --label arguments, or JSON (default: dockerfile)",
+    )
+    command.add_argument("--verify", metavar="IMAGE", help="oci:DIR[:TAG] or docker-archive:FILE[:NAME]")
     _root(command)
     _json(command)
     return command
