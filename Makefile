@@ -22,7 +22,8 @@ demo: pyz
 	$(BIN)/python demo/demo.py $(PYZ) .demo $(LAUNCHERS)
 
 test: venv pyz static
-	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h util-linux:unshare libc-bin:getent
+	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h util-linux:unshare libc-bin:getent \
+		crun runc skopeo umoci docker-registry buildah
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine -q

@@ -329,9 +329,9 @@ def _image() -> Parser:
     command = Parser(
         "metalauncher image",
         "Build a run image without a daemon: one layer on a base, with metalauncher, launchers installed as by bundle"
-        " add, and the shim; labels; and the ENTRYPOINT /usr/lib/cnb/launcher. Everything else of the base's config is kept,"
-        " but CMD, which an ENTRYPOINT clears. The same input gives the same digests; SOURCE_DATE_EPOCH is the time of"
-        " everything (default: 0).",
+        " add, and the shim; labels; and the ENTRYPOINT /usr/lib/cnb/launcher. Everything else of the base's config is"
+        " kept, but CMD, which an ENTRYPOINT clears. The same input gives the same digests; SOURCE_DATE_EPOCH is the"
+        " time of everything (default: 0).",
         (
             "metalauncher image --base oci:debian:12 --executable metalauncher-linux-x86_64 \\\n      --bundle"
             " lifecycle-v0.17.7+linux.x86-64.tgz --bundle lifecycle-v0.21.17+linux.x86-64.tgz \\\n"

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import os
 import tarfile
-from typing import IO, TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from metalauncher.tooling.oci.image import Layer
 from metalauncher.tooling.oci.model import OCI_LAYER, Descriptor
@@ -52,7 +52,7 @@ class NewLayer(NamedTuple):
 class _Hashed:
     """Passes bytes on, counting and hashing them."""
 
-    def __init__(self, target: IO[bytes]) -> None:
+    def __init__(self, target: IO[bytes] | gzip.GzipFile) -> None:
         self._target: Final = target
         self._digest: Final = hashlib.sha256()
         self.size = 0
@@ -83,10 +83,10 @@ def write_layer(entries: Iterable[Entry], file: str, *, time: int, created_by: s
         OSError: a source can't be read, or the file not written.
     """
     with open(file, "xb") as target:
-        blob = _Hashed(target)
+        blob: Any = _Hashed(target)
         # No name and no time in its header.
-        with gzip.GzipFile("", "wb", _GZIP_LEVEL, blob, mtime=0) as compressed:  # type: ignore[arg-type]  # it writes, and flushes
-            content = _Hashed(compressed)  # type: ignore[arg-type]  # a GzipFile is written as an IO[bytes] is
+        with gzip.GzipFile("", "wb", _GZIP_LEVEL, blob, mtime=0) as compressed:
+            content: Any = _Hashed(compressed)
             with tarfile.open(fileobj=content, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK) as tar:
                 for entry in sorted(entries):
                     _add(tar, entry, time)
