@@ -333,11 +333,12 @@ def _image() -> Parser:
         " kept, but CMD, which an ENTRYPOINT clears. The same input gives the same digests; SOURCE_DATE_EPOCH is the"
         " time of everything (default: 0).",
         (
-            "metalauncher image --base oci:debian:12 --executable metalauncher-linux-x86_64 \\\n      --bundle"
-            " lifecycle-v0.17.7+linux.x86-64.tgz --bundle lifecycle-v0.21.17+linux.x86-64.tgz \\\n"
-            "      --out oci:run:12",
-            "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n      --bundle"
-            " lifecycle-v0.21.17+linux.x86-64.tgz --out docker-archive:run.tar:acme/run:1",
+            "metalauncher image --base oci:debian:12 --out oci:run:12 \\\n"
+            "      --executable metalauncher-linux-x86_64 \\\n"
+            "      --bundle lifecycle-v0.17.7+linux.x86-64.tgz \\\n"
+            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz",
+            "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
+            "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
         ),
         summary="build a run image without a daemon",
     )

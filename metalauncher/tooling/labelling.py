@@ -179,7 +179,7 @@ def _is_executable(tree: Tree, path: str) -> bool:
 def compare(have: Mapping[str, str], true: Mapping[str, str]) -> list[Lie]:
     """Return every label that means something else than it should, sorted by name."""
     lies: list[Lie] = []
-    for name in sorted([PATH, *MIRRORS, *MIRRORS.values()]):
+    for name in sorted({*MIRRORS, *MIRRORS.values()}):
         says, should = have.get(name), true.get(name)
         if _meaning(name, says) != _meaning(name, should):
             lies.append(Lie(name, says, should, _difference(name, says, should)))
