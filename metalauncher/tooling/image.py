@@ -8,7 +8,6 @@ import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher import __version__
-from metalauncher.errors import errno_text
 from metalauncher.registry import load_registry
 from metalauncher.tooling.labels import ENTRYPOINT, labels
 from metalauncher.tooling.oci.amended import AmendedStore, Changes
@@ -19,7 +18,7 @@ from metalauncher.tooling.oci.reference import Reference, parse_reference
 from metalauncher.tooling.oci.sources import open_store
 from metalauncher.tooling.oci.write import write_archive, write_layout
 from metalauncher.tooling.run_image import Scratch, check_interpreters, goarch, read_base, read_executable
-from metalauncher.tooling.talk import Unable, count, decode
+from metalauncher.tooling.talk import Unable, count, decode, system_text
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -142,9 +141,7 @@ def _build(
         layer = write_layer(scratch.entries(), os.path.join(folder, "layer"), time=time, created_by=CREATED_BY)
     except OSError as error:
         place = decode(os.fsencode(error.filename)).removeprefix(scratch_folder) if error.filename else "a file"
-        raise Unable(
-            f"{place}: {errno_text(error.errno)}", need="a place for it in the image", command=_COMMAND
-        ) from None
+        raise Unable(f"{place}: {system_text(error)}", need="a place for it in the image", command=_COMMAND) from None
     created = dt.datetime.fromtimestamp(time, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
         store = AmendedStore(base, layer, Changes(platform, (ENTRYPOINT,), found, created))
@@ -207,7 +204,7 @@ def _write(built: Built, reference: Reference, console: Console) -> None:
         ) from None
     except OSError as error:
         raise Unable(
-            f"--out {reference}: {errno_text(error.errno)}",
+            f"--out {reference}: {system_text(error)}",
             need="a place that can be written",
             command=f"ls -ld {os.path.dirname(os.path.abspath(reference.place))}",
         ) from None

@@ -7,6 +7,7 @@ import posix
 import re
 from typing import TYPE_CHECKING, Final
 
+from metalauncher.errors import errno_text
 from metalauncher.terminal import (
     RED,
     STDERR,
@@ -118,6 +119,13 @@ class Console:
         """Show how far long work has come, on a terminal only; "" takes it away."""
         if self._progress:
             write_text(STDERR, _CLEAR_LINE + printable(text))
+
+
+def system_text(error: OSError) -> str:
+    """Return what the system refused: in the dispatch's words where it has some, else in the system's own."""
+    text = errno_text(error.errno)
+    own = error.strerror or text
+    return text if not text.startswith("errno ") else own[:1].lower() + own[1:]
 
 
 def count(number: int, noun: str) -> str:

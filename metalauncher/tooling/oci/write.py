@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import tarfile
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.layers import open_tar
@@ -27,10 +27,11 @@ from metalauncher.tooling.oci.model import (
 )
 from metalauncher.tooling.oci.tree import EXPANDED_LIMIT
 from metalauncher.tooling.oci.verified import Verified
-from metalauncher.tooling.writing import TEMPORARY, lock, sync, write_whole
+from metalauncher.tooling.writing import TEMPORARY, leftovers, lock, sync, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from metalauncher.tooling.oci.model import Store
     from metalauncher.tooling.oci.verified import Readable
@@ -58,6 +59,8 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
     if os.path.lexists(directory) and not (os.path.isdir(directory) and not os.listdir(directory)):
         read_index(directory)  # nothing is written into what is no layout
         with lock(os.fsencode(directory), lambda: say("waiting: somebody else writes the layout")):
+            for file in leftovers(os.fsencode(directory)):  # nobody's: who writes has the lock
+                os.unlink(file)
             _add(store, directory, tag, say)
         return
     place = os.path.abspath(directory)
@@ -106,10 +109,9 @@ def _add(store: Store, directory: str, tag: str, say: Say) -> None:
 def _put(store: Store, blob: Descriptor, directory: str, made: list[str]) -> None:
     """Write a blob, unless it is there already, and whole."""
     folder, path = _place(blob, directory, made)
-    if _is_whole(path, blob):
-        return
-    with store.open(blob) if blob.media_type != OCI_CONFIG else _opened(store, blob) as source:
-        write_stream(source, folder, path, made)
+    if not _is_whole(path, blob):
+        opened = store.open(blob) if blob.media_type != OCI_CONFIG else _opened(store, blob)
+        write_stream(opened, folder, path, made)
 
 
 @contextlib.contextmanager
@@ -131,7 +133,7 @@ class _Bytes:
 def _put_bytes(data: bytes, blob: Descriptor, directory: str, made: list[str]) -> None:
     folder, path = _place(blob, directory, made)
     if not _is_whole(path, blob):
-        write_stream(_Bytes(data), folder, path, made)
+        write_stream(contextlib.nullcontext(_Bytes(data)), folder, path, made)
 
 
 def _place(blob: Descriptor, directory: str, made: list[str]) -> tuple[str, str]:
@@ -157,11 +159,19 @@ def _is_whole(path: str, blob: Descriptor) -> bool:
     return True
 
 
-def write_stream(source: Readable, folder: str, path: str, made: list[str]) -> None:
-    """Write all of `source` as the file `path` in `folder`; it is there whole or not at all.
+class _Unwritten(Exception):
+    """Carries an error of writing past a reader's context, which takes every OSError for one of reading."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def write_stream(opened: AbstractContextManager[Readable], folder: str, path: str, made: list[str]) -> None:
+    """Write all that is read as the file `path` in `folder`; it is there whole or not at all.
 
     Args:
-        source: gives the bytes, and raises where they are not the right ones.
+        opened: gives what to read from; that, or its end, raises where the bytes are not the right ones.
         folder: for the temporary file.
         path: the file.
         made: is told of a file that was not there before.
@@ -169,24 +179,33 @@ def write_stream(source: Readable, folder: str, path: str, made: list[str]) -> N
     temporary = os.path.join(folder, TEMPORARY.decode() + secrets.token_hex(8))
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        with open(descriptor, "wb") as file:
-            _copy(source, file)
+        try:
+            with opened as source:
+                _copy(source, descriptor)
             os.fchmod(descriptor, 0o644)
-            file.flush()
             os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         new = not os.path.lexists(path)
         os.rename(temporary, path)
-        if new:
-            made.append(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, _Unwritten):
+            raise error.error from None
         raise
+    if new:
+        made.append(path)
 
 
-def _copy(source: Readable, target: IO[bytes]) -> None:
+def _copy(source: Readable, descriptor: int) -> None:
     while data := source.read(_CHUNK):
-        target.write(data)
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(descriptor, view) :]
+        except OSError as error:
+            raise _Unwritten(error) from error
 
 
 def _encode(document: Any) -> bytes:
@@ -222,8 +241,7 @@ def write_archive(store: Store, file: str, name: str | None, say: Say) -> None:
                     continue
                 content = f"{temporary}-layer"
                 try:
-                    with open_tar(store, layer, EXPANDED_LIMIT) as tar, open(content, "xb") as target:
-                        _copy(tar, target)
+                    write_stream(open_tar(store, layer, EXPANDED_LIMIT), folder, content, [])
                     with open(content, "rb") as source:
                         _append(archive, names[-1], os.fstat(source.fileno()).st_size, source)
                 finally:
