@@ -10,6 +10,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from images import file, folder, link
 
 # command: the Debian package that has it
 PACKAGES = {
@@ -213,15 +215,29 @@ def _signal(base: list[str], name: str, signal: str) -> None:
     assert run.returncode == 0, run.stderr
 
 
-def debian_files() -> list[tuple[str, Path]]:
-    """Return what a small Debian has: sh, env and cat with their libraries, and what says that it is one."""
-    programs = [Path("/usr/bin") / name for name in ("dash", "env", "cat")]
+def machine_files(*programs: Path) -> dict[str, Path]:
+    """Return programs of this machine and the libraries that they load: where each is to lie, and where it is."""
     found = {str(program): program for program in programs}
-    for program in programs:
-        for path in re.findall(r"(/\S+) \(0x", call("ldd", program)):
-            real = Path(path).resolve()
-            found[f"/usr{path}" if not path.startswith("/usr/") else path] = real
-    for name in ("/etc/os-release", "/etc/debian_version"):
-        if Path(name).exists():
-            found[name] = Path(name).resolve()
-    return sorted(found.items())
+    for path in re.findall(r"(/\S+) \(0x", call("ldd", *programs)):
+        found[path if path.startswith("/usr/") else f"/usr{path}"] = Path(path).resolve()
+    return found
+
+
+def debian_members(found: dict[str, Path]) -> list[tuple[tarfile.TarInfo, bytes]]:
+    """Return the members of a small Debian's layer: what says that it is one, its links, and these files.
+
+    /usr/bin has a mode of its own, so that a layer above that changes it is found out.
+    """
+    found = found | {name: Path(name).resolve() for name in ("/etc/os-release", "/etc/debian_version")}
+    members = {name: folder(name) for name in ("etc", "tmp", "usr", "usr/lib", "usr/lib64", "usr/sbin")}
+    members["usr/bin"] = folder("usr/bin", 0o751)
+    members |= {name: link(name, f"usr/{name}") for name in ("bin", "lib", "lib64", "sbin")}
+    for name, source in sorted(found.items()):
+        if not source.exists():
+            continue  # another distribution's
+        parts = name.lstrip("/").split("/")
+        for number in range(1, len(parts)):
+            parent = "/".join(parts[:number])
+            members.setdefault(parent, folder(parent))
+        members[name] = file(name.lstrip("/"), source.read_bytes(), source.stat().st_mode & 0o777)
+    return [*members.values(), link("usr/bin/sh", "dash")]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from bundles import as_process, release
-from containers import RUNTIMES, Bundle, call, debian_files, need, registry
+from containers import RUNTIMES, Bundle, call, debian_members, machine_files, need, registry
 from harness import static_form
-from images import App, Layout, base, export, file, folder, link, load_app, make_app, pack
+from images import App, Layout, base, export, load_app, make_app, pack
 from native import FLAGS, SOURCES, Native, public_folder
 
 VERSIONS = ("0.17.7", "0.21.17")
@@ -40,20 +40,8 @@ APP_METADATA = """\
 
 
 def debian_base(directory: Path) -> str:
-    """Write the image of a small Debian; its /usr/bin has a mode of its own."""
-    members = [folder(name) for name in ("etc", "tmp", "usr", "usr/lib", "usr/lib64", "usr/sbin")]
-    members.append(folder("usr/bin", 0o751))
-    members += [link(name, f"usr/{name}") for name in ("bin", "lib", "lib64", "sbin")]
-    made = {info.name for info, _ in members}
-    for name, source in debian_files():
-        parts = name.lstrip("/").split("/")
-        for number in range(1, len(parts)):
-            parent = "/".join(parts[:number])
-            if parent not in made:
-                made.add(parent)
-                members.append(folder(parent))
-        members.append(file("/".join(parts), source.read_bytes(), source.stat().st_mode & 0o777))
-    members.append(link("usr/bin/sh", "dash"))
+    """Write the image of a small Debian with sh and env."""
+    members = debian_members(machine_files(Path("/usr/bin/dash"), Path("/usr/bin/env")))
     environ = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]
     return base(directory, [pack(members, "debian")], Env=environ, Cmd=["sh"], Labels={"io.buildpacks.base.id": "acme"})
 
