@@ -69,6 +69,7 @@ static: venv
 
 bench: pyz static
 	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h
+	@[ "$$(id -u)" != 0 ] || tools/need crun util-linux:unshare
 	$(BIN)/python bench/bench.py
 
 venv: $(VENV)/.installed
