@@ -160,6 +160,27 @@ def test_built_by_buildah(buildah: Buildah, context: Path, tmp_path: Path) -> No
     assert ended.err.startswith("ERROR: failed to read metadata: ")
 
 
+def test_two_lines_of_a_vendor(buildah: Buildah, context: Path, tmp_path: Path) -> None:
+    """A vendor's own Dockerfile with the README's two lines gives the files that `metalauncher image` does."""
+    options = [option for tarball in sorted((context / "bundles").iterdir()) for option in ("--bundle", tarball)]
+    made = as_process(
+        *("image", "--base", "scratch", "--executable", static_form().executable, *options),
+        *("--out", f"oci:{tmp_path}/made:metalauncher", "--out", f"docker-archive:{tmp_path}/made.tar:metalauncher"),
+    )
+    assert made.code == 0
+    buildah("pull", "-q", f"docker-archive:{tmp_path}/made.tar")
+    (lines,) = re.findall(r"```dockerfile\n(.*?)```", (PROJECT / "README.md").read_text(), flags=re.DOTALL)
+    lines = lines.replace("--from=metalauncher", "--from=localhost/metalauncher")
+    (tmp_path / "Dockerfile").write_text(f"FROM {buildah.address}/base:1\n{lines}")
+    buildah("bud", "-q", "--tls-verify=false", "-f", tmp_path / "Dockerfile", "-t", "vendor", tmp_path)
+    buildah("push", "-q", "localhost/vendor", f"oci:{tmp_path}/made:vendor")
+    ours, vendors = (Bundle(tmp_path / "made", tag, tmp_path / tag) for tag in ("metalauncher", "vendor"))
+    found = contents(vendors.rootfs)
+    assert found["usr/bin"][0] & 0o7777 == 0o751
+    for path, what in contents(ours.rootfs).items():
+        assert found[path] == what or path == "usr/bin", path
+
+
 def contents(rootfs: Path) -> dict[str, tuple[int, int, int, bytes | str]]:
     """Return everything in a root file system: mode, owners, content or target."""
     found: dict[str, tuple[int, int, int, bytes | str]] = {}

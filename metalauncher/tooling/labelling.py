@@ -21,6 +21,7 @@ from metalauncher.tooling.labels import (
     PLATFORM_APIS,
     labels,
     parse_list,
+    registry_from_labels,
 )
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.model import ImageError
@@ -139,7 +140,9 @@ def _verify(options: Namespace, console: Console) -> int:
         console.out([console.paint(f"{lie.label}: {lie.difference}", RED)])
         console.out([f"  says  {_shown(lie.says)}", f"  true  {_shown(lie.true)}"])
     console.say(
-        f"{count(len(lies), 'label')} of {options.verify} lie" if lies else console.paint("the labels are true", GREEN)
+        f"{count(len(lies), 'label')} of {options.verify} {'lies' if len(lies) == 1 else 'lie'}"
+        if lies
+        else console.paint("the labels are true", GREEN)
     )
     return 1 if lies else 0
 
@@ -213,7 +216,22 @@ def _difference(name: str, says: str | None, true: str | None) -> str:
             if versions
         ]
         return " and ".join(parts) if claimed else "is no list of versions"
+    if name in (APIS, MIRRORS[APIS]):
+        return _difference_of_launchers(says, true)
     return "is another than the registry gives"
+
+
+def _difference_of_launchers(says: str, true: str) -> str:
+    claimed, real = (registry_from_labels({APIS: value}) for value in (says, true))
+    if claimed is None or real is None:
+        return "can't be understood"
+    names, true_names = ({repr(launcher) for launcher in one.launchers} for one in (claimed, real))
+    parts = [
+        f"{verb} {', '.join(sorted(which))}"
+        for verb, which in (("claims", names - true_names), ("leaves out", true_names - names))
+        if which
+    ]
+    return " and ".join(parts) or "says something else of the same launchers"
 
 
 def _document(found: Mapping[str, str], image: str | None, lies: list[Lie]) -> dict[str, Json]:

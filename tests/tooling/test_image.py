@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -163,6 +164,19 @@ def test_same_bytes_on_every_build(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
     assert (other.document["manifest"], other.document["layer"]) == (first["manifest"], first["layer"])
     assert (later / "two.tar").read_bytes() == archive.read_bytes()
     assert tree(later / "layout") == before
+
+
+def test_make_image(kit: Kit) -> None:
+    """`make image` twice prints the same digest; without its variables it says how it is called."""
+    command = ["make", "-s", "image", f"EXECUTABLE={kit.executable}", f"OUT=oci:{kit.out}"]
+    command.append(f"LIFECYCLE={kit.old} {kit.new}")
+    runs = [subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120) for _ in range(2)]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert runs[0].stdout == runs[1].stdout
+    assert re.fullmatch(rf"oci:{re.escape(str(kit.out))}:latest sha256:[0-9a-f]{{64}}\n", runs[0].stdout)
+    run = subprocess.run(command[:4], cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 2
+    assert 'make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run' in run.stderr
 
 
 def test_time_of_everything(kit: Kit) -> None:

@@ -289,9 +289,14 @@ LIES: dict[str, tuple[Change, str, str]] = {
     "structured": (
         lambda found: found | {APIS: found[APIS].replace("0.21.17", "0.21.18")},
         APIS,
-        "is another than the registry gives",
+        "claims buildpacks/lifecycle@0.21.18 and leaves out buildpacks/lifecycle@0.21.17",
     ),
-    "not JSON": (lambda found: found | {APIS: "{"}, APIS, "is another than the registry gives"),
+    "box": (
+        lambda found: found | {APIS: found[APIS].replace('"0.12","0.13"', '"0.12"')},
+        APIS,
+        "says something else of the same launchers",
+    ),
+    "not JSON": (lambda found: found | {APIS: "{"}, APIS, "can't be understood"),
     "mirror": (
         lambda found: {name: value for name, value in found.items() if name != MIRRORS[PATH]},
         MIRRORS[PATH],
@@ -313,7 +318,7 @@ def test_a_lie_is_found_out(installed: Tool, tmp_path: Path, name: str) -> None:
     assert first == f"{label}: {difference}"
     assert says == f"  says  {change(true).get(label, 'nothing: it is not there')}"
     assert wanted == f"  true  {true[label]}"
-    assert answer.err == f"1 label of {reference} lie\n"
+    assert answer.err == f"1 label of {reference} lies\n"
     document = installed("labels", "--verify", reference, "--json").document
     assert [lie["label"] for lie in document["lies"]] == [label]
     assert document["labels"] == true
