@@ -73,7 +73,7 @@ def contents(data: bytes) -> bytes:
         "schema_version": 1,
         "sha256": hashlib.sha256(data).hexdigest(),
         "components": [component | {"cpe": None, "source_sha256": None} for component in components],
-        "application": modules,
+        "modules": {"application": modules},
     }
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 

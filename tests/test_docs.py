@@ -8,7 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from bundles import MACHINE, Tool, elf, release
 from harness import PROJECT, Image
+from sboms import install_dispatcher, sha256
 
 from metalauncher import errors, registry
 from metalauncher.cli import HELP
@@ -122,3 +124,30 @@ def test_troubleshooting_has_every_message() -> None:
         assert errors_, file
         first = errors_[0].removeprefix("ERROR: ")
         assert any(pattern.match(first) for pattern in known), first
+
+
+def test_sbom_page(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of the page about SBOMs do what it shows, and its statements are valid."""
+    page = PROJECT / "docs/sbom.md"
+    monkeypatch.chdir(tmp_path)
+    tool.root.rename(tmp_path / "rootfs")
+    root = tmp_path / "rootfs"
+    install_dispatcher(root)
+    for version in ("0.17.7", "0.21.17"):
+        add = tool("bundle", "add", release(tmp_path, version, elf(MACHINE), sboms=False), "--root", "rootfs")
+        assert add.code == 0
+    first, scanners = blocks(page, "console")
+    assert all(line.startswith(("$ trivy ", "$ grype ")) for line in scanners.splitlines())
+    *commands, shown = first.splitlines()
+    assert [command.split()[2] for command in commands] == ["sbom", "sbom", "vex", "sbom"]
+    for command in commands:
+        answer = tool(*command.split()[2:])
+        assert (answer.code, answer.err) == (0, "")
+    assert answer.out == f"{shown}\n"
+    (statements,) = blocks(page, "toml")
+    launcher = root / "usr/lib/cnb/launchers/buildpacks/lifecycle/0.21.17/launcher"
+    launcher.with_name("vex.toml").write_text(statements.replace("SHA256", sha256(launcher)))
+    answer = tool("vex", "--root", "rootfs")
+    assert answer.code == 0
+    names = {statement["vulnerability"]["name"] for statement in answer.document["statements"]}
+    assert {"CVE-2024-24790", "CVE-2025-0001"} <= names

@@ -41,14 +41,14 @@ class Linked(NamedTuple):
     objects: set[str]
 
 
-def read_map(text: str) -> Linked:
-    """Read a map of GNU ld; what was dropped as unreachable is not in it, nor are debug sections."""
+def read_map(text: str, image: Image) -> Linked:
+    """Read a map of GNU ld; what was dropped, and what only the build needs, does not lie in the image's memory."""
     linked = Linked({}, set())
     start = text.find(_PLACEMENT)
     if start < 0:
         raise ContentsError("the linker's map has no placement")
     for address, size, file in _PLACED.findall(text, start):
-        if not int(address, 16) or not int(size, 16):
+        if not int(size, 16) or not image.holds(int(address, 16)):
             continue
         member = _MEMBER.fullmatch(file)
         if member:
@@ -67,11 +67,19 @@ class Image:
         table, entry_size, entries = (
             struct.unpack_from("<Q", data, 32)[0], *struct.unpack_from("<HH", data, 54)
         )  # fmt: skip
-        self._segments: list[tuple[int, int, int]] = []  # address, offset, size
+        self._segments: list[tuple[int, int, int]] = []  # address, offset, size in the file
+        self._memory: list[tuple[int, int]] = []  # address, size
         for number in range(entries):
-            kind, _, offset, address, _, size = struct.unpack_from("<IIQQQQ", data, table + number * entry_size)
-            if kind == _LOAD and size:
+            kind, _, offset, address, _, size, memory = struct.unpack_from(
+                "<IIQQQQQ", data, table + number * entry_size
+            )
+            if kind == _LOAD:
                 self._segments.append((address, offset, size))
+                self._memory.append((address, memory))
+
+    def holds(self, address: int) -> bool:
+        """Tell whether there is memory at this address."""
+        return any(start <= address < start + size for start, size in self._memory)
 
     def offset(self, address: int) -> int | None:
         """Return where in the file the memory at this address is."""
@@ -143,8 +151,8 @@ def describe(program: Path, work: Path, source: Path, version: str, mypy: Path) 
         mypy: the requirements with the version of mypyc.
     """
     data = program.read_bytes()
-    linked = read_map((work / "map").read_text())
     image = Image(data)
+    linked = read_map((work / "map").read_text(), image)
     python = {name for name in frozen_modules((work / "frozen.c").read_text()) if image.has_code_of(name)}
     own = {name for name in python if name.partition(".")[0] in ("metalauncher", "tomli")}
     built_in = image.built_in_modules()
@@ -152,11 +160,10 @@ def describe(program: Path, work: Path, source: Path, version: str, mypy: Path) 
         "schema_version": 1,
         "sha256": hashlib.sha256(data).hexdigest(),
         "components": _components(linked, source, version, mypy, built_in),
-        "cpython": {
-            "built_in_modules": [name for name in built_in if not name.startswith("tomli.")],
-            "python_modules": sorted(python - own),
+        "modules": {
+            "cpython": sorted({name for name in built_in if not name.startswith("tomli.")} | (python - own)),
+            "application": sorted(own | {name for name in built_in if name.startswith("tomli.")}),
         },
-        "application": sorted(own),
     }
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
@@ -175,7 +182,7 @@ def _components(linked: Linked, source: Path, version: str, mypy: Path, built_in
         _component(
             "cpython", CPYTHON_VERSION, "PSF-2.0", sha256=cpython_sha256(),
             cpe=f"cpe:2.3:a:python:python:{CPYTHON_VERSION}:*:*:*:*:*:*:*",
-        ),
+        ) | {"objects": sorted(python)},
         _component("tomli", tomli_version, "MIT", purl=f"pkg:pypi/tomli@{tomli_version}", sha256=tomli_sha256),
         # Its run-time library, lib-rt, which the translated parser is compiled with.
         _component("mypyc", mypy_version[1], "MIT", purl=f"pkg:pypi/mypy@{mypy_version[1]}"),
@@ -231,7 +238,7 @@ def _musl(library: Path, members: set[str]) -> dict[str, Any]:
         raise ContentsError(f"{library} does not say which version it is")
     number = version[1].decode()
     cpe = f"cpe:2.3:a:musl-libc:musl:{number}:*:*:*:*:*:*:*"
-    return _component("musl", number, "MIT", cpe=cpe) | {"parts": sorted(members)}
+    return _component("musl", number, "MIT", cpe=cpe) | {"objects": sorted(members)}
 
 
 def _gcc_version() -> str:

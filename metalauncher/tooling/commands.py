@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH = 80
-SCHEMAS = ("descriptor", "which", "bundle", "list", "matrix", "lint", "probe")
+SCHEMAS = ("descriptor", "which", "bundle", "list", "matrix", "lint", "probe", "sbom")
 _FOREVER = 1e6  # seconds
 EXIT_CODES = "Exit codes: 0 done, 1 findings, 3 could not finish."
 EXIT_STATUS = (
@@ -91,7 +91,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _commands() -> tuple[Parser, ...]:
-    return (_bundle(), _list(), _matrix(), _lint(), _probe(), _schema(), _completion())
+    return (_bundle(), _list(), _matrix(), _lint(), _probe(), _sbom(), _vex(), _schema(), _completion())
 
 
 def parser() -> Parser:
@@ -322,6 +322,53 @@ def _probe() -> Parser:
     )
     _root(command)
     _json(command)
+    return command
+
+
+def _sbom() -> Parser:
+    command = Parser(
+        "metalauncher sbom",
+        "Print the SBOM of a run image's launchers: of metalauncher itself and of every bundle, with what came with it."
+        " The digests are those of the files. The same files give the same document.",
+        (
+            "metalauncher sbom --root rootfs --format spdx --output launchers.spdx.json",
+            "metalauncher sbom --root rootfs --verify launchers.spdx.json",
+        ),
+        summary="print the SBOM of metalauncher and the launchers",
+    )
+    command.set_defaults(module="sbom.command", extra="sbom")
+    command.add_argument(
+        "--format",
+        choices=("cyclonedx", "spdx"),
+        default="cyclonedx",
+        help="as CycloneDX 1.6 or as SPDX 2.3 (default: cyclonedx)",
+    )
+    command.add_argument("--output", metavar="FILE", help="write it there, whole or not at all")
+    command.add_argument(
+        "--verify", metavar="FILE", help="compare a document with the files instead; exit 1 where they differ"
+    )
+    _root(command)
+    command.add_argument("--json", action="store_true", help="with --verify: one JSON document on stdout")
+    return command
+
+
+def _vex() -> Parser:
+    command = Parser(
+        "metalauncher vex",
+        "Print an OpenVEX document: which known vulnerabilities of CPython and musl concern metalauncher's executable,"
+        " by what is linked in, and what vendors state in vex.toml beside their launchers.",
+        (
+            "metalauncher vex --root rootfs --output openvex.json",
+            "metalauncher vex --root rootfs --statements acme.toml",
+        ),
+        summary="print what known vulnerabilities mean for them",
+    )
+    command.set_defaults(module="sbom.vex")
+    command.add_argument(
+        "--statements", metavar="FILE", action="append", help="a file of further statements; may be repeated"
+    )
+    command.add_argument("--output", metavar="FILE", help="write it there, whole or not at all")
+    _root(command)
     return command
 
 

@@ -81,6 +81,10 @@ class Console:
         self._coloured = is_coloured(STDOUT, environment)
         self._progress = posix.isatty(STDERR)
 
+    def variable(self, name: bytes) -> bytes | None:
+        """Return a variable of the environment that the command was started with."""
+        return self._environment.get(name)
+
     def out(self, lines: Iterable[str]) -> None:
         """Write findings on stdout."""
         if not self._coloured:
