@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -13,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tomli
 from bundles import as_process, elf, release
 from containers import Bundle, call, debian_members, machine_files, need, registry
 from harness import PROJECT, static_form
 from images import base, file, folder, pack
+from sboms import sidecar
 
 DOCKERFILE = PROJECT / "image/Dockerfile"
 WRAPPER = """\
@@ -25,6 +26,7 @@ WRAPPER = """\
 export LD_LIBRARY_PATH={libraries} PYTHONPATH=/src:/opt
 exec {interpreter} -m metalauncher "$@"
 """
+SBOM = ("cyclonedx-python-lib", "spdx-tools")
 PATH = "PATH=/usr/local/bin:/usr/bin:/bin"
 NOT_NEEDED = (
     "__pycache__",
@@ -39,8 +41,30 @@ NOT_NEEDED = (
 )
 
 
+def distributions(*names: str) -> dict[str, Path]:
+    """Return the files of installed distributions and of all that they need, by their place in site-packages."""
+    found: dict[str, Path] = {}
+    seen: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # for another system or Python
+        for file_ in distribution.files or ():
+            if ".." not in file_.parts and "__pycache__" not in file_.parts:
+                found[str(file_)] = Path(str(distribution.locate_file(file_)))
+        needed = [each for each in distribution.requires or () if "extra ==" not in each]
+        todo += [re.split(r"[^A-Za-z0-9._-]", each)[0] for each in needed]
+    return found
+
+
 def tools(directory: Path) -> str:
-    """Write an image with this machine's Python, tomli and a command `metalauncher`: what a TOOLS image has."""
+    """Write an image with this machine's Python, what the extra needs, and a command `metalauncher`."""
     interpreter, library = Path(os.path.realpath(sys.executable)), Path(sysconfig.get_path("stdlib"))
     programs = [Path("/usr/bin") / name for name in ("dash", "tar", "mkdir", "uname")]
     found = machine_files(interpreter, *programs, *library.glob("lib-dynload/*.so"))
@@ -49,13 +73,12 @@ def tools(directory: Path) -> str:
         for path in library.rglob("*.py")
         if not path.relative_to(library).parts[0].startswith(NOT_NEEDED)
     }
-    package = Path(str(tomli.__file__)).parent
-    extensions = [*package.parent.glob("*mypyc*.so"), *package.rglob("*.so")]
+    packages = {name: path for name, path in distributions("tomli", "zstandard", *SBOM).items() if path.exists()}
+    extensions = [path for path in packages.values() if path.suffix == ".so"]
     found |= {name: path for name, path in machine_files(*extensions).items() if path not in extensions}
     libraries = sorted({str(Path(name).parent) for name in found if ".so" in name and "dynload" not in name})
     wrapper = WRAPPER.format(libraries=":".join(libraries), interpreter=interpreter)
-    parser = [*extensions, *package.rglob("*.py")]
-    found |= {f"/opt/{path.relative_to(package.parent)}": path for path in parser}
+    found |= {f"/opt/{name}": path for name, path in packages.items()}
     members = debian_members(found)
     members += [
         folder("usr/local"),
@@ -124,7 +147,8 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(PROJECT / name, folder)
     shutil.copytree(PROJECT / "metalauncher", folder / "metalauncher", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "dist").mkdir()
-    shutil.copy2(static_form().executable, folder / "dist")
+    for source in (static_form().executable, sidecar(static_form())):
+        shutil.copy2(source, folder / "dist")
     for version in ("0.17.7", "0.21.17"):
         release(folder / "bundles", version, elf(size=int(version.split(".")[1]) * 100))
     return folder

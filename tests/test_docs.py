@@ -10,10 +10,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from bundles import Tool, elf, release
+from bundles import MACHINE, Tool, elf, release
 from containers import debian_members, machine_files, need
 from harness import PROJECT, Image, static_form
 from images import base, pack
+from sboms import install_dispatcher, sha256, sidecar
 
 from metalauncher import errors, registry
 from metalauncher.cli import HELP
@@ -164,7 +165,9 @@ def test_run_image_page(tmp_path: Path) -> None:
     need("umoci")
     for version in ("0.17.7", "0.20.20", "0.21.17"):
         release(tmp_path, version, elf(size=int(version.split(".")[1]) * 100))
-    (tmp_path / "metalauncher-linux-x86_64").write_bytes(static_form().executable.read_bytes())
+    for source in (static_form().executable, sidecar(static_form())):
+        target = tmp_path / f"metalauncher-linux-x86_64{'.contents.json' if source.suffix == '.json' else ''}"
+        target.write_bytes(source.read_bytes())
     base(tmp_path / "debian", [pack(debian_members(machine_files(Path("/usr/bin/dash"))))], tag="12", Cmd=["sh"])
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -217,3 +220,30 @@ def test_labels_of_the_run_image_page() -> None:
         r"^\| `(io\.buildpacks\.[^`]+)`", (PROJECT / "docs/run-image.md").read_text(), flags=re.MULTILINE
     )
     assert set(listed) == set(MIRRORS)
+
+
+def test_sbom_page(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of the page about SBOMs do what it shows, and its statements are valid."""
+    page = PROJECT / "docs/sbom.md"
+    monkeypatch.chdir(tmp_path)
+    tool.root.rename(tmp_path / "rootfs")
+    root = tmp_path / "rootfs"
+    install_dispatcher(root)
+    for version in ("0.17.7", "0.21.17"):
+        add = tool("bundle", "add", release(tmp_path, version, elf(MACHINE), sboms=False), "--root", "rootfs")
+        assert add.code == 0
+    first, scanners = blocks(page, "console")
+    assert all(line.startswith(("$ trivy ", "$ grype ")) for line in scanners.splitlines())
+    *commands, shown = first.splitlines()
+    assert [command.split()[2] for command in commands] == ["sbom", "sbom", "vex", "sbom"]
+    for command in commands:
+        answer = tool(*command.split()[2:])
+        assert (answer.code, answer.err) == (0, "")
+    assert answer.out == f"{shown}\n"
+    (statements,) = blocks(page, "toml")
+    launcher = root / "usr/lib/cnb/launchers/buildpacks/lifecycle/0.21.17/launcher"
+    launcher.with_name("vex.toml").write_text(statements.replace("SHA256", sha256(launcher)))
+    answer = tool("vex", "--root", "rootfs")
+    assert answer.code == 0
+    names = {statement["vulnerability"]["name"] for statement in answer.document["statements"]}
+    assert {"CVE-2024-24790", "CVE-2025-0001"} <= names

@@ -20,6 +20,7 @@ from metalauncher.tooling.installed import (
     is_own,
     own_folder,
 )
+from metalauncher.tooling.sbom.statements import STATEMENTS
 from metalauncher.tooling.source import Bundle, read_source
 from metalauncher.tooling.talk import Console, Unable, decode
 from metalauncher.tooling.tarball import SBOMS
@@ -289,7 +290,7 @@ def _discard(gone: Sequence[Installed], root: Root) -> list[str]:
             left.append(f"{launcher.path} was left: it lies outside {own_folder(launcher)}")
             continue
         folder = root.locate(os.path.dirname(launcher.path).encode())
-        for name in ("launcher", *SBOMS.values()):
+        for name in ("launcher", STATEMENTS, *SBOMS.values()):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder + b"/" + name.encode())
         # Up to the folder of all launchers, as far as they are empty.

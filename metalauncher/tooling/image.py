@@ -18,6 +18,7 @@ from metalauncher.tooling.oci.reference import Reference, parse_reference
 from metalauncher.tooling.oci.sources import open_store
 from metalauncher.tooling.oci.write import write_archive, write_layout
 from metalauncher.tooling.run_image import Scratch, check_interpreters, goarch, read_base, read_executable
+from metalauncher.tooling.sbom.model import moment
 from metalauncher.tooling.talk import Unable, count, decode, system_text
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ SCHEMA_VERSION = 1  # schemas/image.schema.json
 CREATED_BY: Final = "metalauncher image"
 SCRATCH: Final = "scratch"
 _TAG = "latest"
+_RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
 _COMMAND = "metalauncher image --help"
 
 
@@ -65,10 +67,11 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     """
     del root
     outputs = tuple([_parse(text, "--out") for text in options.out])
-    time = _time(console.environment.get(b"SOURCE_DATE_EPOCH", b""))
+    epoch = console.variable(b"SOURCE_DATE_EPOCH")
+    created = moment(epoch) if epoch else None
     executable = read_executable(options.executable)
     with tempfile.TemporaryDirectory(prefix="metalauncher-image-") as folder:
-        built = _build(options, executable, time, folder, outputs, console)
+        built = _build(options, executable, created, folder, outputs, console)
         for reference in outputs:
             _write(built, reference, console)
         console.progress("")
@@ -93,23 +96,10 @@ def _parse(text: str, option: str) -> Reference:
     )
 
 
-def _time(epoch: bytes) -> int:
-    """Return SOURCE_DATE_EPOCH (reproducible-builds.org), 0 where it is not set."""
-    if not epoch:
-        return 0
-    if not epoch.isdigit() or len(epoch) > 10:
-        raise Unable(
-            f"SOURCE_DATE_EPOCH: {decode(epoch)!r} is no time",
-            need="seconds since 1970, at most ten digits",
-            command="export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
-        )
-    return int(epoch)
-
-
 def _build(
     options: Namespace,
     executable: Executable,
-    time: int,
+    created: dt.datetime | None,
     folder: str,
     outputs: tuple[Reference, ...],
     console: Console,
@@ -124,8 +114,9 @@ def _build(
         raise _bad_base(options.base, error) from None
     platform = base.platform if base else executable.platform
     scratch = Scratch(tree, scratch_folder)
+    time = created or dt.datetime.fromtimestamp(0, dt.UTC)
     try:
-        scratch.install(executable, options.bundle, _machine(platform), console)
+        scratch.install(executable, options.bundle, _machine(platform), created, console)
         registry = load_registry(scratch.root)
         for broken in registry.invalid:
             console.warn(f"left out: {broken}")
@@ -138,13 +129,14 @@ def _build(
         check_interpreters(executable, registry, scratch, tree)
         console.progress("compressing the layer")
         found = labels(registry)
-        layer = write_layer(scratch.entries(), os.path.join(folder, "layer"), time=time, created_by=CREATED_BY)
+        layer = write_layer(
+            scratch.entries(), os.path.join(folder, "layer"), time=int(time.timestamp()), created_by=CREATED_BY
+        )
     except OSError as error:
         place = decode(os.fsencode(error.filename)).removeprefix(scratch_folder) if error.filename else "a file"
         raise Unable(f"{place}: {system_text(error)}", need="a place for it in the image", command=_COMMAND) from None
-    created = dt.datetime.fromtimestamp(time, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
-        store = AmendedStore(base, layer, Changes(platform, (ENTRYPOINT,), found, created))
+        store = AmendedStore(base, layer, Changes(platform, (ENTRYPOINT,), found, time.strftime(_RFC_3339)))
     except ImageError as error:
         raise _bad_base(options.base, error) from None
     return Built(options.base, store, layer, found, tuple(sorted(map(repr, registry.launchers))), outputs)

@@ -19,19 +19,20 @@ from metalauncher.tooling.commands import parser
 from metalauncher.tooling.labels import ENTRYPOINT
 from metalauncher.tooling.oci.new_layer import Entry
 from metalauncher.tooling.oci.tree import Tree, materialise, read_tree
+from metalauncher.tooling.sbom.contents import CONTENTS, SUFFIX
+from metalauncher.tooling.sbom.files import SHIM, SHIM_TEXT, image_files
 from metalauncher.tooling.talk import Unable
 from metalauncher.tooling.writing import make_directories, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from metalauncher.registry import Registry
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.layers import Member
     from metalauncher.tooling.talk import Console
 
-SHIM: Final = "/usr/lib/cnb/shim/launcher"
-SHIM_TEXT: Final = b"#!/usr/bin/metalauncher --launch\n"  # for `exporter -launcher`, which copies it into the app
 PLACES: Final = ("usr/bin/metalauncher", "usr/lib/cnb", "etc/cnb")
 _EXECUTABLE_LIMIT = 64 << 20  # bytes; it has 4 MB
 _COMMAND = "metalauncher image --help"
@@ -44,11 +45,13 @@ class Executable(NamedTuple):
     Attributes:
         file: where it was read.
         data: its content.
+        contents: what it is made of, as its build wrote it.
         binary: what kind of executable it is.
     """
 
     file: str
     data: bytes
+    contents: bytes
     binary: Binary
 
     @property
@@ -68,6 +71,16 @@ def read_executable(file: str) -> Executable:
     Raises:
         Unable: it is none.
     """
+    data = _read(file)
+    binary = inspect(data)
+    if isinstance(binary, str):
+        raise _no_executable(file, binary)
+    if len(data) < binary.size:
+        raise _no_executable(file, f"is cut off: an ELF file of {len(data)} bytes that needs {binary.size}")
+    return Executable(file, data, _read(f"{file}{SUFFIX}"), binary)
+
+
+def _read(file: str) -> bytes:
     try:
         with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
             regular = stat.S_ISREG(os.fstat(opened.fileno()).st_mode)
@@ -78,18 +91,13 @@ def read_executable(file: str) -> Executable:
         raise _no_executable(file, "is not a regular file")
     if len(data) > _EXECUTABLE_LIMIT:
         raise _no_executable(file, f"is larger than {size_text(_EXECUTABLE_LIMIT)}")
-    binary = inspect(data)
-    if isinstance(binary, str):
-        raise _no_executable(file, binary)
-    if len(data) < binary.size:
-        raise _no_executable(file, f"is cut off: an ELF file of {len(data)} bytes that needs {binary.size}")
-    return Executable(file, data, binary)
+    return data
 
 
 def _no_executable(file: str, reason: str) -> Unable:
     return Unable(
         f"--executable {file}: {reason}",
-        need="metalauncher's static executable, or its zipapp where the base has Python",
+        need=f"metalauncher's static executable, or its zipapp where the base has Python, and NAME{SUFFIX} beside it",
         command="make static",
     )
 
@@ -115,21 +123,36 @@ class Scratch:
             for name in (*directories, *files):
                 yield os.path.relpath(os.path.join(folder, name), self._folder)
 
-    def install(self, executable: Executable, bundles: Iterable[str], architecture: str, console: Console) -> None:
+    def install(
+        self,
+        executable: Executable,
+        bundles: Iterable[str],
+        architecture: str,
+        created: datetime | None,
+        console: Console,
+    ) -> None:
         """Put everything in its place.
+
+        Args:
+            executable: metalauncher's.
+            bundles: what `bundle add` takes.
+            architecture: the launchers', as lifecycle's tarballs name it.
+            created: the time that SBOMs carry; None for their own fixed one.
+            console: is told of how far it has come.
 
         Raises:
             Unable: a bundle is none, or contradicts what there is.
             OSError: something of the base is in the way.
         """
         self._put(EXECUTABLE, executable.data, 0o755)
+        self._put(CONTENTS, executable.contents, 0o644)
         for source in bundles:
             console.progress(f"adding {source}")
             options = parser().parse_args(["bundle", "add", "--arch", architecture, "--", source])
             try:
                 bundle.add(options, self.root, console)
             except Unable as unable:
-                raise _of_image(unable, self._folder) from None
+                raise _of_image(unable, self._folder, "--bundle ") from None
         self._put(SHIM, SHIM_TEXT, 0o755)
         folder, name = self._parent(ENTRYPOINT)
         link = os.path.join(folder, name)
@@ -137,6 +160,13 @@ class Scratch:
             if os.path.lexists(link):
                 os.unlink(link)
             os.symlink(EXECUTABLE, link)
+        console.progress("writing SBOMs")
+        try:
+            documents = image_files(self.root, created)
+        except Unable as unable:
+            raise _of_image(unable, self._folder) from None
+        for path, data in sorted(documents.items()):
+            self._put(f"/{path}", data, 0o644)
 
     def _parent(self, path: str) -> tuple[bytes, bytes]:
         """Return the directory in which `path` is to lie, made if need be, and its name there."""
@@ -181,10 +211,10 @@ class Scratch:
         return found
 
 
-def _of_image(unable: Unable, folder: str) -> Unable:
-    """Return the message of `bundle add` with paths as they are in the image, and this command's way out."""
+def _of_image(unable: Unable, folder: str, option: str = "") -> Unable:
+    """Return another command's message with paths as they are in the image, and this command's way out."""
     return Unable(
-        f"--bundle {unable.headline}".replace(folder, ""),
+        f"{option}{unable.headline}".replace(folder, ""),
         need=unable.need,
         have=[line.replace(folder, "") for line in unable.have],
         command=_COMMAND,

@@ -23,8 +23,9 @@ import zstandard
 from bundles import STAND_IN, Answer, Tool, elf, entry, lifecycle_toml, on_terminal, release, tree
 from bundles import pack as pack_tarball
 from harness import PROJECT, static_form
-from images import OCI, REF_NAME, Layer, Layout, base, config_of, file, folder, link, pack, sha
+from images import OCI, REF_NAME, SHIM, Layer, Layout, base, config_of, file, folder, link, pack, sha
 from images import tar as make_tar
+from sboms import check_cyclonedx, check_spdx, sidecar
 
 from metalauncher.tooling.oci.archive import ArchiveStore
 from metalauncher.tooling.oci.image import load_image
@@ -33,6 +34,7 @@ from metalauncher.tooling.oci.write import write_layout
 from metalauncher.tooling.writing import TEMPORARY
 
 FOLDER = "usr/lib/cnb/launchers/buildpacks/lifecycle"
+BOMS = ("sbom.cdx.json", "sbom.spdx.json")
 ARM = 183
 
 
@@ -44,10 +46,16 @@ class Kit:
         self.tool = tool
         self.folder = folder
         self.executable = folder / "metalauncher"
-        self.executable.write_bytes(elf(size=5000))
+        self.use(elf(size=5000))
         self.old = release(folder, "0.17.7", elf(size=300))
         self.new = release(folder, "0.21.17", elf(size=400))
         self.out = folder / "out"
+
+    def use(self, executable: bytes) -> None:
+        """Let this be the executable: the description that its build wrote speaks of it."""
+        self.executable.write_bytes(executable)
+        document = json.loads(sidecar(static_form()).read_text()) | {"sha256": sha(executable).removeprefix("sha256:")}
+        self.executable.with_name("metalauncher.contents.json").write_text(json.dumps(document))
 
     def options(self, *more: str | Path, base: str = "scratch", out: str | Path | None = None) -> list[str | Path]:
         """Return a whole command line; `more` goes after, and before the same options in it."""
@@ -111,6 +119,7 @@ def test_layer_and_image(kit: Kit) -> None:
     sboms = [
         f"{FOLDER}/{version}/sbom.{kind}.json" for version in ("0.17.7", "0.21.17") for kind in ("cdx", "spdx", "syft")
     ]
+    own = [f"usr/lib/cnb/metalauncher/{name}" for name in ("contents.json", "openvex.json", *BOMS)]
     assert {name: info.mode for name, info in found.items() if info.isreg()} == {
         "usr/bin/metalauncher": 0o755,
         "usr/lib/cnb/shim/launcher": 0o755,
@@ -118,7 +127,7 @@ def test_layer_and_image(kit: Kit) -> None:
         f"{FOLDER}/0.21.17/launcher": 0o755,
         "usr/lib/cnb/launchers.d/buildpacks_lifecycle@0.17.7.toml": 0o644,
         "usr/lib/cnb/launchers.d/buildpacks_lifecycle@0.21.17.toml": 0o644,
-        **dict.fromkeys(sboms, 0o644),
+        **dict.fromkeys([*sboms, *own, *[f"usr/lib/cnb/shim/{name}" for name in BOMS]], 0o644),
     }
     assert {info.mode for info in found.values() if info.isdir()} == {0o755}
     assert {name: info.linkname for name, info in found.items() if info.issym()} == {
@@ -186,7 +195,10 @@ def test_time_of_everything(kit: Kit) -> None:
     _, config = Layout(kit.out).image("latest")
     assert {config["created"], config["history"][0]["created"]} == {"2023-11-14T22:13:20Z"}
     answer = kit.tool(*kit.options(), environ={"SOURCE_DATE_EPOCH": "yesterday"})
-    assert (answer.code, answer.err.splitlines()[0]) == (3, "ERROR: SOURCE_DATE_EPOCH: 'yesterday' is no time")
+    assert (answer.code, answer.err.splitlines()[0]) == (
+        3,
+        "ERROR: SOURCE_DATE_EPOCH: 'yesterday' is no number of seconds since 1970",
+    )
 
 
 def debian(kit: Kit, **changes: Any) -> str:
@@ -279,11 +291,45 @@ def test_on_a_run_image(kit: Kit) -> None:
 
 
 def test_newer_executable_replaces_the_bases(kit: Kit) -> None:
-    """An update of metalauncher is one file in the new layer."""
+    """An update of metalauncher is the executable and what speaks of it in the new layer."""
     kit.build(out=f"oci:{kit.out}:one")
-    kit.executable.write_bytes(elf(size=6000))
+    kit.use(elf(size=6000))
     document = kit.build(base=f"oci:{kit.out}:one").document
-    assert list(members(kit.out, document["layer"])) == ["usr/bin/metalauncher"]
+    place = "usr/lib/cnb/metalauncher"
+    assert set(members(kit.out, document["layer"])) == {
+        "usr/bin/metalauncher",
+        *[f"{place}/{name}" for name in ("contents.json", "openvex.json", *BOMS)],
+    }
+
+
+def test_sboms_match_the_files(kit: Kit) -> None:
+    """The image's SBOMs are valid and have the files' digests; an executable that they don't speak of is refused."""
+    document = kit.build().document
+    found = members(kit.out, document["layer"])
+    with tarfile.open(kit.folder / "layer.tar") as archive:
+        for place, whose in (("metalauncher", kit.executable.read_bytes()), ("shim", SHIM)):
+            for name in BOMS:
+                opened = archive.extractfile(found[f"usr/lib/cnb/{place}/{name}"])
+                assert opened is not None
+                text = opened.read().decode()
+                check_cyclonedx(text) if "cdx" in name else check_spdx(json.loads(text))
+                assert sha(whose).removeprefix("sha256:") in text
+    kit.executable.write_bytes(elf(size=5001))
+    kit.refuse("/usr/lib/cnb/metalauncher/contents.json: speaks of another executable")
+    kit.executable.with_name("metalauncher.contents.json").unlink()
+    answer = kit.refuse("metalauncher.contents.json: no such file or directory")
+    assert "and NAME.contents.json beside it" in answer.err
+
+
+def test_without_what_writes_sboms(kit: Kit) -> None:
+    """Where the libraries of the extra are missing the command says what to install."""
+    environ = {"PYTHONPATH": f"{kit.folder}:{PROJECT}"}
+    (kit.folder / "cyclonedx").mkdir()
+    (kit.folder / "cyclonedx/__init__.py").write_text("raise ModuleNotFoundError(name='cyclonedx')\n")
+    command = [sys.executable, "-m", "metalauncher", *map(str, kit.options())]
+    run = subprocess.run(command, cwd=kit.folder, env=environ, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (3, "")
+    assert run.stderr.endswith("pip install 'metalauncher[image]'\n")
 
 
 def test_archive(kit: Kit) -> None:
@@ -478,7 +524,7 @@ def test_platform_of_an_index(kit: Kit) -> None:
     assert found["architecture"] == "amd64"
     answer = kit.refuse("is for another platform than --executable", base=f"oci:{layout.directory}:arm64")
     assert "have:    a base for linux/arm64" in answer.err
-    kit.executable.write_bytes(elf(ARM, size=5000))
+    kit.use(elf(ARM, size=5000))
     kit.refuse("is for another architecture", base=f"oci:{layout.directory}:both")
     for tarball, version in ((kit.old, "0.17.7"), (kit.new, "0.21.17")):
         members_ = [entry("lifecycle.toml", lifecycle_toml(version).encode()), entry("lifecycle/launcher", elf(ARM))]
@@ -510,9 +556,9 @@ def test_refused_before_anything_is_written(kit: Kit) -> None:
     kit.refuse("this is no OCI layout", out=f"oci:{kit.folder}")
     kit.refuse("no such file or directory", out=f"docker-archive:{nowhere}/run.tar")
     kit.refuse("is a directory", out=f"docker-archive:{kit.folder}")
-    kit.executable.write_bytes(elf(size=5000)[:300])
+    kit.use(elf(size=5000)[:300])
     kit.refuse("is cut off: an ELF file of 300 bytes that needs 5000")
-    kit.executable.write_bytes(b"#!/usr/bin/python3 -IS\nprint()\n")
+    kit.use(b"#!/usr/bin/python3 -IS\nprint()\n")
     kit.refuse("is a script, which an empty image can't start")
 
 
@@ -544,7 +590,7 @@ def test_what_the_base_can_not_start(kit: Kit) -> None:
     loader = [folder("usr/lib64"), link("lib64", "usr/lib64"), file("usr/lib64/ld-linux.so.2", elf(), 0o755)]
     python = [folder("usr/bin"), file("usr/bin/python3", elf(), 0o755)]
     reference = base(kit.folder / "base", [pack([folder("usr"), *loader, *python])])
-    kit.executable.write_bytes(b"#!/usr/bin/python3 -IS\nprint()\n")
+    kit.use(b"#!/usr/bin/python3 -IS\nprint()\n")
     document = kit.build("--bundle", rebuilt, "--bundle", script, base=reference).document
     assert len(document["launchers"]) == 4
 
