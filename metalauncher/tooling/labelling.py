@@ -156,10 +156,12 @@ def _derive(image: Image, folder: str, console: Console) -> dict[str, str]:
     kept, root = os.path.join(folder, "kept"), os.path.join(folder, "root")
     os.mkdir(kept)
     os.mkdir(root)
-    tree = read_tree(
-        image, _wanted, kept, say=lambda number: console.progress(f"reading layer {number} of {len(image.layers)}")
-    )
-    console.progress("")
+    tree = _read(image, _is_descriptor, kept, console)
+    linked = _linked(tree)
+    if linked:
+        again = os.path.join(folder, "again")
+        os.mkdir(again)
+        tree = _read(image, lambda path: _is_descriptor(path) or path in linked, again, console)
     materialise(tree, _PLACES, root)
     registry = load_registry(Root(os.fsencode(root), whole=True))
     usable = _startable(registry, lambda path: _is_executable(tree, path), console)
@@ -170,8 +172,32 @@ def _derive(image: Image, folder: str, console: Console) -> dict[str, str]:
     return found
 
 
-def _wanted(member: Member) -> int:
-    return min(member.size, _DESCRIPTOR_LIMIT) if member.path.endswith(".toml") else 0
+def _read(image: Image, is_wanted: Callable[[str], bool], kept: str, console: Console) -> Tree:
+    def wanted(member: Member) -> int:
+        return min(member.size, _DESCRIPTOR_LIMIT) if is_wanted(member.path) else 0
+
+    def say(number: int) -> None:
+        console.progress(f"reading layer {number} of {len(image.layers)}")
+
+    tree = read_tree(image, wanted, kept, say=say)
+    console.progress("")
+    return tree
+
+
+def _is_descriptor(path: str) -> bool:
+    return path.endswith(".toml")
+
+
+def _linked(tree: Tree) -> set[str]:
+    """Return the files that descriptors are links to and that were not kept, for their names tell nothing."""
+    found: set[str] = set()
+    for place in _PLACES:
+        directory = tree.find(place)
+        for name in directory[1].children if directory else ():
+            target = tree.find(f"{place}/{name}")
+            if _is_descriptor(name) and target and target[1].kind == "file" and not target[1].content:
+                found.add(target[0])
+    return found
 
 
 def _is_executable(tree: Tree, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""`metalauncher image`: the same bytes on every build, the base kept as it is, and nothing half-written, ever."""
+"""`metalauncher image`: the same bytes on every build, the base kept as it is."""
 
 from __future__ import annotations
 
@@ -6,104 +6,22 @@ import gzip
 import json
 import os
 import re
-import shutil
-import signal
 import stat
-import struct
 import subprocess
-import sys
 import tarfile
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import zstandard
-from bundles import STAND_IN, Answer, Tool, elf, entry, lifecycle_toml, on_terminal, release, tree
-from bundles import pack as pack_tarball
+from bundles import Tool, elf, on_terminal, release, tree
 from harness import PROJECT, static_form
-from images import OCI, REF_NAME, SHIM, Layer, Layout, base, config_of, file, folder, link, pack, sha
+from images import OCI, SHIM, Layer, Layout, base, config_of, file, folder, link, pack, sha
 from images import tar as make_tar
-from sboms import check_cyclonedx, check_spdx, sidecar
+from kit import BOMS, FOLDER, Kit, debian, members
+from sboms import check_cyclonedx, check_spdx
 
 from metalauncher.tooling.oci.archive import ArchiveStore
 from metalauncher.tooling.oci.image import load_image
-from metalauncher.tooling.oci.layout import LayoutStore
-from metalauncher.tooling.oci.write import write_layout
-from metalauncher.tooling.writing import TEMPORARY
-
-FOLDER = "usr/lib/cnb/launchers/buildpacks/lifecycle"
-BOMS = ("sbom.cdx.json", "sbom.spdx.json")
-ARM = 183
-
-
-class Kit:
-    """An executable, two releases, and where to write to."""
-
-    def __init__(self, tool: Tool, folder: Path) -> None:
-        """Make them."""
-        self.tool = tool
-        self.folder = folder
-        self.executable = folder / "metalauncher"
-        self.use(elf(size=5000))
-        self.old = release(folder, "0.17.7", elf(size=300))
-        self.new = release(folder, "0.21.17", elf(size=400))
-        self.out = folder / "out"
-
-    def use(self, executable: bytes) -> None:
-        """Let this be the executable: the description that its build wrote speaks of it."""
-        self.executable.write_bytes(executable)
-        document = json.loads(sidecar(static_form()).read_text()) | {"sha256": sha(executable).removeprefix("sha256:")}
-        self.executable.with_name("metalauncher.contents.json").write_text(json.dumps(document))
-
-    def options(self, *more: str | Path, base: str = "scratch", out: str | Path | None = None) -> list[str | Path]:
-        """Return a whole command line; `more` goes after, and before the same options in it."""
-        given: list[str | Path] = [
-            "image",
-            "--base",
-            base,
-            "--executable",
-            self.executable,
-            "--bundle",
-            self.old,
-            "--bundle",
-            self.new,
-        ]
-        return [*given, "--out", f"oci:{self.out}" if out is None else out, *more]
-
-    def build(self, *more: str | Path, **options: Any) -> Answer:
-        """Build, which has to succeed; return the answer with the document."""
-        answer = self.tool(*self.options("--json", *more, **options))
-        assert (answer.code, answer.err) == (0, ""), answer.err
-        return answer
-
-    def refuse(self, message: str, *more: str | Path, **options: Any) -> Answer:
-        """Try to build, which has to fail with this message and leave everything as it was."""
-        before = tree(self.folder)
-        answer = self.tool(*self.options(*more, **options))
-        assert (answer.code, answer.out) == (3, "")
-        first, *_, last = answer.err.splitlines()
-        assert message in first.removeprefix("ERROR: ")
-        assert last.removeprefix("  do:").split()[0] in ("metalauncher", "make", "skopeo", "ls", "export")
-        assert tree(self.folder) == before
-        return answer
-
-
-@pytest.fixture
-def kit(tool: Tool, tmp_path: Path) -> Kit:
-    """Return what images are made of."""
-    place = tmp_path / "kit"
-    place.mkdir()
-    return Kit(tool, place)
-
-
-def members(layout: Path, layer: dict[str, Any]) -> dict[str, tarfile.TarInfo]:
-    """Return a layer's members by name."""
-    data = gzip.decompress(Layout(layout).blob(layer["digest"]).read_bytes())
-    (layout.parent / "layer.tar").write_bytes(data)
-    with tarfile.open(layout.parent / "layer.tar") as archive:
-        return {info.name: info for info in archive}
 
 
 def test_layer_and_image(kit: Kit) -> None:
@@ -201,34 +119,6 @@ def test_time_of_everything(kit: Kit) -> None:
     )
 
 
-def debian(kit: Kit, **changes: Any) -> str:
-    """Write a base of two layers with a rich config; return how to refer to it."""
-    lower = pack(
-        [folder("etc"), folder("usr", 0o751), folder("usr/bin", 0o700), folder("usr/lib"), link("bin", "usr/bin")],
-        "lower",
-    )
-    upper = pack([file("etc/os-release", b"ID=acme\n"), folder("usr/share")], "upper")
-    layout = Layout(kit.folder / "base")
-    layers = [lower, upper]
-    config = config_of(
-        layers,
-        Env=["PATH=/usr/bin", "LANG=C.UTF-8", "ODD"],
-        User="1000:1000",
-        WorkingDir="/home",
-        Cmd=["sh"],
-        Entrypoint=["/entry"],
-        ExposedPorts={"80/tcp": {}},
-        StopSignal="SIGQUIT",
-        Labels={"io.buildpacks.base.id": "acme", "maintainer": "é"},
-    )
-    config |= {"author": "é", "x-unknown": [1, {"a": None}], **changes}
-    config["history"].insert(1, {"created_by": "ENV", "empty_layer": True})
-    blobs = [layout.put(layer.data, layer.media_type) for layer in layers]
-    layout.add(config, blobs, "12", annotations={"org.opencontainers.image.title": "base"})
-    layout.save()
-    return f"oci:{layout.directory}:12"
-
-
 def test_base_is_kept(kit: Kit) -> None:
     """Layers, config, annotations: all of the base's is kept, but ENTRYPOINT, CMD, the time, and the labels added."""
     reference = debian(kit)
@@ -321,17 +211,6 @@ def test_sboms_match_the_files(kit: Kit) -> None:
     assert "and NAME.contents.json beside it" in answer.err
 
 
-def test_without_what_writes_sboms(kit: Kit) -> None:
-    """Where the libraries of the extra are missing the command says what to install."""
-    environ = {"PYTHONPATH": f"{kit.folder}:{PROJECT}"}
-    (kit.folder / "cyclonedx").mkdir()
-    (kit.folder / "cyclonedx/__init__.py").write_text("raise ModuleNotFoundError(name='cyclonedx')\n")
-    command = [sys.executable, "-m", "metalauncher", *map(str, kit.options())]
-    run = subprocess.run(command, cwd=kit.folder, env=environ, capture_output=True, text=True, timeout=60)
-    assert (run.returncode, run.stdout) == (3, "")
-    assert run.stderr.endswith("pip install 'metalauncher[image]'\n")
-
-
 def test_archive(kit: Kit) -> None:
     """The docker-archive holds the same image: read back whole, and a base again."""
     archive = kit.folder / "run.tar"
@@ -385,110 +264,6 @@ def test_other_layers(kit: Kit, kind: str) -> None:
     assert "usr" not in members(kit.out, document["layer"])
 
 
-def test_other_tags_are_kept(kit: Kit) -> None:
-    """A tag is added or replaced; others, and what is not known, stay; a blob that is there is not written again."""
-    layout = Layout(kit.out)
-    base(kit.out, [pack([folder("etc")])], tag="other")
-    index = json.loads((kit.out / "index.json").read_text()) | {"annotations": {"a": "b"}}
-    (kit.out / "index.json").write_text(json.dumps(index))
-    first = kit.build(out=f"{kit.out}:run").document
-    inode = layout.blob(first["layer"]["digest"]).stat().st_ino
-    kit.build(out=f"{kit.out}:again")
-    kit.build(out=f"{kit.out}:run")
-    found = json.loads((kit.out / "index.json").read_text())
-    assert [entry_["annotations"][REF_NAME] for entry_ in found["manifests"]] == ["other", "again", "run"]
-    assert found["manifests"][0] == index["manifests"][0]
-    assert found["annotations"] == {"a": "b"}
-    assert layout.blob(first["layer"]["digest"]).stat().st_ino == inode
-
-
-def test_damaged_blob_in_the_layout_is_mended(kit: Kit) -> None:
-    """A blob of the right name and other content is written anew; what an interrupted run left is removed."""
-    document = kit.build().document
-    blob = Layout(kit.out).blob(document["layer"]["digest"])
-    good = blob.read_bytes()
-    blob.write_bytes(good[:-1] + b"x")
-    left = blob.parent / f"{TEMPORARY.decode()}0123"
-    left.write_bytes(b"half")
-    kit.build()
-    assert blob.read_bytes() == good
-    assert not left.exists()
-
-
-def test_two_at_once(kit: Kit) -> None:
-    """Several writers of one layout wait for each other: every tag is there."""
-    base(kit.out, [pack([folder("etc")])])
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "metalauncher", *map(str, kit.options(out=f"oci:{kit.out}:{number}"))],
-            cwd=PROJECT,
-            stdout=subprocess.DEVNULL,
-        )
-        for number in range(4)
-    ]
-    assert [process.wait(timeout=120) for process in running] == [0] * 4
-    index = json.loads((kit.out / "index.json").read_text())
-    assert {entry_["annotations"][REF_NAME] for entry_ in index["manifests"]} == {"base", "0", "1", "2", "3"}
-
-
-def spoil_digest(kit: Kit, layout: Layout, manifest: dict[str, Any]) -> None:
-    """Change one byte of a layer."""
-    del kit
-    blob = layout.blob(manifest["layers"][0]["digest"])
-    data = bytearray(blob.read_bytes())
-    data[-3] ^= 1
-    blob.write_bytes(data)
-
-
-def cut_off(kit: Kit, layout: Layout, manifest: dict[str, Any]) -> None:
-    """Take a layer's end away."""
-    del kit
-    blob = layout.blob(manifest["layers"][1]["digest"])
-    blob.write_bytes(blob.read_bytes()[:-10])
-
-
-def lose_config(kit: Kit, layout: Layout, manifest: dict[str, Any]) -> None:
-    """Remove the config."""
-    del kit
-    layout.blob(manifest["config"]["digest"]).unlink()
-
-
-def lose_layer(kit: Kit, layout: Layout, manifest: dict[str, Any]) -> None:
-    """Remove a layer."""
-    del kit
-    layout.blob(manifest["layers"][1]["digest"]).unlink()
-
-
-SPOILED: dict[str, tuple[Callable[[Kit, Layout, dict[str, Any]], None], str]] = {
-    "digest": (spoil_digest, "has another digest than sha256:"),
-    "cut off": (cut_off, "bytes"),
-    "no config": (lose_config, "is not there"),
-    "no layer": (lose_layer, "is not there"),
-}
-
-
-@pytest.mark.parametrize("name", SPOILED)
-@pytest.mark.parametrize("existing", [False, True], ids=["new", "existing"])
-def test_spoiled_base(kit: Kit, name: str, existing: bool) -> None:
-    """A base with a missing or damaged part is refused, and the output is as it was: absent, or whole."""
-    reference = debian(kit)
-    if existing:
-        kit.build()
-    layout = Layout(kit.folder / "base")
-    spoil, message = SPOILED[name]
-    spoil(kit, layout, layout.image("12")[0])
-    answer = kit.refuse(f"--base {reference}: ", base=reference)
-    assert message in answer.err
-    kit.refuse(f"--base {reference}: ", base=reference, out=f"docker-archive:{kit.folder}/run.tar")
-
-
-def test_diff_id_that_lies(kit: Kit) -> None:
-    """A layer that is not the one that its config names is refused, as container runtimes would refuse the image."""
-    layer, other = pack([folder("etc")]), pack([folder("usr")])
-    reference = base(kit.folder / "base", [Layer(layer.data, other.diff_id)])
-    kit.refuse(f"has another digest than {other.diff_id}: {layer.diff_id.removeprefix('sha256:')}", base=reference)
-
-
 def test_base_without_history(kit: Kit) -> None:
     """A base whose history does not tell of every layer keeps it as it is: readers count."""
     layer = pack([folder("etc")])
@@ -502,222 +277,6 @@ def test_base_without_history(kit: Kit) -> None:
     _, found = Layout(kit.out).image("latest")
     assert "history" not in found
     assert found["config"].keys() == {"Entrypoint", "Labels"}
-
-
-def test_platform_of_an_index(kit: Kit) -> None:
-    """Of a base for several platforms the executable's is taken; a wrong one is refused, both named."""
-    layout = Layout(kit.folder / "base")
-    manifests = []
-    for architecture in ("arm64", "amd64"):
-        layer = pack([folder(architecture)])
-        config = config_of([layer], architecture)
-        digest = layout.add(config, [layout.put(layer.data, layer.media_type)], architecture)
-        size = layout.blob(digest).stat().st_size
-        platform = {"os": "linux", "architecture": architecture}
-        manifests.append({"mediaType": f"{OCI}.manifest.v1+json", "digest": digest, "size": size, "platform": platform})
-    index = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": manifests}
-    entry_ = layout.put(json.dumps(index).encode(), f"{OCI}.index.v1+json")
-    layout.entries.append(entry_ | {"annotations": {REF_NAME: "both"}})
-    layout.save()
-    kit.build(base=f"oci:{layout.directory}:both")
-    _, found = Layout(kit.out).image("latest")
-    assert found["architecture"] == "amd64"
-    answer = kit.refuse("is for another platform than --executable", base=f"oci:{layout.directory}:arm64")
-    assert "have:    a base for linux/arm64" in answer.err
-    kit.use(elf(ARM, size=5000))
-    kit.refuse("is for another architecture", base=f"oci:{layout.directory}:both")
-    for tarball, version in ((kit.old, "0.17.7"), (kit.new, "0.21.17")):
-        members_ = [entry("lifecycle.toml", lifecycle_toml(version).encode()), entry("lifecycle/launcher", elf(ARM))]
-        tarball.write_bytes(pack_tarball(members_))
-    kit.build(base=f"oci:{layout.directory}:both", out=f"oci:{kit.out}:arm")
-    assert Layout(kit.out).image("arm")[1]["architecture"] == "arm64"
-    kit.build(out=f"oci:{kit.out}:scratch")
-    assert Layout(kit.out).image("scratch")[1]["architecture"] == "arm64"
-
-
-def test_refused_before_anything_is_written(kit: Kit) -> None:
-    """What is wrong with executable, bundles, base or outputs is said, and nothing is written."""
-    nowhere = kit.folder / "nowhere"
-    kit.refuse("there is no such directory", base=f"oci:{nowhere}")
-    kit.refuse("is not there", base=f"docker-archive:{nowhere}")
-    kit.refuse("is neither a layout nor an archive", base="docker://debian:12")
-    kit.refuse("is neither a layout nor an archive", base="dir:/")
-    kit.refuse("names no place", base="oci:")
-    kit.refuse("is neither a layout nor an archive", out="docker://example.com/a")
-    kit.refuse("no such file or directory", "--executable", nowhere)
-    kit.refuse("is a directory", "--executable", kit.folder)
-    kit.refuse("is not a regular file", "--executable", "/dev/null")
-    kit.refuse("is neither an ELF file nor a script", "--executable", kit.old)
-    kit.refuse("no such file or directory", "--bundle", nowhere)
-    kit.refuse("is metalauncher itself", "--bundle", kit.executable)
-    kit.refuse("no such file or directory", out=f"oci:{nowhere}/below/run")
-    kit.refuse("not a directory", out=f"oci:{kit.old}/run")
-    kit.refuse("there is no such directory", out=f"oci:{kit.old}")
-    kit.refuse("this is no OCI layout", out=f"oci:{kit.folder}")
-    kit.refuse("no such file or directory", out=f"docker-archive:{nowhere}/run.tar")
-    kit.refuse("is a directory", out=f"docker-archive:{kit.folder}")
-    kit.use(elf(size=5000)[:300])
-    kit.refuse("is cut off: an ELF file of 300 bytes that needs 5000")
-    kit.use(b"#!/usr/bin/python3 -IS\nprint()\n")
-    kit.refuse("is a script, which an empty image can't start")
-
-
-def test_without_launchers(kit: Kit) -> None:
-    """An image with no launcher is refused."""
-    answer = kit.tool("image", "--base", "scratch", "--executable", kit.executable, "--out", kit.out)
-    assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith("ERROR: there would be no launcher in the image\n")
-    assert not kit.out.exists()
-
-
-def dynamic(interpreter: bytes) -> bytes:
-    """Return an ELF file that needs a loader."""
-    data = bytearray(elf(size=1000))
-    struct.pack_into("<H", data, 56, 2)
-    data[120:176] = struct.pack("<IIQQQQQQ", 3, 4, 500, 0, 0, len(interpreter) + 1, 0, 1)
-    data[500 : 501 + len(interpreter)] = interpreter + b"\0"
-    return bytes(data)
-
-
-def test_what_the_base_can_not_start(kit: Kit) -> None:
-    """A loader or a script's interpreter that the base lacks is named; on a base that has it the image is built."""
-    rebuilt = release(kit.folder / "other", "0.20.20", dynamic(b"/lib64/ld-linux.so.2"))
-    kit.refuse(
-        "buildpacks/lifecycle@0.20.20 needs /lib64/ld-linux.so.2, which the base does not have", "--bundle", rebuilt
-    )
-    script = release(kit.folder / "third", "0.19.7", STAND_IN)
-    kit.refuse("buildpacks/lifecycle@0.19.7 needs /usr/bin/python3, which the base does not have", "--bundle", script)
-    loader = [folder("usr/lib64"), link("lib64", "usr/lib64"), file("usr/lib64/ld-linux.so.2", elf(), 0o755)]
-    python = [folder("usr/bin"), file("usr/bin/python3", elf(), 0o755)]
-    reference = base(kit.folder / "base", [pack([folder("usr"), *loader, *python])])
-    kit.use(b"#!/usr/bin/python3 -IS\nprint()\n")
-    document = kit.build("--bundle", rebuilt, "--bundle", script, base=reference).document
-    assert len(document["launchers"]) == 4
-
-
-@pytest.mark.parametrize(
-    ("member", "message"),
-    [
-        (file("usr", b""), "has a file at /usr, where a directory is needed"),
-        (file("usr/lib/cnb", b""), "has a file at /usr/lib/cnb, where a directory is needed"),
-        (link("usr", "usr"), "too many levels of symbolic links"),
-    ],
-)
-def test_base_that_is_in_the_way(kit: Kit, member: tuple[tarfile.TarInfo, bytes], message: str) -> None:
-    """A file of the base where a directory has to be is not replaced silently."""
-    layers = [pack([folder("usr"), folder("usr/lib"), member] if "/" in member[0].name else [member])]
-    kit.refuse(message, base=base(kit.folder / "base", layers))
-
-
-def test_foreign_layer(kit: Kit) -> None:
-    """A layer that its image only links to can't be copied."""
-    layer = pack([folder("etc")])
-    layout = Layout(kit.folder / "base")
-    media_type = f"{OCI}.layer.nondistributable.v1.tar+gzip"
-    blob = layout.put(layer.data, media_type) | {"urls": ["https://example.com/layer"]}
-    layout.add(config_of([layer]), [blob], "base")
-    layout.save()
-    kit.refuse("has a foreign layer", base=f"oci:{layout.directory}")
-
-
-@pytest.mark.parametrize("fail_at", [1, 3, 6])
-@pytest.mark.parametrize("place", ["layout", "new layout", "archive"])
-def test_full_disk(kit: Kit, monkeypatch: pytest.MonkeyPatch, fail_at: int, place: str) -> None:
-    """Where writing fails midway the output is as it was, and nothing is left beside it."""
-    if place == "layout":
-        base(kit.out, [pack([folder("etc")])], tag="other")
-    reference = debian(kit)
-    out = f"docker-archive:{kit.folder}/run.tar" if place == "archive" else f"oci:{kit.out}"
-    left = [fail_at if place != "archive" else 1]
-    real = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        # Not of the scratch root that the layer is made from.
-        if str(kit.folder) in os.readlink(f"/proc/self/fd/{descriptor}"):
-            left[0] -= 1
-            if left[0] == 0:
-                raise OSError(28, "No space left on device")
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    kit.refuse("no space left on device", base=reference, out=out)
-    assert left[0] == 0
-
-
-def test_full_disk_while_a_blob_is_written(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reader of a base is not blamed for a disk that is full."""
-    reference = debian(kit)
-    real = os.write
-
-    def write(descriptor: int, data: bytes) -> int:
-        if str(kit.folder) in os.readlink(f"/proc/self/fd/{descriptor}"):
-            raise OSError(28, "No space left on device")
-        return real(descriptor, data)
-
-    monkeypatch.setattr(os, "write", write)
-    for out in (f"oci:{kit.out}", f"docker-archive:{kit.folder}/run.tar"):
-        kit.refuse(f"--out {out}: no space left on device", base=reference, out=out)
-
-
-CHANGES = ("rename", "unlink", "mkdir", "rmdir", "chmod", "fchmod", "fsync")
-
-
-def write_until(step: int, source: Path, target: Path) -> int:
-    """Copy the image in a process of its own that is killed before its change number `step`; return how it ended."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left = step
-
-    def count(change: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*given: Any, **named: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return change(*given, **named)
-
-        return counted
-
-    for name in CHANGES:
-        setattr(os, name, count(getattr(os, name)))
-    status = 70
-    try:
-        write_layout(LayoutStore(str(source), "latest"), str(target), "run", lambda _: None)
-        status = 0
-    finally:
-        os._exit(status)
-
-
-@pytest.mark.parametrize("existing", [False, True], ids=["new", "existing"])
-def test_killed_at_every_step(kit: Kit, existing: bool) -> None:
-    """`kill -9` before any change of the file system leaves the old image or the new one, whole; the next run mends."""
-    source = kit.folder / "source"
-    digest = kit.build(base=debian(kit), out=f"oci:{source}").document["manifest"]
-    seen = []
-    for step in range(200):
-        shutil.rmtree(kit.out, ignore_errors=True)
-        if existing:
-            base(kit.out, [pack([folder("etc")])], tag="run")
-        code = write_until(step, source, kit.out)
-        layout = Layout(kit.out) if (kit.out / "index.json").exists() else None
-        for entry_ in layout.entries if layout else []:
-            assert layout is not None
-            manifest = layout.read(entry_["digest"])
-            for blob in (entry_, manifest["config"], *manifest["layers"]):
-                assert sha(layout.blob(blob["digest"]).read_bytes()) == blob["digest"]
-        seen.append([entry_["digest"] for entry_ in layout.entries] == [digest] if layout else False)
-        assert kit.out.exists() == (layout is not None)
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        assert write_until(1000, source, kit.out) == 0
-        assert Layout(kit.out).entries[0]["digest"] == digest
-        assert not list(kit.out.rglob(TEMPORARY.decode() + "*"))
-    assert code == 0
-    assert len(seen) > 15
-    assert not seen[0]
-    assert seen[-1]
 
 
 def test_what_the_image_adds(kit: Kit) -> None:

@@ -337,6 +337,20 @@ def test_true_labels(installed: Tool, tmp_path: Path) -> None:
         assert (answer.code, answer.out, answer.err) == (0, "", "the labels are true\n")
 
 
+def test_descriptor_that_is_a_link(installed: Tool, tmp_path: Path) -> None:
+    """A descriptor may be a link to a file of any name: its launcher counts, as it does at dispatch."""
+    true = installed.on("labels", "--json").document["labels"]
+    name = "usr/lib/cnb/launchers.d/buildpacks_lifecycle@0.17.7.toml"
+    moved = [
+        *[folder("opt"), file("opt/old", (installed.root / name).read_bytes())],
+        link(name, "../../../../opt/old"),
+    ]
+    layers = [layer_of(installed.root, leave_out="lifecycle@0.17.7.toml"), pack(moved)]
+    reference = base(tmp_path / "layout", layers, Labels=true)
+    answer = installed("labels", "--verify", reference)
+    assert (answer.code, answer.out, answer.err) == (0, "", "the labels are true\n")
+
+
 def test_labels_of_what_is_not_there(installed: Tool, tmp_path: Path) -> None:
     """An executable missing from the image, a link that leads nowhere, and an image without launchers make lies."""
     true = installed.on("labels", "--json").document["labels"]
