@@ -2,8 +2,8 @@
 
 Every candidate does one dispatch (two descriptors, the app's metadata.toml, exec of a launcher that ends at once) or,
 for the references, what their name says. Ratios of medians decide, in a container their difference; the table also
-gives minima, page faults and instructions. Exits 1 if a *must* is missed. Without Go the budgets against it are not
-shown, never met.
+gives minima, page faults and instructions. Exits 1 if a *must* is missed. Without Go, or for a container
+without root and crun, a budget is not shown, never met.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from metalauncher.terminal import STDOUT, write_text
 from metalauncher.tooling.binary import ARCHITECTURES
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
@@ -399,6 +400,12 @@ def _labels() -> Parser:
         help="a LABEL instruction, --label arguments, or JSON (default: dockerfile)",
     )
     command.add_argument("--verify", metavar="IMAGE", help="oci:DIR[:TAG] or docker-archive:FILE[:NAME]")
+    command.add_argument(
+        "--platform",
+        metavar="OS/ARCH",
+        default=DEFAULT_PLATFORM,
+        help=f"which image of an index to verify (default: {DEFAULT_PLATFORM})",
+    )
     _root(command)
     _json(command)
     return command

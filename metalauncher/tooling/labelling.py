@@ -120,7 +120,7 @@ def _verify(options: Namespace, console: Console) -> int:
     try:
         reference = parse_reference(options.verify)
         with tempfile.TemporaryDirectory(prefix="metalauncher-labels-") as folder:
-            image = load_image(open_store(reference))
+            image = load_image(open_store(reference), options.platform)
             true = _derive(image, folder, console)
     except ValueError as error:
         raise Unable(f"--verify: {error}", command="metalauncher labels --help") from None
@@ -133,6 +133,12 @@ def _verify(options: Namespace, console: Console) -> int:
     finally:
         console.progress("")
     lies = compare(image.labels, true)
+    if not true and not lies:
+        raise Unable(
+            f"--verify {options.verify}: there is no launcher in the image, and no label that speaks of one",
+            need="a run image with metalauncher",
+            command="metalauncher image --help",
+        )
     if options.json or options.format == "json":
         console.document(_document(true, options.verify, lies))
         return 1 if lies else 0

@@ -369,7 +369,9 @@ def test_labels_of_what_is_not_there(installed: Tool, tmp_path: Path) -> None:
     assert len(answer.out.splitlines()) == 3 * len(true)
     assert "should not be there: there is nothing behind it" in answer.out
     reference = base(tmp_path / "d", [pack([folder("etc")])])
-    assert installed("labels", "--verify", reference).code == 0
+    answer = installed("labels", "--verify", reference)
+    assert (answer.code, answer.out) == (3, "")
+    assert "there is no launcher in the image, and no label that speaks of one" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,8 @@ def _config(base: Image | None, layer: NewLayer, changes: Changes) -> dict[str, 
     rootfs = config["rootfs"] = config.get("rootfs") or {"type": "layers"}
     diff_ids = rootfs.get("diff_ids") or []
     rootfs["diff_ids"] = [*diff_ids, layer.layer.diff_id]
-    history = config.get("history") or []
+    history = config.get("history")
+    history = history if isinstance(history, list) else []
     # A history tells of every layer or of none: readers count.
     if len([entry for entry in history if not (isinstance(entry, dict) and entry.get("empty_layer"))]) == len(diff_ids):
         config["history"] = [*history, {"created": changes.created, "created_by": layer.layer.created_by}]

@@ -63,7 +63,7 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
                 os.unlink(file)
             _add(store, directory, tag, say)
         return
-    place = os.path.abspath(directory)
+    place = os.path.realpath(directory)
     new = f"{os.path.dirname(place)}/{TEMPORARY.decode()}{secrets.token_hex(8)}"
     os.mkdir(new)
     try:
