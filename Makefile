@@ -1,6 +1,7 @@
 # make demo: sets itself up, lays out a run image and real apps, and starts each through metalauncher.
 # make test: sets itself up, builds both dispatching forms, and passes the tests over them.
 # make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
+# make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
 PYTHON ?= python3
@@ -13,8 +14,14 @@ FUZZ := build/fuzz-venv
 SECONDS ?= 60
 FORM ?= all
 PYTEST_ARGS ?=
+# What the tests run containers with; they do it as root only.
+CONTAINERS := crun runc skopeo umoci buildah
+EXECUTABLE ?= $(STATIC)
+BASE ?= scratch
+LIFECYCLE ?=
+OUT ?=
 
-.PHONY: demo test fuzz lint format pyz static reproduce bench venv clean help
+.PHONY: demo test image fuzz lint format pyz static reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -25,10 +32,17 @@ demo: pyz
 test: venv pyz static
 	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h util-linux:unshare libc-bin:getent \
 	  docker-registry:docker-registry apache2-utils:htpasswd openssl:openssl
+	@[ "$$(id -u)" != 0 ] || tools/need $(CONTAINERS)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=95
+
+image: venv $(if $(filter $(STATIC),$(EXECUTABLE)),static)
+	@[ -n "$(LIFECYCLE)" ] && [ -n "$(OUT)" ] || \
+		{ echo 'make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run [BASE=oci:base]' >&2; exit 2; }
+	$(BIN)/python -m metalauncher image --base $(BASE) --executable $(EXECUTABLE) \
+		$(addprefix --bundle ,$(LIFECYCLE)) --out $(OUT)
 
 fuzz: $(FUZZ)/.installed pyz static
 	$(FUZZ)/bin/python fuzz/fuzz.py --seconds $(SECONDS) --form $(FORM)
@@ -60,6 +74,7 @@ static: venv
 
 bench: pyz static
 	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h
+	@[ "$$(id -u)" != 0 ] || tools/need crun util-linux:unshare
 	$(BIN)/python bench/bench.py
 
 venv: $(VENV)/.installed

@@ -1,8 +1,9 @@
 """The budgets of the start-up, side by side with their references, in one interleaved run: `make bench`.
 
 Every candidate does one dispatch (two descriptors, the app's metadata.toml, exec of a launcher that ends at once) or,
-for the references, what their name says. Ratios of medians decide; the table also gives minima, page faults and
-instructions. Exits 1 if a *must* is missed. Without Go the budgets against it are not shown, never met.
+for the references, what their name says. Ratios of medians decide, in a container their difference; the table also
+gives minima, page faults and instructions. Exits 1 if a *must* is missed. Without Go, or for a container
+without root and crun, a budget is not shown, never met.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+import in_container
 
 PROJECT = Path(__file__).resolve().parent.parent
 BENCH = PROJECT / "bench"
@@ -37,6 +40,7 @@ BUDGETS = (
     ("static", "go", "2 KB, evicted", 1.0, 0.7),
     ("zipapp", "python", "2 KB", 4.0, 3.0),
 )
+CONTAINER = "container"
 SIZE_MUST, SIZE_GOAL = 5_000_000, 2_500_000  # bytes
 
 
@@ -125,10 +129,16 @@ def environment(scratch: Path, size: str) -> dict[str, str]:
 
 
 def measure(
-    scratch: Path, commands: dict[str, list[str]], environ: dict[str, str], rounds: int, *, cold: bool = False
+    scratch: Path,
+    commands: dict[str, list[str]],
+    environ: dict[str, str],
+    rounds: int,
+    *,
+    cold: bool = False,
+    inside: tuple[str, ...] = (),
 ) -> dict[str, list[Sample]]:
-    """Start the candidates in turn, and return every start of each."""
-    spawn = [str(scratch / "spawn"), str(rounds), str(int(cold)), *("|".join(c) for c in commands.values())]
+    """Start the candidates in turn, by a program that `inside` starts, and return every start of each."""
+    spawn = [*inside, str(scratch / "spawn"), str(rounds), str(int(cold)), *("|".join(c) for c in commands.values())]
     output = subprocess.run(spawn, env=environ, stdout=subprocess.PIPE, text=True, check=True).stdout
     samples: dict[str, list[Sample]] = {name: [] for name in commands}
     names = list(commands)
@@ -188,6 +198,16 @@ def judge(results: dict[str, dict[str, list[Sample]]]) -> bool:
     size = STATIC.stat().st_size
     verdict = "goal met" if size <= SIZE_GOAL else "met" if size <= SIZE_MUST else "MISSED"
     print(f"{'static, bytes':<44}{size:>16,}{SIZE_MUST:>12,}{SIZE_GOAL:>12,}  {verdict}")
+    met = met and verdict != "MISSED"
+    if CONTAINER not in results:
+        print(f"{'metalauncher adds in a container, µs':<44}{f'not shown: {in_container.why_not()}':>32}")
+        return False
+    through, direct = (results[CONTAINER][name] for name in ("metalauncher", "launcher"))
+    added = median(through) - median(direct)
+    least = (min(s.nanoseconds for s in through) - min(s.nanoseconds for s in direct)) / 1000
+    verdict = "goal met" if added <= in_container.GOAL else "met" if added <= in_container.MUST else "MISSED"
+    figures = f"{added:>8.0f}{least:>8.0f}{in_container.MUST:>8}{in_container.GOAL:>8}"
+    print(f"{'metalauncher adds in a container, µs':<44}{figures}  {verdict}")
     return met and verdict != "MISSED"
 
 
@@ -214,6 +234,12 @@ def main() -> int:
         cold = {name: command for name, command in commands.items() if name in ("static", "go", "exec only")}
         results["2 KB, evicted"] = measure(scratch, cold, environ, options.cold_rounds, cold=True)
         table("metadata.toml of 2 KB, executable evicted from the page cache", results["2 KB, evicted"])
+        if not in_container.why_not():
+            environ = environment(scratch, "2 KB")
+            container = in_container.commands(in_container.lay_out(scratch, STATIC, environ), environ)
+            inside = in_container.NO_CGROUPS
+            results[CONTAINER] = measure(scratch, container, environ, options.rounds, inside=inside)
+            table("a container's start and end, by crun", results[CONTAINER])
         print("\ninstructions to exec")
         for name, command in cold.items():
             print(f"{name:<12}{instructions(command, environ):>16}")

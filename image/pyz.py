@@ -6,13 +6,19 @@ One reproducible file: the package without its tooling, and tomli; each module a
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
+import json
 import marshal
 import os
 import sys
 import zipfile
 from pathlib import Path
+
+import tomli
+
+import metalauncher
 
 # An absolute interpreter: PATH begins with /cnb/process, where an app may have a process called python3.
 # -I: nothing of the app's PYTHON* variables or working directory; -S: no site-packages.
@@ -51,14 +57,39 @@ def build() -> bytes:
     return SHEBANG + archive.getvalue()
 
 
+def contents(data: bytes) -> bytes:
+    """Return what the zipapp is made of, as image/static/contents.py says it of the executable: a JSON document."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = sorted({name.removesuffix(".py") for name in archive.namelist() if name.endswith(".py")})
+    components = [
+        {"name": name, "version": version, "licence": licence, "purl": f"pkg:{kind}/{name}@{version}"}
+        for name, version, licence, kind in (
+            ("metalauncher", metalauncher.__version__, "Apache-2.0", "generic"),
+            ("tomli", tomli.__version__, "MIT", "pypi"),
+        )
+    ]
+    modules = [name.replace("/", ".").removesuffix(".__init__") for name in names if "/" in name]
+    document = {
+        "schema_version": 1,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "components": [component | {"cpe": None, "source_sha256": None} for component in components],
+        "modules": {"application": modules},
+    }
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
 def main() -> None:
-    """Write the zipapp whole or not at all."""
+    """Write the zipapp and its contents, each whole or not at all."""
     target = Path(sys.argv[1])
     target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f"{target.name}.contents.json")
+    beside.unlink(missing_ok=True)  # it never speaks of another zipapp
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
-    scratch.write_bytes(build())
-    scratch.chmod(0o755)
-    scratch.replace(target)
+    data = build()
+    for file, content, mode in ((target, data, 0o755), (beside, contents(data), 0o644)):
+        scratch.write_bytes(content)
+        scratch.chmod(mode)
+        scratch.replace(file)
     print(f"{target}: {target.stat().st_size} bytes, bytecode for Python {sys.version_info[0]}.{sys.version_info[1]}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from bundles import Tool
 from harness import Form, Image, python_form, static_form
+from kit import Kit
 from native import Native, Starter, public_folder
 
 FORMS = {form.name: form for form in (python_form(), static_form())}
@@ -65,6 +66,14 @@ def tool(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Tool:
     root = tmp_path / "root"
     root.mkdir()
     return Tool(capfd, root)
+
+
+@pytest.fixture
+def kit(tool: Tool, tmp_path: Path) -> Kit:
+    """Return what run images are made of."""
+    place = tmp_path / "kit"
+    place.mkdir()
+    return Kit(tool, place)
 
 
 @pytest.fixture(scope="session")

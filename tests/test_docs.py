@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
 import pytest
-from harness import PROJECT, Image
+from bundles import MACHINE, Tool, elf, release
+from containers import debian_members, machine_files, need
+from harness import PROJECT, Image, static_form
+from images import base, pack
+from sboms import install_dispatcher, sha256, sidecar
 
 from metalauncher import errors, registry
 from metalauncher.cli import HELP
 from metalauncher.places import Root
 from metalauncher.registry import Launcher, read_descriptor
+from metalauncher.tooling.labels import MIRRORS
 
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("launchers.d/*.md")])
 README = (PROJECT / "README.md").read_text()
@@ -122,3 +129,121 @@ def test_troubleshooting_has_every_message() -> None:
         assert errors_, file
         first = errors_[0].removeprefix("ERROR: ")
         assert any(pattern.match(first) for pattern in known), first
+
+
+def commands(page: Path) -> list[tuple[str, list[str]]]:
+    """Return the commands of a page's console blocks, in order, each with what is shown of its output."""
+    found: list[tuple[str, list[str]]] = []
+    for block in blocks(page, "console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.splitlines()
+            # A command goes on in indented lines where a line says so.
+            end = next(number for number, line in enumerate(lines) if not line.endswith(("\\", "|")))
+            found.append(("\n".join(lines[: end + 1]), lines[end + 1 :]))
+    return found
+
+
+def agrees(shown: list[str], said: list[str]) -> bool:
+    """Tell whether output is as shown: `…` in a line stands for some text, `…` alone for any number of lines."""
+    pattern = "".join(
+        [r"(?:.*\n)*?" if line.strip() == "…" else re.escape(line).replace("…", ".*") + r"\n" for line in shown]
+    )
+    return re.fullmatch(pattern, "".join(line + "\n" for line in said)) is not None
+
+
+def test_what_agrees() -> None:
+    """The comparison holds lines apart, and says no where it should."""
+    assert agrees(["a …", "…", "d"], ["a b", "c", "c", "d"])
+    assert agrees([], [])
+    assert not agrees(["a …"], ["a b", "c"])
+    assert not agrees(["a"], [])
+    assert not agrees([], ["a"])
+
+
+def test_run_image_page(tmp_path: Path) -> None:
+    """Every command of docs/run-image.md does what the page says, one after another, in one directory."""
+    need("umoci")
+    for version in ("0.17.7", "0.20.20", "0.21.17"):
+        release(tmp_path, version, elf(size=int(version.split(".")[1]) * 100))
+    for source in (static_form().executable, sidecar(static_form())):
+        target = tmp_path / f"metalauncher-linux-x86_64{'.contents.json' if source.suffix == '.json' else ''}"
+        target.write_bytes(source.read_bytes())
+    base(tmp_path / "debian", [pack(debian_members(machine_files(Path("/usr/bin/dash"))))], tag="12", Cmd=["sh"])
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "metalauncher").write_text(f'#!/bin/sh\nexec {sys.executable} -m metalauncher "$@"\n')
+    (tools / "metalauncher").chmod(0o755)
+    environ = {"PATH": f"{tools}:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(PROJECT), "HOME": str(tmp_path)}
+    page = commands(PROJECT / "docs/run-image.md")
+    assert len(page) > 15
+    for command, shown in page:
+        run = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=tmp_path,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+        assert run.returncode == 0, f"{command}\n{run.stdout}"
+        said = run.stdout.splitlines()
+        assert agrees(shown, said) or (not shown and command.startswith("umoci")), f"{command}\n{run.stdout}"
+
+
+def test_mask_of_the_run_image_page(tool: Tool, tmp_path: Path) -> None:
+    """The ConfigMap's content, mounted as the page says, masks the launcher that it names."""
+    text = next(block for block in blocks(PROJECT / "docs/run-image.md", "yaml") if "kind: ConfigMap" in block)
+    name, content = re.findall(r"^  (\S+\.toml): \|\n((?:    .*\n)+)", text, flags=re.MULTILINE)[0]
+    assert tool.on("bundle", "add", release(tmp_path, "0.20.20", elf())).code == 0
+    (place,) = re.findall(r"mountPath: (\S+)", (PROJECT / "docs/run-image.md").read_text())
+    file = tool.root / place.lstrip("/") / name
+    file.parent.mkdir(parents=True)
+    file.write_text(textwrap.dedent(content))
+    assert [launcher["state"] for launcher in tool.on("list", "--all", "--json").document["launchers"]] == ["masked"]
+
+
+def test_two_lines_of_a_vendor() -> None:
+    """The README, the page and our own Dockerfile have the same two lines."""
+    (readme,) = blocks(PROJECT / "README.md", "dockerfile")
+    (page,) = blocks(PROJECT / "docs/run-image.md", "dockerfile")
+    assert readme == page
+    own = (PROJECT / "image/Dockerfile").read_text()
+    for line in readme.splitlines():
+        assert line.startswith("COPY --from=metalauncher ")
+        assert line.replace("=metalauncher ", "=metalauncher /rootfs") in own
+
+
+def test_labels_of_the_run_image_page() -> None:
+    """The page lists the labels that there are."""
+    listed = re.findall(
+        r"^\| `(io\.buildpacks\.[^`]+)`", (PROJECT / "docs/run-image.md").read_text(), flags=re.MULTILINE
+    )
+    assert set(listed) == set(MIRRORS)
+
+
+def test_sbom_page(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of the page about SBOMs do what it shows, and its statements are valid."""
+    page = PROJECT / "docs/sbom.md"
+    monkeypatch.chdir(tmp_path)
+    tool.root.rename(tmp_path / "rootfs")
+    root = tmp_path / "rootfs"
+    install_dispatcher(root)
+    for version in ("0.17.7", "0.21.17"):
+        add = tool("bundle", "add", release(tmp_path, version, elf(MACHINE), sboms=False), "--root", "rootfs")
+        assert add.code == 0
+    first, scanners = blocks(page, "console")
+    assert all(line.startswith(("$ trivy ", "$ grype ")) for line in scanners.splitlines())
+    *commands, shown = first.splitlines()
+    assert [command.split()[2] for command in commands] == ["sbom", "sbom", "vex", "sbom"]
+    for command in commands:
+        answer = tool(*command.split()[2:])
+        assert (answer.code, answer.err) == (0, "")
+    assert answer.out == f"{shown}\n"
+    (statements,) = blocks(page, "toml")
+    launcher = root / "usr/lib/cnb/launchers/buildpacks/lifecycle/0.21.17/launcher"
+    launcher.with_name("vex.toml").write_text(statements.replace("SHA256", sha256(launcher)))
+    answer = tool("vex", "--root", "rootfs")
+    assert answer.code == 0
+    names = {statement["vulnerability"]["name"] for statement in answer.document["statements"]}
+    assert {"CVE-2024-24790", "CVE-2025-0001"} <= names

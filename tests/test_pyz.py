@@ -91,7 +91,7 @@ def test_no_scratch_file_is_left(tmp_path: Path) -> None:
     target = tmp_path / "new/metalauncher.pyz"
     build(target)
     build(target)
-    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    assert {path.name for path in target.parent.iterdir()} == {target.name, f"{target.name}.contents.json"}
     assert target.stat().st_mode & 0o777 == 0o755
 
 

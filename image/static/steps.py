@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from cache import Cache
+from contents import ContentsError, application_version, describe
 from fetch import CPYTHON_VERSION, WHEELS, FetchError, cpython_sha256, fetch_cpython, fetch_wheel, pip
 
 HERE = Path(__file__).resolve().parent
@@ -58,6 +60,7 @@ CONFIGURE = [
 # configure asks for a multiarch triplet, and gives up if musl-gcc passes on the one of the machine's own C library.
 COMPILER = '#!/bin/sh\ncase " $* " in *" --print-multiarch "*) exit 0 ;; esac\nexec musl-gcc "$@"\n'
 MODULES = HERE / "Setup.local"
+MYPYC = HERE / "mypyc-requirements.txt"
 # What driver.py dispatches.
 WARM_UP = HERE / "warm-up"
 
@@ -75,13 +78,17 @@ def main() -> None:
     result = Path(sys.argv[1] if len(sys.argv) > 1 else RESULT)
     try:
         _check_tools()
-        program = build(Cache()) / "metalauncher"
+        folder = build(Cache())
         result.parent.mkdir(parents=True, exist_ok=True)
+        contents = result.with_name(f"{result.name}.contents.json")
+        contents.unlink(missing_ok=True)  # it never speaks of another executable
         fresh = result.with_name(f".{result.name}.{os.getpid()}")  # the old one may be running
-        shutil.copyfile(program, fresh)
+        shutil.copyfile(folder / "metalauncher", fresh)
         fresh.chmod(0o755)
         fresh.replace(result)
-    except (BuildError, FetchError) as error:
+        shutil.copyfile(folder / "contents.json", fresh)
+        fresh.replace(contents)
+    except (BuildError, ContentsError, FetchError) as error:
         sys.exit(f"static: {error}")
     print(f"static: {result}, {result.stat().st_size} bytes")
 
@@ -95,14 +102,13 @@ def build(cache: Cache) -> Path:
     tomli = cache.step(
         "tomli", repr(WHEELS["tomli"]), make=lambda folder: fetch_wheel("tomli", folder), say="fetching tomli"
     )
-    requirements = HERE / "mypyc-requirements.txt"
     mypyc = cache.step(
-        "mypyc", requirements, sys.version,
-        make=lambda folder: pip(["install", f"--target={folder}", "--no-deps", "-r", str(requirements)]),
+        "mypyc", MYPYC, sys.version,
+        make=lambda folder: pip(["install", f"--target={folder}", "--no-deps", "-r", str(MYPYC)]),
         say="fetching mypyc",
     )  # fmt: skip
     parser = cache.step(
-        "parser", tomli, requirements, HERE / "compile_tomli.py",
+        "parser", tomli, MYPYC, HERE / "compile_tomli.py",
         make=lambda folder: _translate_parser(tomli, mypyc, folder),
         say="translating tomli's parser to C with mypyc",
     )  # fmt: skip
@@ -119,7 +125,7 @@ def build(cache: Cache) -> Path:
     return cache.step(
         "program", python, tomli, repr((LINK, STRICT)),
         *[item for path in application + own + warm_up for item in (path.name, path)],
-        make=lambda folder: _make_program(python, tomli, folder),
+        make=lambda folder: _make_program(python, tomli, folder, source / "source"),
         say="building the executable",
     )  # fmt: skip
 
@@ -142,9 +148,12 @@ def _version(command: str) -> str:
 
 
 def _musl_library() -> str:
-    """Return what identifies the C library that is linked in."""
-    library = subprocess.run(["musl-gcc", "-print-file-name=libc.a"], check=True, capture_output=True, text=True)
-    status = Path(library.stdout.strip()).stat()
+    """Return what identifies the C library that is linked in; -print-file-name would find the machine's own."""
+    said = subprocess.run(["musl-gcc", "-v"], check=True, capture_output=True, text=True).stderr
+    specs = re.search(r"specs from (\S+)", said)
+    if specs is None:
+        raise BuildError(f"musl-gcc -v does not say where its specs are:\n{said}")
+    status = Path(specs[1]).with_name("libc.a").stat()
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
@@ -219,7 +228,7 @@ def _make_python(source: Path, parser: Path, tomli: Path, folder: Path) -> None:
     shutil.rmtree(folder / "unwanted", ignore_errors=True)
 
 
-def _make_program(python: Path, tomli: Path, folder: Path) -> None:
+def _make_program(python: Path, tomli: Path, folder: Path, source: Path) -> None:
     """Link the executable-to-be, and run it to write itself as a snapshot (snapshot.c)."""
     work = folder / "work"
     work.mkdir()
@@ -229,6 +238,8 @@ def _make_program(python: Path, tomli: Path, folder: Path) -> None:
     _run([program, "trace", survey, plan], WARM_UP)
     _run([program, "write", plan, str(folder / "metalauncher")], WARM_UP)
     shutil.copyfile(work / "map", folder / "map")  # for order.py
+    contents = describe(folder / "metalauncher", work, source, application_version(TREE), MYPYC)
+    (folder / "contents.json").write_bytes(contents)
     shutil.rmtree(work)
 
 

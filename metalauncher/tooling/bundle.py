@@ -20,6 +20,7 @@ from metalauncher.tooling.installed import (
     is_own,
     own_folder,
 )
+from metalauncher.tooling.sbom.statements import STATEMENTS
 from metalauncher.tooling.source import Bundle, read_source
 from metalauncher.tooling.talk import Console, Unable, decode
 from metalauncher.tooling.tarball import SBOMS
@@ -44,7 +45,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     try:
         match options.action:
             case "add":
-                outcome = _add(options, root, console)
+                outcome = add(options, root, console)
             case "remove":
                 outcome = _remove(options.name, root, console)
             case _:
@@ -66,7 +67,13 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     return 0
 
 
-def _add(options: Namespace, root: Root, console: Console) -> Outcome:
+def add(options: Namespace, root: Root, console: Console) -> Outcome:
+    """Install a bundle, as `bundle add` does with these options.
+
+    Raises:
+        Unable: it is none, or contradicts what is installed.
+        OSError: it can't be written. Either way nothing was changed.
+    """
     wishes = Wishes(
         options.id,
         options.version,
@@ -283,7 +290,7 @@ def _discard(gone: Sequence[Installed], root: Root) -> list[str]:
             left.append(f"{launcher.path} was left: it lies outside {own_folder(launcher)}")
             continue
         folder = root.locate(os.path.dirname(launcher.path).encode())
-        for name in ("launcher", *SBOMS.values()):
+        for name in ("launcher", STATEMENTS, *SBOMS.values()):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder + b"/" + name.encode())
         # Up to the folder of all launchers, as far as they are empty.

@@ -7,13 +7,26 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from metalauncher.terminal import STDOUT, write_text
 from metalauncher.tooling.binary import ARCHITECTURES
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH = 80
-SCHEMAS = ("descriptor", "which", "bundle", "list", "matrix", "lint", "probe")
+SCHEMAS = (
+    "descriptor",
+    "which",
+    "bundle",
+    "list",
+    "matrix",
+    "lint",
+    "probe",
+    "image",
+    "labels",
+    "apis-label",
+    "sbom",
+)
 _FOREVER = 1e6  # seconds
 EXIT_CODES = "Exit codes: 0 done, 1 findings, 3 could not finish."
 EXIT_STATUS = (
@@ -91,7 +104,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _commands() -> tuple[Parser, ...]:
-    return (_bundle(), _list(), _matrix(), _lint(), _probe(), _schema(), _completion())
+    launchers = (_bundle(), _list(), _matrix(), _lint(), _probe())
+    return (*launchers, _image(), _labels(), _sbom(), _vex(), _schema(), _completion())
 
 
 def parser() -> Parser:
@@ -322,6 +336,125 @@ def _probe() -> Parser:
     )
     _root(command)
     _json(command)
+    return command
+
+
+def _image() -> Parser:
+    command = Parser(
+        "metalauncher image",
+        "Build a run image without a daemon: one layer on a base, with metalauncher, launchers installed as by bundle"
+        " add, the shim, SBOMs and a VEX; labels; and the ENTRYPOINT /usr/lib/cnb/launcher. Everything else of the"
+        " base's config is kept, but CMD, which an ENTRYPOINT clears. The same input gives the same digests;"
+        " SOURCE_DATE_EPOCH is the time of everything (default: 0).",
+        (
+            "metalauncher image --base oci:debian:12 --out oci:run:12 \\\n"
+            "      --executable metalauncher-linux-x86_64 \\\n"
+            "      --bundle lifecycle-v0.17.7+linux.x86-64.tgz \\\n"
+            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz",
+            "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
+            "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
+        ),
+        summary="build a run image without a daemon",
+    )
+    command.set_defaults(module="image", extra="image")
+    command.add_argument(
+        "--base", metavar="IMAGE", required=True, help="oci:DIR[:TAG], docker-archive:FILE[:NAME], or scratch"
+    )
+    command.add_argument(
+        "--executable",
+        metavar="FILE",
+        required=True,
+        help="metalauncher's, FILE.contents.json beside it",
+    )
+    command.add_argument(
+        "--bundle", metavar="SOURCE", action="append", default=[], help="what bundle add takes; may be repeated"
+    )
+    command.add_argument(
+        "--out",
+        metavar="IMAGE",
+        action="append",
+        required=True,
+        help="where to: oci:DIR[:TAG] or docker-archive:FILE[:NAME]; may be repeated",
+    )
+    _json(command)
+    return command
+
+
+def _labels() -> Parser:
+    command = Parser(
+        "metalauncher labels",
+        "Print the labels that tell what a run image can launch. With --verify, read an image, derive its labels from"
+        " the registry inside, and report each label that says something else.",
+        (
+            "metalauncher labels --root rootfs",
+            "metalauncher labels --root rootfs --format args",
+            "metalauncher labels --verify oci:run:12",
+        ),
+        summary="print a run image's labels, or check them",
+    )
+    command.set_defaults(module="labelling")
+    command.add_argument(
+        "--format",
+        choices=("dockerfile", "args", "json"),
+        default="dockerfile",
+        help="a LABEL instruction, --label arguments, or JSON (default: dockerfile)",
+    )
+    command.add_argument("--verify", metavar="IMAGE", help="oci:DIR[:TAG] or docker-archive:FILE[:NAME]")
+    command.add_argument(
+        "--platform",
+        metavar="OS/ARCH",
+        default=DEFAULT_PLATFORM,
+        help=f"which image of an index to verify (default: {DEFAULT_PLATFORM})",
+    )
+    _root(command)
+    _json(command)
+    return command
+
+
+def _sbom() -> Parser:
+    command = Parser(
+        "metalauncher sbom",
+        "Print the SBOM of a run image's launchers: of metalauncher itself and of every bundle, with what came with it."
+        " The digests are those of the files. The same files give the same document.",
+        (
+            "metalauncher sbom --root rootfs --format spdx --output launchers.spdx.json",
+            "metalauncher sbom --root rootfs --verify launchers.spdx.json",
+        ),
+        summary="print the SBOM of metalauncher and the launchers",
+    )
+    command.set_defaults(module="sbom.command", extra="sbom")
+    command.add_argument(
+        "--format",
+        choices=("cyclonedx", "spdx"),
+        default="cyclonedx",
+        help="as CycloneDX 1.6 or as SPDX 2.3 (default: cyclonedx)",
+    )
+    command.add_argument("--output", metavar="FILE", help="write it there, whole or not at all")
+    command.add_argument(
+        "--verify", metavar="FILE", help="compare a document with the files instead; exit 1 where they differ"
+    )
+    _root(command)
+    command.add_argument("--json", action="store_true", help="with --verify: one JSON document on stdout")
+    return command
+
+
+def _vex() -> Parser:
+    command = Parser(
+        "metalauncher vex",
+        "Print an OpenVEX document: which known vulnerabilities of CPython and musl concern metalauncher's executable,"
+        " by what is linked in, and what vendors state in vex.toml beside their launchers.",
+        (
+            "metalauncher vex --root rootfs --output openvex.json",
+            "metalauncher vex --root rootfs --statements acme.toml",
+        ),
+        summary="print what known vulnerabilities mean for them",
+    )
+    command.set_defaults(module="sbom.vex")
+    command.add_argument(
+        "--statements", metavar="FILE", action="append", help="a file of further statements; may be repeated"
+    )
+    command.add_argument("--output", metavar="FILE", help="write it there, whole or not at all")
+    _root(command)
     return command
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.places import IMAGE_DESCRIPTORS, LAUNCHERS, OPERATOR_DESCRIPTORS
@@ -91,8 +92,10 @@ def digest_of(path: bytes) -> str | None:
     """Return the sha256 of the regular file at `path`, lower-case hex; None if it can't be read."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # /dev/zero has no end
+                return None
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: the path has a NUL
         return None
 
 

@@ -14,6 +14,7 @@ from metalauncher.tooling.commands import parser
 from metalauncher.tooling.talk import Console, Unable, decode, encode
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Mapping, Sequence
 
 _INTERRUPTED = 130  # as a shell reports SIGINT
@@ -22,6 +23,7 @@ _INTERRUPTED = 130  # as a shell reports SIGINT
 def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     """Run the command that `arguments` name and return its exit code: 0 done, 1 findings, 3 could not finish."""
     console = Console(environment)
+    options: Namespace | None = None
     try:
         options = parser().parse_args([decode(argument) for argument in arguments])
         given = getattr(options, "root", None)
@@ -43,6 +45,12 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
         console.progress("")
         console.fail(Unable(where + errno_text(error.errno), command="metalauncher --help"))
         return USAGE
+    except ModuleNotFoundError as error:
+        missing = _missing_extra(error, options)
+        if missing is None:
+            return report_bug(error)
+        console.fail(missing)
+        return USAGE
     except SystemExit as end:  # argparse's, after --help
         return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
@@ -51,3 +59,16 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     except Exception as error:
         return report_bug(error)
     return int(status)
+
+
+def _missing_extra(error: ModuleNotFoundError, options: Namespace | None) -> Unable | None:
+    """Return what to say where a command's libraries are missing; None where it needs none: that is a defect."""
+    module = (error.name or "").partition(".")[0]
+    if options is None or "extra" not in options or module in ("", "metalauncher"):
+        return None
+    extra = options.extra
+    return Unable(
+        f"{options.command}: Python has no module {module!r} here",
+        need=f"what the extra {extra!r} of the package installs",
+        command=f"pip install 'metalauncher[{extra}]'",
+    )

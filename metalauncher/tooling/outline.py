@@ -83,7 +83,12 @@ def _command(command: Parser, path: tuple[str, ...]) -> Command:
             options.append(_option(action, tuple(action.option_strings)))
         else:
             arguments.append(_option(action, ()))
-    words = [f"[{name}]" for name in map(_usage, options) if name != "--help"]
+    required = {name for action in command._actions if action.required for name in action.option_strings}
+    words = [
+        _usage(option) if option.names[-1] in required else f"[{_usage(option)}]"
+        for option in options
+        if option.names[-1] != "--help"
+    ]
     words += [_argument(action) for action in command._actions if not action.option_strings and action.metavar]
     usage = " ".join([command.prog, *words])
     return Command(

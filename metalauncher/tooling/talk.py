@@ -7,6 +7,7 @@ import posix
 import re
 from typing import TYPE_CHECKING, Final
 
+from metalauncher.errors import errno_text
 from metalauncher.terminal import (
     RED,
     STDERR,
@@ -81,6 +82,10 @@ class Console:
         self._coloured = is_coloured(STDOUT, environment)
         self._progress = posix.isatty(STDERR)
 
+    def variable(self, name: bytes) -> bytes | None:
+        """Return a variable of the environment that the command was started with."""
+        return self._environment.get(name)
+
     def out(self, lines: Iterable[str]) -> None:
         """Write findings on stdout."""
         if not self._coloured:
@@ -118,6 +123,13 @@ class Console:
         """Show how far long work has come, on a terminal only; "" takes it away."""
         if self._progress:
             write_text(STDERR, _CLEAR_LINE + printable(text))
+
+
+def system_text(error: OSError) -> str:
+    """Return what the system refused: in the dispatch's words where it has some, else in the system's own."""
+    text = errno_text(error.errno)
+    own = error.strerror or text
+    return text if not text.startswith("errno ") else own[:1].lower() + own[1:]
 
 
 def count(number: int, noun: str) -> str:

@@ -113,6 +113,24 @@ def test_documents(tool: Tool, name: str, registries: list[Callable[[], None]]) 
         assert document["schema_version"] == 1
 
 
+def test_documents_of_sbom(tool: Tool, tmp_path: Path) -> None:
+    """So does what `sbom --verify` says of files that are as they were, changed, gone, and new."""
+    checked = validator(tool, "sbom")
+    for version in ("0.17.7", "0.21.17", "0.9.3"):
+        assert tool.on("bundle", "add", release(tmp_path, version, elf(MACHINE), sboms=False)).code == 0
+    sbom = tmp_path / "sbom.json"
+    assert tool.on("sbom", "--output", sbom).code == 0
+    places = tool.root / "usr/lib/cnb/launchers/buildpacks/lifecycle"
+    (places / "0.17.7/launcher").unlink()
+    (places / "0.21.17/launcher").write_text("")
+    assert tool.on("bundle", "add", release(tmp_path, "0.10.0", elf(MACHINE), sboms=False)).code == 0
+    answer = tool.on("sbom", "--verify", sbom, "--json")
+    assert answer.code == 1
+    assert list(checked.iter_errors(answer.document)) == []
+    verdicts = [file["verdict"] for file in answer.document["files"]]
+    assert verdicts == ["undocumented", "missing", "changed", "same"]
+
+
 def test_documents_of_bundle(tool: Tool, tmp_path: Path) -> None:
     """So do the documents of what changes something."""
     checked = validator(tool, "bundle")

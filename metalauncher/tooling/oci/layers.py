@@ -13,13 +13,15 @@ import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
-from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.model import Descriptor, ImageError
+from metalauncher.tooling.oci.verified import Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from metalauncher.tooling.oci.image import Layer
     from metalauncher.tooling.oci.model import Store
+    from metalauncher.tooling.oci.verified import Readable
 
 MEMBERS_LIMIT: Final = 500_000
 _HEADERS_LIMIT = 1 << 20  # bytes of one member's long names and PAX headers, which are held in memory
@@ -58,7 +60,7 @@ class Member(NamedTuple):
 
 
 @contextmanager
-def open_layer(store: Store, layer: Layer, expanded_limit: int) -> Iterator[Iterator[Member]]:
+def open_layer(store: Store, layer: Layer, expanded_limit: int, *, diff_id: bool = False) -> Iterator[Iterator[Member]]:
     """Give a layer's members in their order.
 
     They are to be trusted only once the iterator has come to its end: it then has read the whole blob, whose digest is
@@ -68,23 +70,57 @@ def open_layer(store: Store, layer: Layer, expanded_limit: int) -> Iterator[Iter
         store: where the blob is.
         layer: which.
         expanded_limit: bytes of the uncompressed tar.
+        diff_id: whether the tar, too, is held against its digest in the config.
 
     Raises:
         ImageError: also from the iterator: it can't be read, is damaged, or larger than a limit.
     """
+    _refuse_foreign(layer)
+    with store.open(layer.blob) as blob:
+        yield _members(blob, expanded_limit, layer.diff_id if diff_id else None)
+
+
+def _refuse_foreign(layer: Layer) -> None:
     if layer.blob.urls and ("foreign" in layer.blob.media_type or "nondistributable" in layer.blob.media_type):
         raise ImageError("unsupported", "has a foreign layer, which its registry does not hold")
+
+
+@contextmanager
+def open_tar(store: Store, layer: Layer, expanded_limit: int) -> Iterator[Readable]:
+    """Give a layer's uncompressed tar. What is read is to be trusted only once the end was read.
+
+    Args:
+        store: where the blob is.
+        layer: which.
+        expanded_limit: bytes of the tar.
+
+    Raises:
+        ImageError: also from `read`: it can't be read, is damaged, or larger than the limit.
+    """
+    _refuse_foreign(layer)
     with store.open(layer.blob) as blob:
-        yield _members(blob, expanded_limit)
+        source = io.BufferedReader(blob, _CHUNK)  # type: ignore[type-var]  # to look at its beginning
+        try:
+            with _decompressed(source) as stream:
+                yield _verified(_Limited(stream, expanded_limit), layer.diff_id)
+            while source.read(_CHUNK):  # the blob's own end, where its digest is looked at
+                pass
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
 
 
-def _members(blob: IO[bytes], expanded_limit: int) -> Iterator[Member]:
+def _verified(tar: Readable, diff_id: str) -> Verified:
+    return Verified(tar, Descriptor("", diff_id, 0), sized=False)
+
+
+def _members(blob: IO[bytes], expanded_limit: int, diff_id: str | None) -> Iterator[Member]:
     source = io.BufferedReader(blob, _CHUNK)  # type: ignore[type-var]  # to look at its beginning
     with _as_damage():
         with _decompressed(source) as stream:
-            limited = _Limited(stream, expanded_limit)
-            yield from _read_tar(limited)
-            while limited.read(_CHUNK):  # what follows the end mark: padding
+            tar: Readable = _Limited(stream, expanded_limit)
+            tar = tar if diff_id is None else _verified(tar, diff_id)
+            yield from _read_tar(tar)
+            while tar.read(_CHUNK):  # what follows the end mark: padding
                 pass
         while source.read(_CHUNK):  # the blob's own end, where its digest is looked at
             pass
@@ -159,7 +195,7 @@ class _Info(tarfile.TarInfo):
         return super()._proc_member(archive)  # type: ignore[misc]  # typeshed leaves it out
 
 
-def _read_tar(stream: _Limited) -> Iterator[Member]:
+def _read_tar(stream: Readable) -> Iterator[Member]:
     try:
         archive = tarfile.open(fileobj=stream, mode="r|", tarinfo=_Info, bufsize=_CHUNK)  # type: ignore[call-overload]
     except tarfile.ReadError as error:

@@ -179,13 +179,22 @@ def _clear(directory: Node, layer: int) -> None:
                 pending.append(child)
 
 
-def read_tree(image: Image, wanted: Callable[[Member], int], scratch: str) -> Tree:
+def read_tree(
+    image: Image,
+    wanted: Callable[[Member], int],
+    scratch: str,
+    *,
+    diff_ids: bool = False,
+    say: Callable[[int], None] = lambda _: None,
+) -> Tree:
     """Read all layers of an image.
 
     Args:
         image: whose layers.
         wanted: says how many bytes of a member are to be kept, 0 for none.
         scratch: a directory for what is kept.
+        diff_ids: whether the layers are held against their digests in the config as well.
+        say: told of the number of each layer, from 1, before it is read.
 
     Raises:
         ImageError: a layer can't be read, is damaged, or a limit is passed.
@@ -195,7 +204,8 @@ def read_tree(image: Image, wanted: Callable[[Member], int], scratch: str) -> Tr
     kept = _Kept(scratch, wanted)
     members = 0
     for number, layer in enumerate(image.layers):
-        with open_layer(image.store, layer, EXPANDED_LIMIT) as found:
+        say(number + 1)
+        with open_layer(image.store, layer, EXPANDED_LIMIT, diff_id=diff_ids) as found:
             for member in found:
                 members += 1
                 if members > MEMBERS_LIMIT:

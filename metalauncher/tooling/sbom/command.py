@@ -1,0 +1,42 @@
+"""`metalauncher sbom`: print the SBOM of what is under a root, or compare one with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metalauncher.tooling.sbom.deliver import deliver
+from metalauncher.tooling.sbom.inventory import everything
+from metalauncher.tooling.sbom.model import moment
+from metalauncher.tooling.talk import Unable
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from metalauncher.places import Root
+    from metalauncher.tooling.talk import Console
+
+
+def run(options: Namespace, root: Root, console: Console) -> int:
+    """Print or write the document; return 0, or 1 where `--verify` finds a difference.
+
+    Raises:
+        Unable: there is nothing to describe, the executable's description is wanting, or the document is none.
+    """
+    if options.verify is not None:
+        from metalauncher.tooling.sbom.verify import verify
+
+        return verify(options.verify, root, console, as_json=options.json)
+    created = moment(console.variable(b"SOURCE_DATE_EPOCH"))
+    inventory = everything(root, options.format)
+    for warning in inventory.warnings:
+        console.warn(warning)
+    if not inventory.tops:
+        raise Unable(
+            "there is nothing to describe: neither metalauncher nor a launcher",
+            need="a run image with at least one of them",
+            command="metalauncher list --all",
+        )
+    from metalauncher.tooling.sbom.files import document
+
+    deliver(document(inventory, options.format, created), options.output, console)
+    return 0

@@ -1,0 +1,167 @@
+"""What the executable is made of: the `contents.json` that its build wrote beside it, held against the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metalauncher.errors import errno_text
+from metalauncher.places import EXECUTABLE
+from metalauncher.tooling.installed import digest_of
+from metalauncher.tooling.sbom.model import is_cpe, is_hash, is_purl
+from metalauncher.tooling.talk import Unable, decode
+
+if TYPE_CHECKING:
+    from metalauncher.places import Root
+
+PLACE = "/usr/lib/cnb/metalauncher"
+CONTENTS = f"{PLACE}/contents.json"
+SUFFIX = ".contents.json"  # of the file beside the executable that was built
+_LIMIT = 256 << 10  # bytes; the static executable's has 9 KB
+
+
+class Part(NamedTuple):
+    """One component of the executable.
+
+    Attributes:
+        name: as the build calls it.
+        version: of the source.
+        licence: an SPDX expression.
+        purl: package URL.
+        cpe: CPE 2.3, "" for none.
+        source_sha256: of the archive it was built from, "" where there is none.
+        objects: its object files that are linked in; empty where the build can't tell.
+        modules: its Python modules, built-in or as code, that are in.
+    """
+
+    name: str
+    version: str
+    licence: str
+    purl: str
+    cpe: str
+    source_sha256: str
+    objects: frozenset[str]
+    modules: frozenset[str]
+
+
+class Contents(NamedTuple):
+    """The executable and its parts, the application first."""
+
+    sha256: str
+    parts: tuple[Part, ...]
+
+    def part(self, name: str) -> Part | None:
+        """Return the part of that name."""
+        return next((part for part in self.parts if part.name == name), None)
+
+
+class _Wrong(Exception):
+    """The text says what is wrong."""
+
+
+def read_contents(root: Root) -> Contents | None:
+    """Return what the executable under `root` is made of; None if there is no executable.
+
+    Raises:
+        Unable: the description is missing, is none, or speaks of another executable.
+    """
+    executable = root.locate(EXECUTABLE.encode())
+    if not os.path.lexists(executable):
+        return None
+    file = root.locate(CONTENTS.encode())
+    digest = digest_of(executable)
+    if digest is None:
+        raise Unable(f"{decode(executable)}: is not a file that can be read", command=f"ls -l {decode(executable)}")
+    try:
+        contents = parse_contents(_read(file))
+    except FileNotFoundError:
+        raise _unable(file, "is missing: nothing says what the executable is made of") from None
+    except OSError as error:
+        raise _unable(file, errno_text(error.errno)) from None
+    except _Wrong as error:
+        raise _unable(file, str(error)) from None
+    if contents.sha256 != digest:
+        raise Unable(
+            f"{decode(file)}: speaks of another executable than {decode(executable)}",
+            need=f"the description of sha256 {digest}",
+            have=[f"that of sha256 {contents.sha256}"],
+            do="install the executable and the file beside it from one and the same build",
+            command=f"sha256sum {decode(executable)}",
+        )
+    return contents
+
+
+def _unable(file: bytes, reason: str) -> Unable:
+    return Unable(
+        f"{decode(file)}: {reason}",
+        need=f"the file that the build wrote beside the executable, its name with {SUFFIX}",
+        do="copy it there",
+        command=f"install -D -m 644 dist/metalauncher-linux-x86_64{SUFFIX} {decode(file)}",
+    )
+
+
+def _read(file: bytes) -> bytes:
+    with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise _Wrong("is not a regular file")
+        data = opened.read(_LIMIT + 1)
+    if len(data) > _LIMIT:
+        raise _Wrong(f"is larger than {_LIMIT >> 10} KiB")
+    return data
+
+
+def parse_contents(data: bytes) -> Contents:
+    """Return what a `contents.json` says; an exception's text says what is wrong with it."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise _Wrong("is not JSON") from None
+    if not isinstance(document, dict) or document.get("schema_version") != 1:
+        raise _Wrong("is not a description of version 1, the one that this metalauncher knows")
+    sha256 = _string(document, "sha256")
+    if not is_hash("SHA-256", sha256):
+        raise _Wrong("sha256: is not 64 hexadecimal digits in lower case")
+    modules = document.get("modules")
+    components = document.get("components")
+    if not isinstance(modules, dict) or not isinstance(components, list) or not components:
+        raise _Wrong("has no modules, or no components")
+    parts = tuple([_part(item, modules) for item in components])
+    if len({part.name for part in parts}) != len(parts):
+        raise _Wrong("names a component twice")
+    if parts[0].name != "metalauncher":
+        raise _Wrong("does not begin with metalauncher")
+    return Contents(sha256, parts)
+
+
+def _part(item: Any, modules: dict[str, Any]) -> Part:
+    if not isinstance(item, dict):
+        raise _Wrong("components: one is not an object")
+    name = _string(item, "name")
+    purl, cpe = _string(item, "purl"), item.get("cpe") or ""
+    if not is_purl(purl):
+        raise _Wrong(f"{name}: purl: {purl!r} is no package URL")
+    if not isinstance(cpe, str) or (cpe and not is_cpe(cpe)):
+        raise _Wrong(f"{name}: cpe: {cpe!r} is no CPE 2.3 name")
+    source = item.get("source_sha256") or ""
+    if source and not (isinstance(source, str) and is_hash("SHA-256", source)):
+        raise _Wrong(f"{name}: source_sha256: is not 64 hexadecimal digits in lower case")
+    return Part(
+        name, _string(item, "version"), _string(item, "licence"), purl, cpe, source,
+        _names(item, "objects"), _names(modules, "application" if name == "metalauncher" else name),
+    )  # fmt: skip
+
+
+def _string(table: dict[str, Any], key: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not value:
+        raise _Wrong(f"{key}: is missing, or is no string")
+    return value
+
+
+def _names(table: dict[str, Any], key: str) -> frozenset[str]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise _Wrong(f"{key}: is not an array of names")
+    return frozenset(value)

@@ -1,0 +1,159 @@
+"""What an SBOM or a VEX says, in no format's words. Pure: no files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import NamedTuple
+from urllib.parse import quote
+
+from metalauncher.tooling.talk import Unable
+
+PROJECT = "The metalauncher project"
+# Without SOURCE_DATE_EPOCH nothing knows when an image was made, and the same image is to have the same documents.
+EPOCH = datetime(1980, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_NAMESPACE = uuid.UUID("6f1cf8c5-7d0e-5d2b-9a3c-1f3c6f2c9b1e")  # of all ids made here; any fixed one will do
+_CPE = re.compile(r"cpe:2\.3:[aho*-](?::(?:[A-Za-z0-9._*?-]|\\[\x21-\x7e])+){10}")
+_PURL = re.compile(r"pkg:[a-zA-Z][a-zA-Z0-9.+-]*/[A-Za-z0-9._~%:@/+!$&'(),;=?#-]+")
+_HEX = re.compile(r"[0-9a-f]+")
+_DIGITS = {"SHA-1": 40, "SHA-256": 64, "SHA-384": 96, "SHA-512": 128}
+
+
+class Component(NamedTuple):
+    """A piece of software.
+
+    Attributes:
+        ref: names it in the document; no other has it.
+        name: as people know it.
+        version: "" where nobody says.
+        kind: `application`, `library` or `file`.
+        licences: SPDX expressions, or whatever text came instead.
+        purl: package URL, "" for none.
+        cpe: CPE 2.3, "" for none.
+        hashes: algorithm as CycloneDX spells it, lower-case hex.
+        path: of its file inside the image, "" for what is part of another one's.
+        notes: further facts, name and value.
+        depends: refs of what it is made of or needs.
+    """
+
+    ref: str
+    name: str
+    version: str = ""
+    kind: str = "library"
+    licences: tuple[str, ...] = ()
+    purl: str = ""
+    cpe: str = ""
+    hashes: tuple[tuple[str, str], ...] = ()
+    path: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+    depends: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of its file; "" where unknown."""
+        return dict(self.hashes).get("SHA-256", "")
+
+
+class Inventory(NamedTuple):
+    """What one document describes.
+
+    Attributes:
+        name: the document's.
+        components: sorted by ref.
+        tops: refs of those that are part of nothing else in it.
+        warnings: what had to be left out.
+    """
+
+    name: str
+    components: tuple[Component, ...]
+    tops: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    def identity(self, kind: str) -> uuid.UUID:
+        """Return an id that is the same for the same content, and another one for any other."""
+        content = repr((kind, self.name, self.components, self.tops))
+        return uuid.uuid5(_NAMESPACE, hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest())
+
+
+class Product(NamedTuple):
+    """What a statement about a vulnerability is about.
+
+    Attributes:
+        purl: as in the SBOM.
+        sha256: of its file, "" where the statement is about no file here.
+        parts: purl and CPE, which may be "", of the components of it that the vulnerability is in.
+    """
+
+    purl: str
+    sha256: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
+
+
+class Statement(NamedTuple):
+    """What a vulnerability means for a product; the fields are OpenVEX's, "" for one that is not given."""
+
+    vulnerability: str
+    product: Product
+    status: str
+    justification: str = ""
+    impact: str = ""
+    action: str = ""
+    notes: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+class Stated(NamedTuple):
+    """All that a VEX document states.
+
+    Attributes:
+        statements: sorted.
+        authors: who makes them.
+        reviewed: when the project last looked through the vulnerabilities it knows.
+    """
+
+    statements: tuple[Statement, ...]
+    authors: tuple[str, ...]
+    reviewed: datetime
+
+
+def bundle_purl(identifier: str, version: str) -> str:
+    """Return the package URL of a launcher: the same rule for everybody's."""
+    return f"pkg:generic/{quote(identifier, safe='/')}@{quote(version, safe='')}"
+
+
+def is_purl(text: str) -> bool:
+    """Tell whether it has the form of a package URL."""
+    return _PURL.fullmatch(text) is not None
+
+
+def is_cpe(text: str) -> bool:
+    """Tell whether it has the form of a CPE 2.3 name."""
+    return _CPE.fullmatch(text) is not None
+
+
+def is_hash(algorithm: str, digest: str) -> bool:
+    """Tell whether it is a digest of an algorithm that both formats know."""
+    return len(digest) == _DIGITS.get(algorithm) and _HEX.fullmatch(digest) is not None
+
+
+def moment(source_date_epoch: bytes | None, default: datetime = EPOCH) -> datetime:
+    """Return the time that documents carry: SOURCE_DATE_EPOCH's, else a fixed one.
+
+    Raises:
+        Unable: the variable is no time.
+    """
+    if not source_date_epoch:
+        return default
+    try:
+        seconds = int(source_date_epoch)
+        if not 0 <= seconds <= _LATEST.timestamp():
+            raise ValueError
+    except ValueError:
+        raise Unable(
+            f"SOURCE_DATE_EPOCH: {source_date_epoch.decode('utf-8', 'replace')!r} is no number of seconds since 1970",
+            command="export SOURCE_DATE_EPOCH=$(git log -1 --pretty=%ct)",
+        ) from None
+    return datetime.fromtimestamp(seconds, UTC)

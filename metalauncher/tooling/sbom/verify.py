@@ -1,0 +1,160 @@
+"""Compare an SBOM with the files that it describes: those it names, and those that it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metalauncher import __version__
+from metalauncher.errors import errno_text
+from metalauncher.places import EXECUTABLE
+from metalauncher.tomlfile import size_text
+from metalauncher.tooling.installed import digest_of
+from metalauncher.tooling.sbom.inventory import bundles
+from metalauncher.tooling.talk import Unable, count, decode
+
+if TYPE_CHECKING:
+    from metalauncher.jsontext import Json
+    from metalauncher.places import Root
+    from metalauncher.tooling.talk import Console
+
+_LIMIT = 64 << 20  # bytes
+
+
+class File(NamedTuple):
+    """A file of the image.
+
+    Attributes:
+        path: inside the image.
+        expected: its sha256 by the document; None: the document has none for it.
+        found: its sha256; None: it can't be read.
+    """
+
+    path: str
+    expected: str | None
+    found: str | None
+
+    @property
+    def verdict(self) -> str:
+        """`same`, `changed`, `missing` (the file), or `undocumented`."""
+        if self.expected is None:
+            return "undocumented"
+        if self.found is None:
+            return "missing"
+        return "same" if self.found == self.expected else "changed"
+
+    def text(self) -> str:
+        """Return what is wrong with it."""
+        match self.verdict:
+            case "undocumented":
+                return f"{self.path}: the document has no digest of it"
+            case "missing":
+                return f"{self.path}: is not a file that can be read"
+            case _:
+                return f"{self.path}: has the sha256 {self.found}, the document says {self.expected}"
+
+
+def verify(name: str, root: Root, console: Console, *, as_json: bool) -> int:
+    """Report on the document in the file `name`; return 0 if all is as it says, else 1.
+
+    Raises:
+        Unable: it can't be read, or is no SBOM with files in it.
+    """
+    claims = _claims(_read(name), name)
+    installed = {launcher.path for launcher in bundles(root)}
+    if os.path.lexists(root.locate(EXECUTABLE.encode())):
+        installed.add(EXECUTABLE)
+    files = [
+        File(path, claims.get(path), digest_of(root.locate(path.encode("utf-8", "surrogateescape"))))
+        for path in sorted(claims.keys() | installed)
+    ]
+    wrong = [file for file in files if file.verdict != "same"]
+    if as_json:
+        rows: list[Json] = [
+            {"path": file.path, "verdict": file.verdict, "expected": file.expected, "found": file.found}
+            for file in files
+        ]
+        console.document(
+            {
+                "schema_version": 1,
+                "metalauncher": __version__,
+                "document": name,
+                "root": decode(root.prefix) or "/",
+                "files": rows,
+            }
+        )
+    else:
+        console.out([file.text() for file in wrong])
+        if not wrong:
+            console.out([f"{count(len(files), 'file')} as {name} says"])
+    return 1 if wrong else 0
+
+
+def _read(name: str) -> dict[str, Any]:
+    try:
+        with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _no_sbom(name, "is not a regular file")
+            data = file.read(_LIMIT + 1)
+    except OSError as error:
+        raise _no_sbom(name, errno_text(error.errno)) from None
+    if len(data) > _LIMIT:
+        raise _no_sbom(name, f"is larger than {size_text(_LIMIT)}")
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise _no_sbom(name, "is not JSON") from None
+    if not isinstance(document, dict):
+        raise _no_sbom(name, "is not a JSON object")
+    return document
+
+
+def _no_sbom(name: str, reason: str) -> Unable:
+    return Unable(
+        f"{name}: {reason}",
+        need="a CycloneDX or SPDX document that `metalauncher sbom` wrote",
+        command="metalauncher sbom --help",
+    )
+
+
+def _claims(document: dict[str, Any], name: str) -> dict[str, str]:
+    """Return the digest of each file that the document speaks of, by its path."""
+    claims: dict[str, str] = {}
+    for path, digest in [*_cyclonedx(document), *_spdx(document)]:
+        if not isinstance(path, str) or not isinstance(digest, str) or not path.startswith("/") or "\0" in path:
+            continue
+        if claims.setdefault(path, digest.lower()) != digest.lower():
+            raise _no_sbom(name, f"has two digests of {path}")
+    if not claims:
+        raise _no_sbom(name, "has no file with a digest in it")
+    return claims
+
+
+def _cyclonedx(document: dict[str, Any]) -> list[tuple[Any, Any]]:
+    components = [_table(document.get("metadata")).get("component"), *_list(document.get("components"))]
+    return [
+        (_table(place).get("location"), _table(item).get("content"))
+        for component in map(_table, components)
+        for place in _list(_table(component.get("evidence")).get("occurrences"))
+        for item in _list(component.get("hashes"))
+        if _table(item).get("alg") == "SHA-256"
+    ]
+
+
+def _spdx(document: dict[str, Any]) -> list[tuple[Any, Any]]:
+    return [
+        (package.get("packageFileName"), _table(item).get("checksumValue"))
+        for package in map(_table, _list(document.get("packages")))
+        for item in _list(package.get("checksums"))
+        if _table(item).get("algorithm") == "SHA256"
+    ]
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

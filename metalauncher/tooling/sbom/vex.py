@@ -1,0 +1,74 @@
+"""`metalauncher vex`: what known vulnerabilities mean for the dispatcher and the bundles, as an OpenVEX document."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from metalauncher.tooling.installed import digest_of
+from metalauncher.tooling.sbom.as_openvex import document
+from metalauncher.tooling.sbom.contents import read_contents
+from metalauncher.tooling.sbom.deliver import deliver
+from metalauncher.tooling.sbom.inventory import bundles
+from metalauncher.tooling.sbom.model import PROJECT, Product, Stated, Statement, bundle_purl, moment
+from metalauncher.tooling.sbom.statements import STATEMENTS, read_statements
+from metalauncher.tooling.sbom.vulnerabilities import judge, known
+from metalauncher.tooling.talk import Unable
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable
+
+    from metalauncher.places import Root
+    from metalauncher.tooling.talk import Console
+
+
+def run(options: Namespace, root: Root, console: Console) -> int:
+    """Print or write the document; return 0.
+
+    Raises:
+        Unable: the executable has no description, a file of statements can't be used, or there is nothing to state.
+    """
+    stated = gather(root, [os.fsencode(path) for path in options.statements or ()])
+    if not stated.statements:
+        raise Unable(
+            "there is nothing to state: no static executable, and no statements of a vendor",
+            need=f"the executable with its contents.json, or a {STATEMENTS} beside a launcher, or --statements FILE",
+            command="metalauncher vex --help",
+        )
+    created = moment(console.variable(b"SOURCE_DATE_EPOCH"), stated.reviewed)
+    deliver(document(stated, created), options.output, console)
+    return 0
+
+
+def gather(root: Root, given: Iterable[bytes] = ()) -> Stated:
+    """Return all that is to be stated about what is under `root`.
+
+    Args:
+        root: with the executable, its `contents.json` and the bundles.
+        given: further files of statements.
+
+    Raises:
+        Unable: the executable has no description, or a file of statements can't be used.
+    """
+    vulnerabilities, reviewed = known()
+    contents = read_contents(root)
+    statements: set[Statement] = set(judge(contents, vulnerabilities)) if contents else set()
+    authors = {PROJECT} if statements else set()
+    launchers: dict[str, Product] = {}
+    files: list[tuple[bytes, Product | None]] = []
+    for launcher in bundles(root):
+        path = root.locate(launcher.path.encode())
+        digest = digest_of(path)
+        if digest is None:
+            continue
+        product = Product(bundle_purl(launcher.id, launcher.version), digest)
+        launchers[repr(launcher)] = product
+        beside = os.path.dirname(path) + b"/" + STATEMENTS.encode()
+        if os.path.lexists(beside):
+            files.append((beside, product))
+    for file, own in [*files, *[(path, None) for path in given]]:
+        said = read_statements(file, launchers, own)
+        statements |= set(said.statements)
+        authors.add(said.author or PROJECT)
+    return Stated(tuple(sorted(statements)), tuple(sorted(authors)), reviewed)

@@ -1,0 +1,191 @@
+"""What the builds say of their own results (`*.contents.json`) is what the files hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contents import ContentsError, Image, Linked, _components, frozen_modules, read_map
+from driver import KEPT
+from fetch import CPYTHON_VERSION, WHEELS
+from harness import PROJECT, Form, python_form, static_form
+from sboms import sha256, sidecar
+
+from metalauncher import __version__
+from metalauncher.tooling.sbom.contents import parse_contents
+
+STATIC = PROJECT / "image/static"
+REQUIREMENTS = STATIC / "mypyc-requirements.txt"
+
+
+def described(form: Form) -> dict[str, Any]:
+    """Return what the build said of its result."""
+    document: dict[str, Any] = json.loads(sidecar(form).read_text())
+    return document
+
+
+def component(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the component of that name."""
+    (found,) = [item for item in document["components"] if item["name"] == name]
+    return dict(found)
+
+
+@pytest.mark.parametrize("kind", [static_form(), python_form()], ids=lambda form: form.name)
+def test_it_speaks_of_the_file_beside_it(kind: Form) -> None:
+    """The digest is the file's, the version is the application's, and the tooling can read it."""
+    data = sidecar(kind).read_bytes()
+    assert described(kind)["sha256"] == sha256(kind.executable)
+    assert component(described(kind), "metalauncher")["version"] == __version__
+    contents = parse_contents(data)
+    assert contents.sha256 == sha256(kind.executable)
+    assert contents.parts[0].name == "metalauncher"
+    assert "metalauncher.launch" in contents.parts[0].modules
+
+
+def test_versions() -> None:
+    """Versions and sources are those that the build is pinned to, and musl's is that of the library linked in."""
+    document = described(static_form())
+    assert component(document, "cpython")["version"] == CPYTHON_VERSION
+    tomli = component(document, "tomli")
+    assert (tomli["version"], tomli["source_sha256"]) == WHEELS["tomli"]
+    assert f"mypy=={component(document, 'mypyc')['version']}\n" in REQUIREMENTS.read_text()
+    package = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Version}", "musl-dev"], capture_output=True, text=True, check=True
+    )
+    assert package.stdout.partition("-")[0] == component(document, "musl")["version"]
+
+
+def test_modules_are_those_of_the_executable() -> None:
+    """The built-in modules are those of the linked table, the others those whose code the file has: none is forgotten.
+
+    Held against what the build is made from: the table's source, and the modules that the snapshot keeps.
+    """
+    document = described(static_form())
+    modules = set(document["modules"]["cpython"]) | set(document["modules"]["application"])
+    table = set(re.findall(r'^    \{"([\w.]+)",', (STATIC / "reduced.c").read_text(), flags=re.MULTILINE))
+    assert "posix" in table
+    data = static_form().executable.read_bytes()
+    assert set(Image(data).built_in_modules()) == table
+    assert table <= modules
+    own = {f"metalauncher.{path.stem}" for path in (PROJECT / "metalauncher").glob("*.py")} - {"metalauncher.__init__"}
+    assert own <= modules
+    assert {name for name in KEPT if name != "tomli"} <= modules
+    for name in sys.stdlib_module_names:  # not one more has a code object in the file, however it is written down
+        if name not in modules | {"string", "sys", "builtins"}:  # <string> is in CPython itself, as a C string
+            assert f"<{name}>\0".encode() not in data, name
+            assert f"<frozen {name}>\0".encode() not in data, name
+
+
+def test_modules_are_read_out_of_the_file() -> None:
+    """A file with another table, or without the code of a module, is described as it is."""
+    data = static_form().executable.read_bytes()
+    other = data.replace(b"\0_sre\0", b"\0_srx\0").replace(b"<metalauncher.pins>\0", b"<metalauncher.pinz>\0")
+    assert "_srx" in Image(other).built_in_modules()
+    assert "_sre" not in Image(other).built_in_modules()
+    assert Image(data).has_code_of("metalauncher.pins")
+    assert not Image(other).has_code_of("metalauncher.pins")
+    with pytest.raises(ContentsError, match=r"^0 different tables of built-in modules$"):
+        Image(data.replace(b"_abc\0", b"_abz\0")).built_in_modules()
+
+
+def test_objects() -> None:
+    """Of the libraries it has what is reachable: what runs at the start is there, what only the build ran is not."""
+    document = described(static_form())
+    objects = set(component(document, "cpython")["objects"])
+    assert {"posixmodule", "unicodeobject", "Hacl_Hash_SHA2"} <= objects
+    assert not {"getpath", "socketmodule", "zlibmodule", "frozen"} & objects
+    musl = set(component(document, "musl")["objects"])
+    assert {"execve", "vfprintf"} <= musl
+    assert not {"iconv", "getaddrinfo", "ldso"} & musl
+
+
+MAP = """\
+Discarded input sections
+ .text.gone     0x0000000000000000       0x10 /lib/libgone.a(gone.o)
+
+Linker script and memory map
+ .text.a        0x0000000000400000       0x10 /lib/libpython3.13.a(a.o)
+ .text.long_enough_for_a_line_of_its_own
+                0x0000000000400010       0x20 /usr/lib/musl/libc.a(execve.lo)
+ .text.none     0x0000000000400030        0x0 /lib/libpython3.13.a(none.o)
+ .build         0x000000006b340000       0x40 /lib/libpython3.13.a(getpath.o)
+ .debug         0x0000000000000000      0x400 /lib/libpython3.13.a(debug.o)
+ .text.native   0x0000000000400040        0x8 /cache/native.o
+"""
+
+
+@pytest.fixture
+def image() -> Image:
+    """Return the memory of the static executable."""
+    return Image(static_form().executable.read_bytes())
+
+
+def test_map(image: Image) -> None:
+    """What was dropped, is empty, is the build's alone or is no memory at all is not counted."""
+    assert read_map(MAP, image) == Linked(
+        {Path("/lib/libpython3.13.a"): {"a"}, Path("/usr/lib/musl/libc.a"): {"execve"}}, {"native.o"}
+    )
+    with pytest.raises(ContentsError, match=r"^the linker's map has no placement$"):
+        read_map("Discarded input sections\n", image)
+
+
+def test_unknown_library() -> None:
+    """A library that nobody described ends the build: the SBOM would be less than the truth."""
+    linked = Linked({Path("/lib/libpython3.13.a"): {"a"}, Path("/lib/libz.a"): {"inflate"}}, {"native.o"})
+    with pytest.raises(
+        ContentsError, match=r"^/lib/libz\.a is linked in, and contents\.py does not know what that is$"
+    ):
+        _components(linked, Path(), "1", REQUIREMENTS, ["sys"])
+    with pytest.raises(ContentsError, match=r"^the linker's map names neither CPython nor the parser$"):
+        _components(Linked({}, set()), Path(), "1", REQUIREMENTS, ["sys"])
+    with pytest.raises(ContentsError, match=r"^the linker's map and the table of built-in modules differ about _sha2$"):
+        _components(Linked({Path("libpython3.13.a"): {"a"}}, {"native.o"}), Path(), "1", REQUIREMENTS, ["_sha2"])
+
+
+def test_frozen_modules() -> None:
+    """The names are those of the table that freeze.py writes, not of other strings."""
+    source = (
+        'static const unsigned char code_1[] = {1};\n    {"types", code_1, sizeof code_1, 0}, {"a.b", code_2, 3, 0}'
+    )
+    assert frozen_modules(source) == ["types", "a.b"]
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "no object": ([], "is not a description of version 1, the one that this metalauncher knows"),
+    "version": ({"schema_version": 2}, "is not a description of version 1, the one that this metalauncher knows"),
+    "digest": ({"sha256": "X" * 64}, "sha256: is not 64 hexadecimal digits in lower case"),
+    "no digest": ({"sha256": None}, "sha256: is missing, or is no string"),
+    "no components": ({"components": []}, "has no modules, or no components"),
+    "no modules": ({"modules": None}, "has no modules, or no components"),
+    "component": ({"components": ["x"]}, "components: one is not an object"),
+    "order": ({"components": "reversed"}, "does not begin with metalauncher"),
+    "twice": ({"components": "doubled"}, "names a component twice"),
+    "purl": ({"purl": "metalauncher"}, "metalauncher: purl: 'metalauncher' is no package URL"),
+    "cpe": ({"cpe": "cpe:/a"}, "metalauncher: cpe: 'cpe:/a' is no CPE 2.3 name"),
+    "source": ({"source_sha256": 7}, "metalauncher: source_sha256: is not 64 hexadecimal digits in lower case"),
+    "objects": ({"objects": [1]}, "objects: is not an array of names"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_descriptions(name: str) -> None:
+    """Each key is checked; the text says which is wrong."""
+    change, reason = WRONG[name]
+    document: Any = described(static_form())
+    if not isinstance(change, dict):
+        document = change
+    elif change.get("components") == "reversed":
+        document["components"].reverse()
+    elif change.get("components") == "doubled":
+        document["components"] *= 2
+    elif name in {"purl", "cpe", "source", "objects"}:
+        document["components"][0] |= change
+    else:
+        document |= change
+    with pytest.raises(Exception, match=f"^{re.escape(reason)}$"):
+        parse_contents(json.dumps(document).encode())
