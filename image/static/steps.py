@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -144,9 +145,12 @@ def _version(command: str) -> str:
 
 
 def _musl_library() -> str:
-    """Return what identifies the C library that is linked in."""
-    library = subprocess.run(["musl-gcc", "-print-file-name=libc.a"], check=True, capture_output=True, text=True)
-    status = Path(library.stdout.strip()).stat()
+    """Return what identifies the C library that is linked in; -print-file-name would find the machine's own."""
+    said = subprocess.run(["musl-gcc", "-v"], check=True, capture_output=True, text=True).stderr
+    specs = re.search(r"specs from (\S+)", said)
+    if specs is None:
+        raise BuildError(f"musl-gcc -v does not say where its specs are:\n{said}")
+    status = Path(specs[1]).with_name("libc.a").stat()
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
