@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -395,6 +396,15 @@ def test_verify_what_is_no_sbom(tool: Tool, tmp_path: Path, text: str | None, re
     )
 
 
+def test_verify_reads_files_alone(tool: Tool, tmp_path: Path) -> None:
+    """What is no file, or has no end, is not read as a document."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for name in (pipe, Path("/dev/zero")):
+        answer = tool.on("sbom", "--verify", name)
+        assert (answer.code, answer.err.splitlines()[0]) == (3, f"ERROR: {name}: is not a regular file")
+
+
 def test_verify_stays_under_the_root(run_image: Tool, tmp_path: Path) -> None:
     """A document's paths lead nowhere outside, and to no file without end."""
     secret = tmp_path / "secret"
@@ -475,6 +485,27 @@ def test_wrong_contents(run_image: Tool) -> None:
         "  need:    the file that the build wrote beside the executable, its name with .contents.json\n"
         "  do:      copy it there\n"
         f"           install -D -m 644 dist/metalauncher-linux-x86_64.contents.json {contents}\n"
+    )
+
+
+def test_contents_that_are_no_file(run_image: Tool) -> None:
+    """A directory, a file without end and a huge one are not read, in the executable's place neither."""
+    contents = run_image.root / "usr/lib/cnb/metalauncher/contents.json"
+    contents.write_text(" " * (300 << 10))
+    assert run_image.on("sbom").err.startswith(f"ERROR: {contents}: is larger than 256 KiB\n")
+    contents.unlink()
+    os.mkfifo(contents)
+    assert run_image.on("sbom").err.startswith(f"ERROR: {contents}: is not a regular file\n")
+    contents.unlink()
+    contents.mkdir()
+    assert run_image.on("sbom").err.startswith(f"ERROR: {contents}: is a directory\n")
+    executable = run_image.root / "usr/bin/metalauncher"
+    executable.unlink()
+    executable.mkdir()
+    answer = run_image.on("sbom")
+    assert (answer.code, answer.err) == (
+        3,
+        f"ERROR: {executable}: is not a file that can be read\n  do:      ls -l {executable}\n",
     )
 
 
