@@ -10,7 +10,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import shutil
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -80,6 +83,13 @@ def pack(members: Iterable[tuple[tarfile.TarInfo, bytes]], created_by: str = "")
     """Return a layer compressed with gzip."""
     content = tar(members)
     return Layer(gzip.compress(content, 1, mtime=0), sha(content), created_by)
+
+
+def members(data: bytes) -> list[tuple[tarfile.TarInfo, bytes]]:
+    """Return what `pack` packed."""
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        found = [(info, archive.extractfile(info) if info.isreg() else None) for info in archive]
+        return [(info, b"" if content is None else content.read()) for info, content in found]
 
 
 @dataclass
@@ -339,3 +349,39 @@ def _labels(app: App, manifest: Json, config: Json, launcher: Layer) -> Json:
         "io.buildpacks.build.metadata": _build_metadata(app),
         "io.buildpacks.project.metadata": "{}",
     }
+
+
+def unpack(blob: bytes, root: Path) -> None:
+    """Lay a layer over what is there, as the image specification says; links are followed inside alone."""
+    data = zlib.decompress(blob, 31) if blob.startswith(b"\x1f\x8b") else blob
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        # Whiteouts hide what lower layers have, wherever in the layer they stand.
+        for info in sorted(archive, key=lambda info: not Path(info.name).name.startswith(".wh.")):
+            path = root / info.name.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.name == ".wh..wh..opq":
+                for entry in path.parent.iterdir():
+                    remove(entry)
+            elif path.name.startswith(".wh."):
+                remove(path.parent / path.name.removeprefix(".wh."))
+            elif info.isdir():
+                if path.is_symlink() or not path.is_dir():
+                    remove(path)
+                    path.mkdir()
+            else:
+                remove(path)
+                if info.issym():
+                    path.symlink_to(info.linkname)
+                else:
+                    content = archive.extractfile(info)
+                    assert content is not None
+                    path.write_bytes(content.read())
+                    path.chmod(info.mode)
+
+
+def remove(path: Path) -> None:
+    """Take away whatever is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()

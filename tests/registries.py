@@ -117,7 +117,7 @@ def auth(username: str, password: str) -> str:
 
 
 def start_registry(
-    folder: Path, *, htpasswd: tuple[str, str] | None = None, tls: Certificate | None = None
+    folder: Path, *, htpasswd: tuple[str, str] | None = None, tls: Certificate | None = None, log: bool = False
 ) -> RealRegistry:
     """Start Debian's docker-registry on a free port, with its files in `folder`; close it.
 
@@ -125,12 +125,13 @@ def start_registry(
         folder: that is there and empty.
         htpasswd: the name and password without which it gives nothing.
         tls: its certificate; without one it speaks plain HTTP.
+        log: write every request to `registry.log`.
     """
     with socket.create_server((LOOPBACK, 0)) as free:
         port = free.getsockname()[1]
     settings: dict[str, Any] = {
         "version": 0.1,
-        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "log": {"level": "error", "accesslog": {"disabled": not log}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
         "http": {"addr": f"{LOOPBACK}:{port}"},
     }
@@ -141,9 +142,9 @@ def start_registry(
         subprocess.run(["htpasswd", "-Bbc", "-C", "4", users, *htpasswd], check=True, capture_output=True)
         settings["auth"] = {"htpasswd": {"realm": "test", "path": str(users)}}
     (folder / "registry.yml").write_text(json.dumps(settings))  # YAML too
-    with open(folder / "registry.log", "wb") as log:
+    with open(folder / "registry.log", "wb") as said:
         process = subprocess.Popen(
-            ["docker-registry", "serve", folder / "registry.yml"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            ["docker-registry", "serve", folder / "registry.yml"], stdin=subprocess.DEVNULL, stdout=said, stderr=said
         )
     registry = RealRegistry(f"{LOOPBACK}:{port}", process, htpasswd, tls)
     deadline = time.monotonic() + 20

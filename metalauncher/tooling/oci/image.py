@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_PLATFORM: Final = "linux/amd64"
+_USUAL = {"linux/arm64/v8": "linux/arm64", "linux/amd64/v1": "linux/amd64", "linux/arm": "linux/arm/v7"}
 _NESTING_LIMIT = 4  # indexes in indexes
 _LAYERS_LIMIT = 512  # overlayfs takes 500 lower directories, Docker 127
 
@@ -121,15 +122,20 @@ def _choose(index: dict[str, Any], platform: str) -> Descriptor:
         raise ImageError("damaged", "is an index without manifests")
     found = [parse_descriptor(entry, f"manifest {number} of the index") for number, entry in enumerate(entries, 1)]
     images = [entry for entry in found if entry.media_type in INDEXES | MANIFESTS]
-    for entry in images:
-        # amd64 has no variants in use; where the index names one and the caller none, any will do.
-        if entry.platform == platform or entry.platform.startswith(platform + "/"):
-            return entry
+    exact = [entry for entry in images if _normal(entry.platform) == _normal(platform)]
+    # Where the index names a variant and the caller none, any will do.
+    for entry in exact or [entry for entry in images if entry.platform.startswith(platform + "/")]:
+        return entry
     nested = [entry for entry in images if not entry.platform]
     if len(nested) == 1:
         return nested[0]
     have = ", ".join(sorted({entry.platform or "unnamed" for entry in images})[:10])
     raise ImageError("unsupported", f"has no image for {platform}; it has {have or 'none'}")
+
+
+def _normal(platform: str) -> str:
+    """Return a platform with the variant that its architecture has without one, as containerd does it."""
+    return _USUAL.get(platform, platform)
 
 
 def _load(store: Store, descriptor: Descriptor, manifest: dict[str, Any]) -> Image:

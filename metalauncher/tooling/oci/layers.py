@@ -27,6 +27,7 @@ MEMBERS_LIMIT: Final = 500_000
 _HEADERS_LIMIT = 1 << 20  # bytes of one member's long names and PAX headers, which are held in memory
 _CHUNK = 1 << 16
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_PIECE = 256  # bytes of zstd taken at a time: four of them may expand to 128 KiB, all of which are held
 _WINDOW_LIMIT = 128 << 20  # bytes that a zstd frame may make us hold; `zstd --ultra -22` needs 128 MiB
 _KINDS = {
     tarfile.REGTYPE: "file",
@@ -150,12 +151,36 @@ def _decompressed(source: io.BufferedReader[Any]) -> Iterator[Any]:
             ) from None
         decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
         try:
-            with decompressor.stream_reader(source, read_across_frames=True, closefd=False) as stream:
-                yield stream
+            yield _Frames(source, decompressor.decompressobj)
         except zstandard.ZstdError as error:
             raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
     else:
         yield source
+
+
+class _Frames:
+    """Reads zstd frames, one after the other. zstandard's own stream_reader takes one that is cut off for its end."""
+
+    def __init__(self, source: io.BufferedReader[Any], begin: Callable[[], Any]) -> None:
+        self._source: Final = source
+        self._begin: Final = begin
+        self._frame: Any = None
+        self._left = b""  # compressed, behind a frame's end
+        self._data = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        while not self._data:
+            piece = self._left or self._source.read(_PIECE)
+            if not piece:
+                if self._frame is not None:
+                    raise EOFError("a zstd frame is cut off")
+                return b""
+            self._frame = self._frame or self._begin()
+            self._data, self._left = memoryview(self._frame.decompress(piece)), b""
+            if self._frame.eof:
+                self._left, self._frame = self._frame.unused_data, None
+        data, self._data = bytes(self._data[:size]), self._data[size:]
+        return data
 
 
 class _Limited:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.errors import errno_text
 from metalauncher.tooling.oci.model import (
@@ -33,22 +34,20 @@ class LayoutStore:
 
     def top(self) -> tuple[Descriptor, bytes]:
         """Return the manifest or index that has the tag."""
-        descriptor = self._find(read_index(self._directory))
+        descriptor = self._find(_index(self._directory))
         return descriptor, self.fetch(descriptor, MANIFEST_LIMIT)
 
-    def _find(self, entries: list[Descriptor]) -> Descriptor:
-        tagged = [(dict(entry.annotations).get(TAG), entry) for entry in entries]
+    def _find(self, index: _Index) -> Descriptor:
         if self._tag is not None:
-            # Of several entries with one tag the last was added last.
-            found = [entry for tag, entry in tagged if tag == self._tag]
-            if not found:
-                raise ImageError("absent", f"there is no tag {self._tag!r}; {_tags(tagged)}")
-            return found[-1]
-        if not entries:
+            found = index.tags.get(self._tag)
+            if found is None:
+                raise ImageError("absent", f"there is no tag {self._tag!r}; {_names(index)}")
+            return found
+        if not index.entries:
             raise ImageError("absent", "the layout holds no image")
-        if len(entries) > 1:
-            raise ImageError("absent", f"the layout holds several images: name one's tag; {_tags(tagged)}")
-        return entries[0]
+        if len(index.entries) > 1:
+            raise ImageError("absent", f"the layout holds several images: name one's tag; {_names(index)}")
+        return index.entries[0]
 
     def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
         """Return a blob's content."""
@@ -67,6 +66,46 @@ class LayoutStore:
         return os.path.join(self._directory, "blobs", algorithm, digest)
 
 
+class _Index(NamedTuple):
+    """What `index.json` lists.
+
+    Attributes:
+        entries: in its order.
+        tags: those that have a tag; of several with one tag the last, which was added last.
+    """
+
+    entries: list[Descriptor]
+    tags: dict[str, Descriptor]
+
+
+# A layout may hold thousands of images that are read one after another: its index is not parsed for each.
+_RECENT_LIMIT = 8
+_recent: dict[str, tuple[tuple[int, ...], _Index]] = {}
+_recent_lock = threading.Lock()
+
+
+def _index(directory: str) -> _Index:
+    """Return what a layout's index lists; parsed anew when the file is another one than last time."""
+    file = os.path.join(directory, "index.json")
+    try:
+        status = os.stat(file)
+    except OSError:
+        read_index(directory)  # says what is wrong
+        raise ImageError("damaged", "index.json came and went") from None
+    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    with _recent_lock:
+        before, index = _recent.get(directory, ((), None))
+    if index is None or before != state:
+        entries = read_index(directory)
+        tags = [(dict(entry.annotations).get(TAG), entry) for entry in entries]
+        index = _Index(entries, {tag: entry for tag, entry in tags if tag})
+        with _recent_lock:
+            if len(_recent) >= _RECENT_LIMIT:
+                _recent.clear()
+            _recent[directory] = (state, index)
+    return index
+
+
 def read_index(directory: str) -> list[Descriptor]:
     """Return what a layout's `index.json` lists.
 
@@ -74,6 +113,8 @@ def read_index(directory: str) -> list[Descriptor]:
         ImageError: it is no layout.
     """
     if not os.path.isdir(directory):
+        if os.path.lexists(directory):
+            raise ImageError("damaged", "is not a directory: this is no OCI layout")
         raise ImageError("absent", "there is no such directory")
     version = parse_json(_read(directory, "oci-layout"), "oci-layout").get("imageLayoutVersion")
     if not isinstance(version, str) or not version.startswith("1."):
@@ -115,6 +156,6 @@ def open_regular(path: str) -> Iterator[IO[bytes]]:
         raise ImageError("unreachable", errno_text(error.errno)) from None
 
 
-def _tags(tagged: list[tuple[Any, Descriptor]]) -> str:
-    names = sorted([str(tag) for tag, _ in tagged if tag])
+def _names(index: _Index) -> str:
+    names = sorted(index.tags)
     return f"there is {', '.join(names[:10])}{', …' if len(names) > 10 else ''}" if names else "none has a tag"

@@ -42,6 +42,8 @@ def parse_reference(text: str) -> Reference:
     for kind in ("oci", "docker-archive", "dir"):
         if text.startswith(f"{kind}:") and not text.startswith("dir://"):
             return _local(kind, text.removeprefix(f"{kind}:"), text)
+    if text.startswith(("/", "./", "../")):
+        raise ValueError(f"{text!r} is a path: write oci:{text} for a layout, docker-archive:{text} for an archive")
     name = text.removeprefix(_REGISTRY_SCHEME)
     if not name:
         raise ValueError(f"{text!r} names no image: write {FORMS}")

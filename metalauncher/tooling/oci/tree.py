@@ -7,7 +7,7 @@ link is followed, as containerd's and Docker's unpacking do.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from metalauncher.tooling.oci.layers import MEMBERS_LIMIT, Member, open_layer
 from metalauncher.tooling.oci.model import ImageError
@@ -24,6 +24,30 @@ _PATH_MAX = 4096
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
+class Entry(Protocol):
+    """What a tree takes of a layer's member."""
+
+    @property
+    def path(self) -> str:
+        """In the image, as `Member.path`."""
+
+    @property
+    def kind(self) -> str:
+        """As `Member.kind`."""
+
+    @property
+    def mode(self) -> int:
+        """Permission bits."""
+
+    @property
+    def size(self) -> int:
+        """Of a file, in bytes."""
+
+    @property
+    def target(self) -> str:
+        """Of a link, as `Member.target`."""
+
+
 class Node:
     """What there is at one path.
 
@@ -36,9 +60,12 @@ class Node:
         children: of a directory, by name.
     """
 
-    __slots__ = ("_changed", "children", "content", "kind", "mode", "size", "target")
+    __slots__ = ("_changed", "_tree", "children", "content", "kind", "mode", "size", "target")
 
-    def __init__(self, kind: str, mode: int = 0o755, size: int = 0, target: str = "", content: str = "") -> None:
+    def __init__(
+        self, tree: Tree, kind: str, mode: int = 0o755, size: int = 0, target: str = "", content: str = ""
+    ) -> None:
+        self._tree: Final = tree  # which may change it; forks of that tree copy it first
         self.kind: Final = kind
         self.mode = mode
         self.size: Final = size
@@ -51,9 +78,29 @@ class Node:
 class Tree:
     """The merged tree."""
 
-    def __init__(self) -> None:
-        """Begin with nothing but a root."""
-        self.root: Final = Node("directory")
+    def __init__(self, base: Tree | None = None) -> None:
+        """Begin with nothing but a root, or with what there is in `base`, which stays as it is."""
+        self.root: Final[Node] = Node(self, "directory") if base is None else self._copy(base.root)
+
+    def fork(self) -> Tree:
+        """Return a tree that begins as this one, for further layers; only what those change is copied.
+
+        This one must not change any more. Several threads may fork it at once.
+        """
+        return Tree(self)
+
+    def _copy(self, node: Node) -> Node:
+        copy = Node(self, node.kind, node.mode, node.size, node.target, node.content)
+        copy.children.update(node.children)
+        copy._changed = node._changed
+        return copy
+
+    def _own(self, parent: Node, name: str) -> Node:
+        """Return a directory's entry, which is a directory too, as one that this tree may change."""
+        node = parent.children[name]
+        if node._tree is not self:
+            node = parent.children[name] = self._copy(node)
+        return node
 
     def find(self, path: str) -> tuple[str, Node] | None:
         """Resolve `path`, and every link on the way and at its end, as if the tree were the whole file system.
@@ -127,14 +174,14 @@ class Tree:
                 todo += child.target.split("/")[::-1]
                 continue
             if child is None or child.kind != "directory":
-                child = node.children[part] = Node("directory")
-            done.append(child)
-            node = child
+                node.children[part] = Node(self, "directory")
+            node = self._own(node, part)
+            done.append(node)
         for directory in done:
             directory._changed = layer
         return node, last
 
-    def apply(self, member: Member, content: str, layer: int) -> None:
+    def apply(self, member: Entry, content: str, layer: int) -> None:
         """Put one member of a layer over what is there.
 
         Args:
@@ -151,6 +198,8 @@ class Tree:
             hidden = parent.children.get(name.removeprefix(_WHITEOUT))
             if hidden is not None and hidden._changed < layer:
                 del parent.children[name.removeprefix(_WHITEOUT)]
+            elif hidden is not None:
+                _clear(hidden, layer)
         elif member.kind == "hard link":
             target = self.get(member.target)
             if target is None or target[1].kind == "directory":
@@ -159,10 +208,11 @@ class Tree:
         else:
             before = parent.children.get(name)
             if member.kind == "directory" and before is not None and before.kind == "directory":
+                before = self._own(parent, name)
                 before.mode = member.mode
                 before._changed = layer
                 return
-            node = Node(member.kind, member.mode, member.size, member.target, content)
+            node = Node(self, member.kind, member.mode, member.size, member.target, content)
             node._changed = layer
             parent.children[name] = node
 

@@ -68,10 +68,10 @@ def test_by_tag(layout: Layout) -> None:
     layout.tag(third, "b")
     assert load(layout, "a").labels == {"n": "1"}
     assert load(layout, "b").labels == {"n": "3"}
-    assert refusal(lambda: load(layout, "c")) == ("absent", "there is no tag 'c'; there is a, b, b")
+    assert refusal(lambda: load(layout, "c")) == ("absent", "there is no tag 'c'; there is a, b")
     assert refusal(lambda: load(layout)) == (
         "absent",
-        "the layout holds several images: name one's tag; there is a, b, b",
+        "the layout holds several images: name one's tag; there is a, b",
     )
 
 
@@ -94,6 +94,39 @@ def test_index_by_platform(layout: Layout) -> None:
         "unsupported",
         "has no image for linux/s390x; it has linux/amd64, linux/arm64/v8, unknown/unknown",
     )
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted", "chosen"),
+    [
+        (["amd64/v3", "amd64"], "amd64", "amd64"),
+        (["amd64/v3", "amd64/v1"], "amd64", "amd64/v1"),
+        (["amd64/v3"], "amd64", "amd64/v3"),
+        (["arm64"], "arm64/v8", "arm64"),
+        (["arm64/v8"], "arm64", "arm64/v8"),
+        (["arm/v5", "arm/v7"], "arm", "arm/v7"),
+        (["arm/v6"], "arm", "arm/v6"),
+        (["arm/v6"], "arm/v7", None),
+        (["amd64"], "amd64/v3", None),
+    ],
+)
+def test_index_of_variants(layout: Layout, has: list[str], wanted: str, chosen: str | None) -> None:
+    """What has the usual variant comes before any other, wherever it stands; another than that is never taken."""
+    entries = []
+    for name in has:
+        architecture, _, variant = name.partition("/")
+        platform = {"os": "linux", "architecture": architecture, **({"variant": variant} if variant else {})}
+        entries.append(layout.manifest(config=platform, platform=platform))
+    index = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": entries}
+    layout.tag(layout.document(index, f"{OCI}.index.v1+json"))
+    if chosen is None:
+        names = ", ".join([f"linux/{name}" for name in has])
+        assert refusal(lambda: load(layout, platform=f"linux/{wanted}")) == (
+            "unsupported",
+            f"has no image for linux/{wanted}; it has {names}",
+        )
+    else:
+        assert load(layout, platform=f"linux/{wanted}").platform == f"linux/{chosen}"
 
 
 def test_index_in_itself(layout: Layout) -> None:

@@ -17,7 +17,7 @@ from layouts import OCI, Layout, Packed, directory, file, link, packed, tar
 from metalauncher.tooling.oci import layers as limits
 from metalauncher.tooling.oci import tree as tree_module
 from metalauncher.tooling.oci.image import Image, load_image
-from metalauncher.tooling.oci.layers import open_layer
+from metalauncher.tooling.oci.layers import Member, clean, open_layer
 from metalauncher.tooling.oci.layout import LayoutStore
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import Tree, materialise, read_tree
@@ -73,6 +73,10 @@ OVER: dict[str, tuple[list[tuple[tarfile.TarInfo, bytes]], dict[str, str]]] = {
         [file("usr/a", b"new"), file("usr/.wh.a")],
         {"opt/x/y": "y", "opt/z": "z", "usr/a": "new", "usr/b": "b"},
     ),
+    "whiteout-of-a-directory-that-its-own-layer-has": (
+        [file("opt/x/new", b"new"), file(".wh.opt")],
+        {"opt/x/new": "new", "usr/a": "a", "usr/b": "b"},
+    ),
     "opaque-directory": (
         [file("opt/.wh..wh..opq"), file("opt/n", b"n")],
         {"opt/n": "n", "usr/a": "a", "usr/b": "b"},
@@ -127,10 +131,29 @@ def test_as_the_merged_layer(tmp_path: Path, case: str) -> None:
     assert found == expected
 
 
+@pytest.mark.parametrize("case", OVER)
+def test_forks(tmp_path: Path, case: str) -> None:
+    """A fork becomes what the merged layers are; what it was forked from, and its other forks, stay as they were."""
+    members, expected = OVER[case]
+    base = merged(tmp_path, BASE)
+    before = content(base)
+    forks = [base.fork(), base.fork()]
+    for number, (info, data) in enumerate(members):
+        (tmp_path / f"new{number}").write_bytes(data)
+        kind = {tarfile.DIRTYPE: "directory", tarfile.SYMTYPE: "link", tarfile.LNKTYPE: "hard link"}.get(
+            info.type, "file"
+        )
+        member = Member(clean(info.name), kind, info.mode, info.size, info.linkname, lambda _: b"")
+        forks[0].apply(member, str(tmp_path / f"new{number}") if kind == "file" else "", 1)
+    assert content(forks[0]) == expected
+    assert content(base) == content(forks[1]) == before
+
+
 COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "gzip": (gzip.compress, "tar+gzip"),
     "gzip-in-two-parts": (lambda data: gzip.compress(data[:700]) + gzip.compress(data[700:]), "tar+gzip"),
     "zstd": (zstandard.compress, "tar+zstd"),
+    "zstd-among-others": (lambda data: zstandard.compress(data) + b"\x50\x2a\x4d\x18\x02\0\0\0xx", "tar+zstd"),
     "zstd-in-two-parts": (lambda data: zstandard.compress(data[:700]) + zstandard.compress(data[700:]), "tar+zstd"),
     "none": (bytes, "tar"),
     "gzip-called-plain": (gzip.compress, "tar"),
@@ -260,6 +283,11 @@ WRONG: dict[str, tuple[Packed, str, str]] = {
         "has a layer that is damaged: CRC check failed",
     ),
     "zstd-cut": (_damaged(zstandard.compress(LARGE.tar)[:-9999]), "damaged", "has a layer that is damaged: "),
+    "zstd-cut-small": (
+        _damaged(zstandard.compress(tar(file("etc/hosts", b"x")))[:-4]),
+        "damaged",
+        "has a layer that is damaged: a zstd frame is cut off",
+    ),
     "zstd-damaged": (_damaged(b"\x28\xb5\x2f\xfd" + b"\xff" * 40), "damaged", "has a layer that is damaged: "),
     "header-of-megabytes": (_damaged(_large_header()), "damaged", "has a layer with a header of 2097"),
     "hard-link-to-nothing": (

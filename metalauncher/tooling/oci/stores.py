@@ -1,0 +1,150 @@
+"""Where the images of one run come from: every kind of reference, blobs shared by all of them. Knows no verdicts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Final, assert_never
+
+from metalauncher.tooling.oci.archive import ArchiveStore
+from metalauncher.tooling.oci.cache import BlobCache
+from metalauncher.tooling.oci.credentials import read_credentials
+from metalauncher.tooling.oci.layout import LayoutStore
+from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.name import Name
+from metalauncher.tooling.oci.sharing import Blobs, SharingStore
+from metalauncher.tooling.talk import Unable, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from metalauncher.tooling.oci.model import Store
+    from metalauncher.tooling.oci.reference import Reference
+    from metalauncher.tooling.oci.registry import Registry
+
+
+class Stores:
+    """The stores of one run. For several threads at once."""
+
+    def __init__(
+        self,
+        environment: Mapping[bytes, bytes],
+        *,
+        insecure: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
+        ca_file: str | None = None,
+        connections: int,
+        cache: str | None = None,
+    ) -> None:
+        """Take how to speak to registries; nothing is read and nobody is asked.
+
+        Args:
+            environment: says where logins, proxies and the cache are.
+            insecure: `HOST` or `HOST:PORT` that may be spoken to without TLS.
+            mirrors: `HOST=URL`, the URL to ask first.
+            ca_file: certificates to trust besides the system's.
+            connections: to keep open per host.
+            cache: a directory for blobs; "" for none, None for that of the user.
+
+        Raises:
+            Unable: a mirror is none.
+        """
+        self._environment: Final = environment
+        self._insecure: Final = frozenset(insecure)
+        self._mirrors: Final = _parse_mirrors(mirrors)
+        self._ca_file: Final = ca_file
+        self._connections: Final = connections
+        directory = _user_cache(environment) if cache is None else cache
+        self._blobs: Final = Blobs(BlobCache(directory) if directory else None)
+        self._lock: Final = threading.Lock()
+        self._registry: Registry | None = None
+
+    def open(self, reference: Reference) -> Store:
+        """Return what holds an image.
+
+        Raises:
+            ImageError: there are no images of that kind.
+            Unable: registries can't be spoken to at all.
+        """
+        if reference.kind != "registry":
+            return open_local(reference)
+        name = Name.parse(reference.place)
+        return SharingStore(self._registries().store(name), self._blobs, name.host, name.digest)
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._registry is not None:
+            self._registry.close()
+
+    def _registries(self) -> Registry:
+        with self._lock:
+            if self._registry is None:
+                self._registry = self._connect()
+            return self._registry
+
+    def _connect(self) -> Registry:
+        try:
+            from metalauncher.tooling.oci.registry import Registry
+        except ModuleNotFoundError as error:
+            raise Unable(
+                f"images in registries are read with {error.name}, which is not installed",
+                need="metalauncher with what it needs for that",
+                command="pip install 'metalauncher[check]'",
+            ) from None
+        try:
+            return Registry(
+                read_credentials(self._environment),
+                environment=self._environment,
+                insecure=self._insecure,
+                mirrors=self._mirrors,
+                ca_file=self._ca_file,
+                connections=self._connections,
+            )
+        except ValueError as error:
+            raise _no_mirror(str(error)) from None
+
+
+def open_local(reference: Reference) -> Store:
+    """Return what holds an image of this machine. Nothing is read yet.
+
+    Raises:
+        ImageError: there are no images of that kind.
+    """
+    match reference.kind:
+        case "oci":
+            return LayoutStore(reference.place, reference.tag)
+        case "docker-archive":
+            return ArchiveStore(reference.place, reference.tag)
+        case "dir":
+            raise ImageError("unsupported", "is an unpacked root filesystem, without an image's config")
+        case "registry":
+            raise ImageError("unsupported", "is in a registry")
+        case other:
+            assert_never(other)
+
+
+def _parse_mirrors(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    mirrors: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        host, equals, url = text.partition("=")
+        if not (host and equals and url):
+            raise _no_mirror(f"{text!r} is not HOST=URL")
+        mirrors[host] = (*mirrors.get(host, ()), url)
+    return mirrors
+
+
+def _no_mirror(reason: str) -> Unable:
+    return Unable(
+        f"--mirror: {reason}",
+        need="the registry's host and where to ask first",
+        command="metalauncher check --mirror docker.io=https://mirror.example.com ...",
+    )
+
+
+def _user_cache(environment: Mapping[bytes, bytes]) -> str:
+    """Return where the user's programs keep what can be had again (XDG base directory specification); "" if nowhere."""
+    for name, rest in ((b"XDG_CACHE_HOME", ""), (b"HOME", ".cache")):
+        folder = decode(environment.get(name, b""))
+        if folder.startswith("/"):
+            return os.path.join(folder, rest, "metalauncher", "blobs")
+    return ""
