@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from struct import unpack_from
+from struct import pack, unpack_from
 from typing import NamedTuple
 
 import pytest
@@ -12,7 +12,7 @@ from harness import Form
 from reproduce import rebuild
 
 PAGE = 4096
-LOAD, STACK = 1, 0x6474E551  # types of segments
+LOAD, NOTE, STACK = 1, 4, 0x6474E551  # types of segments
 EXECUTE, WRITE = 1, 2  # flags
 
 pytestmark = pytest.mark.only("static")
@@ -60,3 +60,10 @@ def test_no_memory_is_both_written_and_executed(executable: bytes) -> None:
     flags = {segment.flags for segment in segments(executable) if segment.type in (LOAD, STACK)}
     assert flags
     assert not any(flag & EXECUTE and flag & WRITE for flag in flags)
+
+
+def test_says_whose_it_is(executable: bytes) -> None:
+    """A note in its first page names it, so that a copy under any name can be told from a launcher."""
+    (note,) = [segment for segment in segments(executable) if segment.type == NOTE]
+    assert note.offset + note.size <= PAGE
+    assert executable[note.offset : note.offset + note.size] == pack("<3I16s", 13, 0, 1, b"metalauncher")

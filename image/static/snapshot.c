@@ -35,7 +35,7 @@
 #define PAGE ((size_t)4096)
 #define SPARE_SIZE ((size_t)256 << 20)
 #define MAX_BLOCKS (1u << 20)
-#define MAX_SEGMENTS 7
+#define MAX_SEGMENTS 8
 #define END_OF_TOUCHED 0 /* in place of a block's serial number, which begin at 1 */
 
 extern char __ehdr_start[], text_end[], cold_start[], cold_end[], data_start[], heap_start[], heap_end[]; /* layout.ld */
@@ -447,6 +447,8 @@ static void write_executable(const char *path)
             segment.p_filesz = segment.p_memsz = cold_size;
         } else if (segment.p_type == PT_TLS) {
             segment.p_offset = data_offset + (segment.p_vaddr - (uintptr_t)data_start);
+        } else if (segment.p_type == PT_NOTE) {
+            segment.p_offset = segment.p_vaddr - (uintptr_t)__ehdr_start;
         } else if (segment.p_type == PT_LOAD && segment.p_filesz != 0) { /* the build's */
             continue;
         }

@@ -17,7 +17,9 @@ HEAD = 4096  # bytes: an ELF file's program headers and interpreter lie at its b
 _MACHINES = {62: "x86-64", 183: "arm64", 21: "ppc64le", 22: "s390x", 243: "riscv64", 3: "386", 40: "arm"}
 ARCHITECTURES = ("x86-64", "arm64", "ppc64le", "s390x", "riscv64")  # as in the names of lifecycle's tarballs
 _UNAME = {"x86_64": "x86-64", "aarch64": "arm64"}
-_PT_LOAD, _PT_INTERP = 1, 3
+_PT_LOAD, _PT_INTERP, _PT_NOTE = 1, 3, 4
+_HEADER_SIZE = 56  # bytes of a program header of 64 bits
+_NOTE_NAME, _NOTE_TYPE = b"metalauncher\0", 1  # as image/static/start.c has it
 _EXECUTABLE_TYPES = (2, 3)  # ET_EXEC, ET_DYN
 
 
@@ -74,6 +76,43 @@ def _inspect_elf(head: bytes) -> Binary | str:
         elif number(at, 4) == _PT_INTERP:
             interpreter = head[offset : offset + length].rstrip(b"\0").decode("utf-8", "surrogateescape")
     return Binary("elf", machine, interpreter, needed)
+
+
+def has_note(head: bytes) -> bool:
+    """Tell whether the file that begins with `head` is a copy of metalauncher's static executable, by its ELF note.
+
+    Whatever the bytes are: what does not lie in them, or is laid out otherwise than there, is no note.
+    """
+    head = head[:HEAD]
+    if len(head) < 64 or not head.startswith(b"\x7fELF\x02") or head[5] not in (1, 2):
+        return False
+    order: Literal["little", "big"] = "little" if head[5] == 1 else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(head[at : at + size], order)
+
+    start, size, entries = number(32, 8), number(54, 2), number(56, 2)
+    if size != _HEADER_SIZE:
+        return False
+    for at in range(start, min(start + size * entries, len(head) - size + 1), size):
+        if number(at, 4) == _PT_NOTE:
+            offset = number(at + 8, 8)
+            if _is_noted(head[offset : offset + number(at + 32, 8)], order, 8 if number(at + 48, 8) == 8 else 4):
+                return True
+    return False
+
+
+def _is_noted(notes: bytes, order: Literal["little", "big"], alignment: int) -> bool:
+    """Look for the note in a segment of notes: sizes of name and description, type, name, description, each padded."""
+    at = 0
+    while at + 12 <= len(notes):
+        name, description, kind = [int.from_bytes(notes[at + 4 * n : at + 4 * n + 4], order) for n in range(3)]
+        if kind == _NOTE_TYPE and notes[at + 12 : at + 12 + name] == _NOTE_NAME:
+            return True
+        behind = at + 12 + name
+        at = behind + -behind % alignment + description
+        at += -at % alignment
+    return False
 
 
 def this_architecture(uname_machine: str) -> str:
