@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.registry import load_registry
+from metalauncher.tooling.executable import goarch, read_executable
 from metalauncher.tooling.labels import ENTRYPOINT, labels
 from metalauncher.tooling.oci.amended import AmendedStore, Changes
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.new_layer import write_layer
 from metalauncher.tooling.oci.reference import Reference, parse_reference
-from metalauncher.tooling.oci.sources import open_store
+from metalauncher.tooling.oci.stores import open_local
 from metalauncher.tooling.oci.write import write_archive, write_layout
-from metalauncher.tooling.run_image import Scratch, check_interpreters, goarch, read_base, read_executable
+from metalauncher.tooling.run_image import Scratch, check_interpreters, read_base
 from metalauncher.tooling.sbom.model import moment
+from metalauncher.tooling.scratch import scratch_folder
 from metalauncher.tooling.talk import Unable, count, decode, system_text
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
+    from metalauncher.tooling.executable import Executable
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.new_layer import NewLayer
-    from metalauncher.tooling.run_image import Executable
     from metalauncher.tooling.talk import Console
 
 SCHEMA_VERSION = 1  # schemas/image.schema.json
@@ -67,10 +68,10 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     """
     del root
     outputs = tuple([_parse(text, "--out") for text in options.out])
-    epoch = console.variable(b"SOURCE_DATE_EPOCH")
+    epoch = console.environment.get(b"SOURCE_DATE_EPOCH")
     created = moment(epoch) if epoch else None
     executable = read_executable(options.executable)
-    with tempfile.TemporaryDirectory(prefix="metalauncher-image-") as folder:
+    with scratch_folder("metalauncher-image-") as folder:
         built = _build(options, executable, created, folder, outputs, console)
         for reference in outputs:
             _write(built, reference, console)
@@ -152,7 +153,7 @@ def _base(text: str, executable: Executable) -> Image | None:
                 command="make static",
             )
         return None
-    base = load_image(open_store(_parse(text, "--base")), executable.platform or f"linux/{goarch(_HERE)}")
+    base = load_image(open_local(_parse(text, "--base")), executable.platform or f"linux/{goarch(_HERE)}")
     wanted = executable.platform or base.platform
     if not f"{base.platform}/".startswith(f"{wanted}/") or not base.platform.startswith("linux/"):
         raise Unable(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
-import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher import __version__
@@ -25,9 +25,10 @@ from metalauncher.tooling.labels import (
 )
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.reference import parse_reference
-from metalauncher.tooling.oci.sources import open_store
+from metalauncher.tooling.oci.reference import FORMS, parse_reference
+from metalauncher.tooling.oci.stores import Stores
 from metalauncher.tooling.oci.tree import materialise, read_tree
+from metalauncher.tooling.scratch import scratch_folder
 from metalauncher.tooling.talk import GREEN, Console, Unable, count
 
 if TYPE_CHECKING:
@@ -119,16 +120,24 @@ FORMATS = {"dockerfile": _dockerfile, "args": _args}
 def _verify(options: Namespace, console: Console) -> int:
     try:
         reference = parse_reference(options.verify)
-        with tempfile.TemporaryDirectory(prefix="metalauncher-labels-") as folder:
-            image = load_image(open_store(reference), options.platform)
+        stores = Stores(
+            console.environment,
+            insecure=options.insecure,
+            mirrors=options.mirror,
+            ca_file=options.ca_file,
+            connections=1,
+            cache="",
+        )
+        with contextlib.closing(stores), scratch_folder("metalauncher-labels-") as folder:
+            image = load_image(stores.open(reference), options.platform)
             true = _derive(image, folder, console)
     except ValueError as error:
         raise Unable(f"--verify: {error}", command="metalauncher labels --help") from None
     except ImageError as error:
         raise Unable(
             f"--verify {options.verify}: {error.reason}",
-            need="a run image: oci:DIR[:TAG] or docker-archive:FILE[:NAME]",
-            command="skopeo copy docker://NAME:TAG oci:DIR:TAG",
+            need=f"a run image: {FORMS}",
+            command="metalauncher labels --help",
         ) from None
     finally:
         console.progress("")

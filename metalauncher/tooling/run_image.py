@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from metalauncher.errors import errno_text
 from metalauncher.places import EXECUTABLE, Root
-from metalauncher.tomlfile import size_text
 from metalauncher.tooling import bundle
-from metalauncher.tooling.binary import Binary, inspect
+from metalauncher.tooling.binary import inspect
 from metalauncher.tooling.commands import parser
+from metalauncher.tooling.executable import SIZE_LIMIT
 from metalauncher.tooling.labels import ENTRYPOINT
 from metalauncher.tooling.oci.new_layer import Entry
 from metalauncher.tooling.oci.tree import Tree, materialise, read_tree
-from metalauncher.tooling.sbom.contents import CONTENTS, SUFFIX
+from metalauncher.tooling.sbom.contents import CONTENTS
 from metalauncher.tooling.sbom.files import SHIM, SHIM_TEXT, image_files
 from metalauncher.tooling.talk import Unable
 from metalauncher.tooling.writing import make_directories, write_whole
@@ -29,77 +28,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metalauncher.registry import Registry
+    from metalauncher.tooling.executable import Executable
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.layers import Member
     from metalauncher.tooling.talk import Console
 
 PLACES: Final = ("usr/bin/metalauncher", "usr/lib/cnb", "etc/cnb")
-_EXECUTABLE_LIMIT = 64 << 20  # bytes; it has 4 MB
 _COMMAND = "metalauncher image --help"
-_GOARCH = {"x86-64": "amd64", "386": "386"}  # the others are called as OCI calls them
-
-
-class Executable(NamedTuple):
-    """metalauncher itself.
-
-    Attributes:
-        file: where it was read.
-        data: its content.
-        contents: what it is made of, as its build wrote it.
-        binary: what kind of executable it is.
-    """
-
-    file: str
-    data: bytes
-    contents: bytes
-    binary: Binary
-
-    @property
-    def platform(self) -> str:
-        """`linux/ARCHITECTURE`, "" for a script."""
-        return f"linux/{goarch(self.binary.machine)}" if self.binary.machine else ""
-
-
-def goarch(machine: str) -> str:
-    """Return an ELF file's architecture as images name it."""
-    return _GOARCH.get(machine, machine)
-
-
-def read_executable(file: str) -> Executable:
-    """Read metalauncher's executable.
-
-    Raises:
-        Unable: it is none.
-    """
-    data = _read(file)
-    binary = inspect(data)
-    if isinstance(binary, str):
-        raise _no_executable(file, binary)
-    if len(data) < binary.size:
-        raise _no_executable(file, f"is cut off: an ELF file of {len(data)} bytes that needs {binary.size}")
-    return Executable(file, data, _read(f"{file}{SUFFIX}"), binary)
-
-
-def _read(file: str) -> bytes:
-    try:
-        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
-            regular = stat.S_ISREG(os.fstat(opened.fileno()).st_mode)
-            data = opened.read(_EXECUTABLE_LIMIT + 1) if regular else b""
-    except OSError as error:
-        raise _no_executable(file, errno_text(error.errno)) from None
-    if not regular:
-        raise _no_executable(file, "is not a regular file")
-    if len(data) > _EXECUTABLE_LIMIT:
-        raise _no_executable(file, f"is larger than {size_text(_EXECUTABLE_LIMIT)}")
-    return data
-
-
-def _no_executable(file: str, reason: str) -> Unable:
-    return Unable(
-        f"--executable {file}: {reason}",
-        need=f"metalauncher's static executable, or its zipapp where the base has Python, and NAME{SUFFIX} beside it",
-        command="make static",
-    )
 
 
 class Scratch:
@@ -176,14 +111,8 @@ class Scratch:
 
     def _put(self, path: str, data: bytes, mode: int) -> None:
         folder, name = self._parent(path)
-        file = os.path.join(folder, name)
-        try:
-            with open(file, "rb") as old:
-                if old.read() == data and not os.path.islink(file) and os.stat(file).st_mode & 0o7777 == mode:
-                    return
-        except FileNotFoundError:
-            pass
-        write_whole(folder, name, data, mode)
+        if not _is_as_written(os.path.join(folder, name), data, mode):
+            write_whole(folder, name, data, mode)
 
     def entries(self) -> list[Entry]:
         """Return what the layer is to hold: what the base does not have, or has otherwise.
@@ -209,6 +138,18 @@ class Scratch:
             else:
                 found.append(Entry(path, "file", os.stat(place).st_mode & 0o7777, place))
         return found
+
+
+def _is_as_written(file: bytes, data: bytes, mode: int) -> bool:
+    """Tell whether a file is there with this content and mode; no link is followed: the base's lead out of the root."""
+    try:
+        status = os.lstat(file)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(status.st_mode) or (stat.S_IMODE(status.st_mode), status.st_size) != (mode, len(data)):
+        return False
+    with open(file, "rb") as old:
+        return old.read() == data
 
 
 def _of_image(unable: Unable, folder: str, option: str = "") -> Unable:
@@ -254,7 +195,7 @@ def read_base(base: Image | None, folder: str, console: Console) -> Tree:
 def _wanted(member: Member) -> int:
     """Say how much of a member to keep: all of what may lie at metalauncher's places, by whatever links."""
     *folders, name = member.path.split("/")
-    return min(member.size, _EXECUTABLE_LIMIT) if "cnb" in folders or name == "metalauncher" else 0
+    return min(member.size, SIZE_LIMIT) if "cnb" in folders or name == "metalauncher" else 0
 
 
 def check_interpreters(executable: Executable, registry: Registry, scratch: Scratch, tree: Tree) -> None:

@@ -78,13 +78,9 @@ class Console:
 
     def __init__(self, environment: Mapping[bytes, bytes]) -> None:
         """Take the environment, which may forbid colour."""
-        self._environment = environment
+        self.environment: Final = environment
         self._coloured = is_coloured(STDOUT, environment)
         self._progress = posix.isatty(STDERR)
-
-    def variable(self, name: bytes) -> bytes | None:
-        """Return a variable of the environment that the command was started with."""
-        return self._environment.get(name)
 
     def out(self, lines: Iterable[str]) -> None:
         """Write findings on stdout."""
@@ -113,11 +109,11 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Write one warning on stderr."""
-        write_message("Warning: ", YELLOW, [f"Warning: {text}"], self._environment)
+        write_message("Warning: ", YELLOW, [f"Warning: {text}"], self.environment)
 
     def fail(self, unable: Unable) -> None:
         """Say why a command can't be finished."""
-        write_message("ERROR: ", RED, unable.lines(), self._environment)
+        write_message("ERROR: ", RED, unable.lines(), self.environment)
 
     def progress(self, text: str) -> None:
         """Show how far long work has come, on a terminal only; "" takes it away."""

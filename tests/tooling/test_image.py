@@ -101,9 +101,10 @@ def test_make_image(kit: Kit) -> None:
     assert [run.returncode for run in runs] == [0, 0]
     assert runs[0].stdout == runs[1].stdout
     assert re.fullmatch(rf"oci:{re.escape(str(kit.out))}:latest sha256:[0-9a-f]{{64}}\n", runs[0].stdout)
-    run = subprocess.run(command[:4], cwd=PROJECT, capture_output=True, text=True, timeout=120)
-    assert run.returncode == 2
-    assert 'make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run' in run.stderr
+    for asked in (command[:4], command[:3]):
+        run = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, timeout=120)
+        assert (run.returncode, run.stdout) == (2, "")  # no executable is built first
+        assert 'make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run' in run.stderr
 
 
 def test_time_of_everything(kit: Kit) -> None:
@@ -205,7 +206,7 @@ def test_sboms_match_the_files(kit: Kit) -> None:
                 check_cyclonedx(text) if "cdx" in name else check_spdx(json.loads(text))
                 assert sha(whose).removeprefix("sha256:") in text
     kit.executable.write_bytes(elf(size=5001))
-    kit.refuse("/usr/lib/cnb/metalauncher/contents.json: speaks of another executable")
+    kit.refuse(f"--executable {kit.executable}.contents.json: speaks of another executable")
     kit.executable.with_name("metalauncher.contents.json").unlink()
     answer = kit.refuse("metalauncher.contents.json: no such file or directory")
     assert "and NAME.contents.json beside it" in answer.err

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 import pytest
-from bundles import STAND_IN, elf, entry, lifecycle_toml, release
+from bundles import STAND_IN, as_process, elf, entry, lifecycle_toml, release
 from bundles import pack as pack_tarball
 from harness import PROJECT
-from images import OCI, REF_NAME, Layer, Layout, base, config_of, file, folder, link, pack
-from kit import ARM, Kit, debian
+from images import OCI, REF_NAME, Layer, Layout, base, config_of, file, folder, link, pack, sha
+from kit import ARM, FOLDER, Kit, debian, members
 
 
 def test_without_what_writes_sboms(kit: Kit) -> None:
@@ -139,7 +141,8 @@ def test_refused_before_anything_is_written(kit: Kit) -> None:
     kit.refuse("is metalauncher itself", "--bundle", kit.executable)
     kit.refuse("no such file or directory", out=f"oci:{nowhere}/below/run")
     kit.refuse("not a directory", out=f"oci:{kit.old}/run")
-    kit.refuse("there is no such directory", out=f"oci:{kit.old}")
+    kit.refuse("is not a directory: this is no OCI layout", out=f"oci:{kit.old}")
+    kit.refuse("is not a directory: this is no OCI layout", base=f"oci:{kit.old}")
     kit.refuse("this is no OCI layout", out=f"oci:{kit.folder}")
     kit.refuse("no such file or directory", out=f"docker-archive:{nowhere}/run.tar")
     kit.refuse("is a directory", out=f"docker-archive:{kit.folder}")
@@ -147,6 +150,19 @@ def test_refused_before_anything_is_written(kit: Kit) -> None:
     kit.refuse("is cut off: an ELF file of 300 bytes that needs 5000")
     kit.use(b"#!/usr/bin/python3 -IS\nprint()\n")
     kit.refuse("is a script, which an empty image can't start")
+
+
+def test_description_of_the_executable(kit: Kit) -> None:
+    """One that is missing, is none, or is another executable's is named as it is called here, with a way out."""
+    description = kit.executable.with_name("metalauncher.contents.json")
+    right = description.read_bytes()
+    description.write_bytes(right.replace(sha(kit.executable.read_bytes()).removeprefix("sha256:").encode(), b"0" * 64))
+    answer = kit.refuse(f"--executable {description}: speaks of another executable")
+    assert f"have:    that of sha256 {'0' * 64}" in answer.err
+    description.write_bytes(right[:100])
+    assert "make static" in kit.refuse(f"--executable {description}: is not JSON").err
+    description.unlink()
+    kit.refuse(f"--executable {description}: no such file or directory")
 
 
 def test_without_launchers(kit: Kit) -> None:
@@ -194,6 +210,38 @@ def test_base_that_is_in_the_way(kit: Kit, member: tuple[tarfile.TarInfo, bytes]
     """A file of the base where a directory has to be is not replaced silently."""
     layers = [pack([folder("usr"), folder("usr/lib"), member] if "/" in member[0].name else [member])]
     kit.refuse(message, base=base(kit.folder / "base", layers))
+
+
+@pytest.mark.parametrize("place", ["usr/bin/metalauncher", "usr/lib/cnb/metalauncher/contents.json"])
+def test_links_of_the_base_lead_nowhere_on_this_machine(kit: Kit, place: str) -> None:
+    """Where the base has a link in a file's place the link is replaced; what it names on this machine is not opened."""
+    pipe = kit.folder / "pipe"
+    os.mkfifo(pipe)  # whoever opens it waits for ever
+    layer = pack([*parents(place), link(place, str(pipe))])
+    answer = as_process(*kit.options("--json", base=base(kit.folder / "base", [layer])))
+    assert (answer.code, answer.err) == (0, "")
+    assert members(kit.out, answer.document["layer"])[place].isreg()
+
+
+def parents(place: str) -> list[tuple[tarfile.TarInfo, bytes]]:
+    """Return the directories that lead to a place."""
+    return [folder(str(parent)) for parent in reversed(PurePath(place).parents) if parent.name]
+
+
+def test_vex_of_the_base_that_is_a_link(kit: Kit) -> None:
+    """A base's statements are read from the base, and not from where its link would lead on this machine."""
+    outside = kit.folder / "outside.toml"
+    outside.write_text("secret = 1\n")
+    kit.build("--json", out=f"oci:{kit.folder}/first")
+    first = Layout(kit.folder / "first")
+    manifest, config = first.image("latest")
+    beside = f"{FOLDER}/0.17.7/vex.toml"
+    extra = pack([*parents(beside), link(beside, str(outside))])
+    config["rootfs"]["diff_ids"].append(extra.diff_id)
+    config["history"].append({"created_by": "link"})
+    first.add(config, [*manifest["layers"], first.put(extra.data, extra.media_type)], "link")
+    first.save()
+    kit.refuse(f"{outside}: no such file or directory", base=f"oci:{first.directory}:link")
 
 
 def test_foreign_layer(kit: Kit) -> None:

@@ -8,18 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import tree
 from harness import PROJECT
 from images import REF_NAME, Layout, base, folder, pack, sha
 from kit import Kit, debian
 
 from metalauncher.tooling.oci.layout import LayoutStore
 from metalauncher.tooling.oci.write import write_layout
-from metalauncher.tooling.writing import TEMPORARY
+from metalauncher.tooling.writing import TEMPORARY, lock
 
 
 def test_other_tags_are_kept(kit: Kit) -> None:
@@ -66,6 +68,29 @@ def test_two_at_once(kit: Kit) -> None:
     assert [process.wait(timeout=120) for process in running] == [0] * 4
     index = json.loads((kit.out / "index.json").read_text())
     assert {entry_["annotations"][REF_NAME] for entry_ in index["manifests"]} == {"base", "0", "1", "2", "3"}
+
+
+def test_told_to_stop(kit: Kit) -> None:
+    """SIGTERM ends the command as it ends any, and nothing of its own is left: neither here nor in the layout."""
+    base(kit.out, [pack([folder("etc")])])
+    scratch = kit.folder / "scratch"
+    scratch.mkdir()
+    with lock(os.fsencode(kit.out), lambda: None):  # so that it has everything but its output
+        before = tree(kit.out)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "metalauncher", *map(str, kit.options())],
+            cwd=PROJECT,
+            env={**os.environ, "TMPDIR": str(scratch)},
+        )
+        until = time.monotonic() + 60
+        while not list(scratch.glob("*/layer")):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(timeout=60) == -signal.SIGTERM
+    assert list(scratch.iterdir()) == []
+    assert tree(kit.out) == before
 
 
 @pytest.mark.parametrize("fail_at", [1, 3, 6])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from bundles import MACHINE, Tool, elf, release
+from fleets import stock
 from harness import PROJECT
-from images import Layer, base, file, folder, link, pack
+from images import Layer, Layout, base, file, folder, link, pack
 from jsonschema import Draft202012Validator
 from making import launcher, minors, record, reference_registry
+from registries import start_registry
 
 from metalauncher.registry import Launcher, Registry
 from metalauncher.selection import Selection, select
@@ -379,7 +382,9 @@ def test_labels_of_what_is_not_there(installed: Tool, tmp_path: Path) -> None:
     [
         ("oci:/nowhere", "there is no such directory"),
         ("dir:/", "is an unpacked root filesystem, without an image's config"),
-        ("debian:12", "is in a registry: copy it first, skopeo copy docker://debian:12 oci:DIR"),
+        ("Debian:12", "'Debian:12'"),
+        ("/run", "'/run' is a path: write oci:/run for a layout, docker-archive:/run for an archive"),
+        ("./run.tar", "is a path: write oci:./run.tar for a layout, docker-archive:./run.tar for an archive"),
         ("oci:", "names no place"),
     ],
 )
@@ -389,3 +394,19 @@ def test_image_that_can_not_be_read(tool: Tool, reference: str, message: str) ->
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.startswith("ERROR: --verify")
     assert message in answer.err
+
+
+def test_image_in_a_registry(installed: Tool, tmp_path: Path) -> None:
+    """An image is verified where it is, by its name there."""
+    true = installed.on("labels", "--json").document["labels"]
+    base(tmp_path / "layout", [layer_of(installed.root)], Labels=true)
+    storage = tmp_path / "registry"
+    storage.mkdir()
+    stock(storage, Layout(tmp_path / "layout"), {"acme/run:1": "base"})
+    with contextlib.closing(start_registry(storage)) as registry:
+        answer = installed("labels", "--verify", f"{registry.host}/acme/run:1")
+        assert (answer.code, answer.out) == (0, "")
+        answer = installed("labels", "--verify", f"{registry.host}/acme/run:2")
+        assert answer.code == 3
+        assert f"--verify {registry.host}/acme/run:2: " in answer.err
+        assert "MANIFEST_UNKNOWN" in answer.err or "manifest unknown" in answer.err

@@ -143,6 +143,19 @@ def test_without_knowing_what_is_linked_in(run_image: Tool) -> None:
     assert statuses == {"under_investigation"}
 
 
+def test_without_knowing_the_modules(run_image: Tool) -> None:
+    """Where object files are named and modules are not, what is in modules is not denied."""
+    file = run_image.root / "usr/lib/cnb/metalauncher/contents.json"
+    contents = json.loads(file.read_text())
+    del contents["modules"]["cpython"]
+    file.write_text(json.dumps(contents))
+    found = by_name(run_image.on("vex").document)
+    for vulnerability in known()[0]:
+        wanted = "under_investigation" if vulnerability.modules else "not_affected"
+        assert found[vulnerability.identifier]["status"] == wanted
+    assert found["CVE-2025-8194"]["status_notes"].startswith("The executable has tarfile of cpython: ")
+
+
 def test_data() -> None:
     """Each vulnerability is one, once, with its source; the modules and objects are real: a typo would deny one."""
     vulnerabilities, reviewed = known()

@@ -26,7 +26,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         from metalauncher.tooling.sbom.verify import verify
 
         return verify(options.verify, root, console, as_json=options.json)
-    created = moment(console.variable(b"SOURCE_DATE_EPOCH"))
+    created = moment(console.environment.get(b"SOURCE_DATE_EPOCH"))
     inventory = everything(root, options.format)
     for warning in inventory.warnings:
         console.warn(warning)

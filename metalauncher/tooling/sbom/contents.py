@@ -57,7 +57,7 @@ class Contents(NamedTuple):
         return next((part for part in self.parts if part.name == name), None)
 
 
-class _Wrong(Exception):
+class WrongContents(Exception):
     """The text says what is wrong."""
 
 
@@ -80,7 +80,7 @@ def read_contents(root: Root) -> Contents | None:
         raise _unable(file, "is missing: nothing says what the executable is made of") from None
     except OSError as error:
         raise _unable(file, errno_text(error.errno)) from None
-    except _Wrong as error:
+    except WrongContents as error:
         raise _unable(file, str(error)) from None
     if contents.sha256 != digest:
         raise Unable(
@@ -105,48 +105,52 @@ def _unable(file: bytes, reason: str) -> Unable:
 def _read(file: bytes) -> bytes:
     with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise _Wrong("is not a regular file")
+            raise WrongContents("is not a regular file")
         data = opened.read(_LIMIT + 1)
     if len(data) > _LIMIT:
-        raise _Wrong(f"is larger than {_LIMIT >> 10} KiB")
+        raise WrongContents(f"is larger than {_LIMIT >> 10} KiB")
     return data
 
 
 def parse_contents(data: bytes) -> Contents:
-    """Return what a `contents.json` says; an exception's text says what is wrong with it."""
+    """Return what a `contents.json` says.
+
+    Raises:
+        WrongContents: it is none.
+    """
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        raise _Wrong("is not JSON") from None
+        raise WrongContents("is not JSON") from None
     if not isinstance(document, dict) or document.get("schema_version") != 1:
-        raise _Wrong("is not a description of version 1, the one that this metalauncher knows")
+        raise WrongContents("is not a description of version 1, the one that this metalauncher knows")
     sha256 = _string(document, "sha256")
     if not is_hash("SHA-256", sha256):
-        raise _Wrong("sha256: is not 64 hexadecimal digits in lower case")
+        raise WrongContents("sha256: is not 64 hexadecimal digits in lower case")
     modules = document.get("modules")
     components = document.get("components")
     if not isinstance(modules, dict) or not isinstance(components, list) or not components:
-        raise _Wrong("has no modules, or no components")
+        raise WrongContents("has no modules, or no components")
     parts = tuple([_part(item, modules) for item in components])
     if len({part.name for part in parts}) != len(parts):
-        raise _Wrong("names a component twice")
+        raise WrongContents("names a component twice")
     if parts[0].name != "metalauncher":
-        raise _Wrong("does not begin with metalauncher")
+        raise WrongContents("does not begin with metalauncher")
     return Contents(sha256, parts)
 
 
 def _part(item: Any, modules: dict[str, Any]) -> Part:
     if not isinstance(item, dict):
-        raise _Wrong("components: one is not an object")
+        raise WrongContents("components: one is not an object")
     name = _string(item, "name")
     purl, cpe = _string(item, "purl"), item.get("cpe") or ""
     if not is_purl(purl):
-        raise _Wrong(f"{name}: purl: {purl!r} is no package URL")
+        raise WrongContents(f"{name}: purl: {purl!r} is no package URL")
     if not isinstance(cpe, str) or (cpe and not is_cpe(cpe)):
-        raise _Wrong(f"{name}: cpe: {cpe!r} is no CPE 2.3 name")
+        raise WrongContents(f"{name}: cpe: {cpe!r} is no CPE 2.3 name")
     source = item.get("source_sha256") or ""
     if source and not (isinstance(source, str) and is_hash("SHA-256", source)):
-        raise _Wrong(f"{name}: source_sha256: is not 64 hexadecimal digits in lower case")
+        raise WrongContents(f"{name}: source_sha256: is not 64 hexadecimal digits in lower case")
     return Part(
         name, _string(item, "version"), _string(item, "licence"), purl, cpe, source,
         _names(item, "objects"), _names(modules, "application" if name == "metalauncher" else name),
@@ -156,12 +160,12 @@ def _part(item: Any, modules: dict[str, Any]) -> Part:
 def _string(table: dict[str, Any], key: str) -> str:
     value = table.get(key)
     if not isinstance(value, str) or not value:
-        raise _Wrong(f"{key}: is missing, or is no string")
+        raise WrongContents(f"{key}: is missing, or is no string")
     return value
 
 
 def _names(table: dict[str, Any], key: str) -> frozenset[str]:
     value = table.get(key, [])
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise _Wrong(f"{key}: is not an array of names")
+        raise WrongContents(f"{key}: is not an array of names")
     return frozenset(value)

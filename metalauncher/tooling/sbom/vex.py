@@ -36,7 +36,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             need=f"the executable with its contents.json, or a {STATEMENTS} beside a launcher, or --statements FILE",
             command="metalauncher vex --help",
         )
-    created = moment(console.variable(b"SOURCE_DATE_EPOCH"), stated.reviewed)
+    created = moment(console.environment.get(b"SOURCE_DATE_EPOCH"), stated.reviewed)
     deliver(document(stated, created), options.output, console)
     return 0
 
@@ -66,7 +66,8 @@ def gather(root: Root, given: Iterable[bytes] = ()) -> Stated:
         launchers[repr(launcher)] = product
         beside = os.path.dirname(path) + b"/" + STATEMENTS.encode()
         if os.path.lexists(beside):
-            files.append((beside, product))
+            # A link in another root leads to a place in that root, not on this machine.
+            files.append((root.locate(beside[len(root.prefix) :]) if root.whole else beside, product))
     for file, own in [*files, *[(path, None) for path in given]]:
         said = read_statements(file, launchers, own)
         statements |= set(said.statements)

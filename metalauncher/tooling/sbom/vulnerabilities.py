@@ -93,8 +93,8 @@ def judge(contents: Contents, vulnerabilities: Iterable[Vulnerability]) -> list[
 
 def _present(part: Part, vulnerability: Vulnerability) -> list[str]:
     """Return what has the vulnerable code and is linked in; all of it where the build can't tell what is."""
-    if not part.objects:
-        return [*vulnerability.modules, *vulnerability.objects]
+    if (vulnerability.modules and not part.modules) or not part.objects:
+        return [*vulnerability.modules, *[f"{name}.o" for name in vulnerability.objects]]
     modules = [
         name
         for name in sorted(part.modules)

@@ -1,0 +1,101 @@
+"""metalauncher's own executable as `metalauncher image` is given it, with the description of what it is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import Final, NamedTuple
+
+from metalauncher.errors import errno_text
+from metalauncher.tomlfile import size_text
+from metalauncher.tooling.binary import Binary, inspect
+from metalauncher.tooling.sbom.contents import SUFFIX, WrongContents, parse_contents
+from metalauncher.tooling.talk import Unable
+
+SIZE_LIMIT: Final = 64 << 20  # bytes; it has 4 MB
+_GOARCH = {"x86-64": "amd64", "386": "386"}  # the others are called as OCI calls them
+_DESCRIPTION = "the description that the executable's build wrote beside it"
+
+
+class Executable(NamedTuple):
+    """metalauncher itself.
+
+    Attributes:
+        file: where it was read.
+        data: its content.
+        contents: what it is made of, as its build wrote it.
+        binary: what kind of executable it is.
+    """
+
+    file: str
+    data: bytes
+    contents: bytes
+    binary: Binary
+
+    @property
+    def platform(self) -> str:
+        """`linux/ARCHITECTURE`, "" for a script."""
+        return f"linux/{goarch(self.binary.machine)}" if self.binary.machine else ""
+
+
+def goarch(machine: str) -> str:
+    """Return an ELF file's architecture as images name it."""
+    return _GOARCH.get(machine, machine)
+
+
+def read_executable(file: str) -> Executable:
+    """Read metalauncher's executable.
+
+    Raises:
+        Unable: it is none.
+    """
+    data = _read(file)
+    binary = inspect(data)
+    if isinstance(binary, str):
+        raise _no_executable(file, binary)
+    if len(data) < binary.size:
+        raise _no_executable(file, f"is cut off: an ELF file of {len(data)} bytes that needs {binary.size}")
+    executable = Executable(file, data, _read(f"{file}{SUFFIX}"), binary)
+    _check_contents(executable)
+    return executable
+
+
+def _check_contents(executable: Executable) -> None:
+    """See that the description is the executable's own, while the files' names are those that were given."""
+    description = f"--executable {executable.file}{SUFFIX}"
+    try:
+        described = parse_contents(executable.contents).sha256
+    except WrongContents as error:
+        raise Unable(f"{description}: {error}", need=_DESCRIPTION, command="make static") from None
+    digest = hashlib.sha256(executable.data).hexdigest()
+    if described != digest:
+        raise Unable(
+            f"{description}: speaks of another executable",
+            need=f"the description of sha256 {digest}",
+            have=[f"that of sha256 {described}"],
+            do="take the executable and the file beside it from one and the same build",
+            command="make static",
+        )
+
+
+def _read(file: str) -> bytes:
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
+            regular = stat.S_ISREG(os.fstat(opened.fileno()).st_mode)
+            data = opened.read(SIZE_LIMIT + 1) if regular else b""
+    except OSError as error:
+        raise _no_executable(file, errno_text(error.errno)) from None
+    if not regular:
+        raise _no_executable(file, "is not a regular file")
+    if len(data) > SIZE_LIMIT:
+        raise _no_executable(file, f"is larger than {size_text(SIZE_LIMIT)}")
+    return data
+
+
+def _no_executable(file: str, reason: str) -> Unable:
+    return Unable(
+        f"--executable {file}: {reason}",
+        need=f"metalauncher's static executable, or its zipapp where the base has Python, and NAME{SUFFIX} beside it",
+        command="make static",
+    )
