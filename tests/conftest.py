@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import images
 import pytest
 from bundles import Tool
 from harness import Form, Image, python_form, static_form
 from kit import Kit
-from native import Native, Starter, public_folder
+from native import Native, Starter, need, public_folder
+from rebased import Rig, World
 
 FORMS = {form.name: form for form in (python_form(), static_form())}
 
@@ -96,3 +98,26 @@ def native(public: Path) -> Native:
 def starter(native: Native, public: Path) -> Starter:
     """Return what starts programs from a chosen state."""
     return Starter(native, public / "scratch")
+
+
+@pytest.fixture(scope="session")
+def rig(public: Path, native: Native, starter: Starter) -> Rig:
+    """Return what run images are made of: the static executable, which runs with nothing else in a root."""
+    need(starter, ("mounts",))
+    folder = public / "check"
+    folder.mkdir()
+    return Rig(static_form(), native, starter, folder)
+
+
+@pytest.fixture(scope="module")
+def world(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Return a layout with run images: `old`, that apps are exported on, and others to rebase them onto."""
+    world = World(rig, images.Layout(tmp_path_factory.mktemp("world") / "layout"))
+    world.run("old", rig.run_layer("0.9.3+", "0.14.3", "0.17.7"))
+    world.run("two", rig.run_layer("0.17.7", "0.21.17"))
+    world.run("new", rig.run_layer("0.21.17"))
+    world.run("run17", rig.run_layer("0.17.7"))
+    world.run("legacy", rig.run_layer("0.9.3+", "0.21.17"))
+    world.run("none", rig.run_layer())
+    world.run("bare", images.pack([images.folder("/usr"), images.folder("/usr/bin")]))
+    return world

@@ -1,0 +1,303 @@
+"""The run image's side: which launchers it brings, and what becomes of an app that is started on it.
+
+What decides is what decides at the dispatch: `launch.decide` over the run image's own descriptors, laid out as files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted, PlatformApiMalformed, errno_text
+from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of, read_head
+from metalauncher.launch import Decision, decide
+from metalauncher.messages import decided_by
+from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
+from metalauncher.predict import _why_not, locate, why_not_executable
+from metalauncher.record import Record, read_platform_api, read_record
+from metalauncher.registry import load_registry
+from metalauncher.selection import Selection, refuse_platform, select
+from metalauncher.tooling.binary import HEAD, inspect, this_architecture
+from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.tree import materialise
+from metalauncher.tooling.talk import decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Literal
+
+    from metalauncher.errors import Refusal
+    from metalauncher.record import Buildpack
+    from metalauncher.registry import Launcher, Registry
+    from metalauncher.tooling.oci.tree import Node, Tree
+
+_NO_EXEC = errno_text(8)
+# As an image's config names them -> as tooling.binary does.
+_ARCHITECTURES = {"amd64": "x86-64", "arm64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
+_OLDER = {"x86-64": "386", "arm64": "arm"}  # what these run as well
+_REMEMBERED = 10_000  # decisions
+
+
+class Metadata(NamedTuple):
+    """An app's metadata.toml.
+
+    Attributes:
+        path: in the image.
+        data: of it; None where there is none, or it can't be read.
+        detail: why not, in the words of the dispatch.
+    """
+
+    path: str
+    data: bytes | None
+    detail: str = ""
+
+
+class Found(NamedTuple):
+    """What the dispatch would do.
+
+    Attributes:
+        decision: it makes.
+        outcome: the refusal that it ends in, or a selection.
+        launcher: that it becomes; None where it is refused.
+        rule: that decided.
+        buildpacks: recorded, also where the dispatch ends before it reads them; empty where they can't be read.
+    """
+
+    decision: Decision
+    outcome: Selection | Refusal
+    launcher: Launcher | None
+    rule: str
+    buildpacks: tuple[Buildpack, ...] = ()
+
+
+class RunImage:
+    """A run image whose launchers are known. For several threads at once."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        digest: str | None,
+        platform: str,
+        tree: Tree,
+        root: Root,
+        scratch: str,
+        laid_out: bool,
+        labelled: Registry | None = None,
+        labelled_path: str = "",
+    ) -> None:
+        """Take what was read.
+
+        Args:
+            name: as it was given.
+            digest: of its manifest, None for a directory.
+            platform: as its config has it, "" where that is not known.
+            tree: all its files.
+            root: where what is needed of them lies as files.
+            scratch: a directory to write to.
+            laid_out: whether all of it lies there; else what turns out to be needed is laid out.
+            labelled: its launchers by its labels; None to take them from its descriptors.
+            labelled_path: where its labels say that its launcher is, "" for metalauncher's place.
+        """
+        self.name: Final = name
+        self.digest: Final = digest
+        self.platform: Final = platform
+        self.tree: Final = tree
+        self.source: Final[Literal["descriptors", "labels"]] = "descriptors" if labelled is None else "labels"
+        self._root: Final = root
+        self._scratch: Final = scratch
+        self._laid_out: Final = laid_out
+        self._lock: Final = threading.Lock()
+        self._closed = False
+        self._decisions: Final[dict[object, Found]] = {}
+        self._obstacles: Final[dict[str, str | None]] = {}
+        self._labelled: Final = labelled
+        self._own: Final = tree.find(labelled_path or EXECUTABLE)
+        if not laid_out:
+            for place in (OPERATOR_DESCRIPTORS, IMAGE_DESCRIPTORS):
+                materialise(tree, [decode(place).lstrip("/")], decode(root.prefix))
+        self._bring(EXECUTABLE)
+        self.registry: Final = load_registry(root) if labelled is None else labelled
+        for launcher in self.registry.launchers:
+            self._bring(launcher.path)
+        self._itself: Final = Itself(root, root.locate(EXECUTABLE.encode()))
+        variables = [launcher.opt_in_env.encode() for launcher in self.registry.launchers if launcher.opt_in_env]
+        self._variables: Final = (b"CNB_PLATFORM_API", b"CNB_DEPRECATION_MODE", b"METALAUNCHER_PIN", *variables)
+
+    def close(self) -> None:
+        """Write no more to the scratch directory, so that it can be taken away, whoever is still at work."""
+        with self._lock:
+            self._closed = True
+
+    @property
+    def starts(self) -> list[str]:
+        """The paths of its launchers, and of what starts them."""
+        own = [] if self._own is None else [self._own[0]]
+        return [*own, *[launcher.path for launcher in self.registry.launchers]]
+
+    def clean(self, text: str) -> str:
+        """Return a text with its files' paths as they are in the image."""
+        return text if self._laid_out else text.replace(decode(self._root.prefix), "")
+
+    def head(self, node: Node) -> bytes:
+        """Return the beginning of one of its executables; b"" where nothing was kept of it."""
+        return read_head(encode(node.content), HEAD) if node.content else b""
+
+    def is_its_launcher(self, found: tuple[str, Node] | None) -> bool:
+        """Tell whether what lies at a path is its metalauncher, or what its labels call its launcher."""
+        if found is None or self._own is None or found[1].kind != "file":
+            return False
+        ours, node = self._own[1], found[1]
+        return node is ours or found[0] == self._own[0] or (node.size == ours.size and _same(node, ours))
+
+    def obstacle(self, path: str) -> str | None:
+        """Return why the kernel would refuse to exec what it has at `path`; None if nothing speaks against it."""
+        with self._scratching():
+            if path not in self._obstacles:
+                self._bring(path)
+                place = self._root.locate(encode("/" + path.lstrip("/")))
+                errno = _why_not(place, self._root, 0)
+                self._obstacles[path] = self._on_its_machine(place, errno_text(errno) if errno else None)
+            return self._obstacles[path]
+
+    def obstacle_of(self, launcher: Launcher) -> str | None:
+        """Return why a dispatch could not exec one of its launchers; None if nothing speaks against it."""
+        return None if self._labelled is not None else self._why_not(launcher)
+
+    def decide(self, environment: Mapping[bytes, bytes], metadata: Metadata, *, by_files: bool = False) -> Found:
+        """Return what metalauncher would do here, started with this environment and this metadata.toml.
+
+        Args:
+            environment: of the container.
+            metadata: of the app.
+            by_files: whether its labels don't count: an app's copy of metalauncher looks at descriptors alone.
+        """
+        labelled = None if by_files else self._labelled
+        content = metadata.detail if metadata.data is None else hashlib.sha256(metadata.data).hexdigest()
+        key = (*[environment.get(name) for name in self._variables], metadata.path, content, by_files)
+        with self._lock:
+            found = self._decisions.get(key)
+        if found is None:
+            decision = self._decide(environment, metadata, labelled)
+            found = self._foretell(decision, labelled)._replace(buildpacks=self._buildpacks(decision.record, metadata))
+            with self._lock:
+                if len(self._decisions) >= _REMEMBERED:
+                    self._decisions.clear()
+                self._decisions[key] = found
+        return found
+
+    def _decide(self, environment: Mapping[bytes, bytes], metadata: Metadata, labelled: Registry | None) -> Decision:
+        def read(_: Registry) -> Record:
+            return self._record(environment, metadata)
+
+        if labelled is None:
+            return decide(environment, self._root, read)
+        # The same steps over a registry that lies in no files.
+        registry, record = labelled, None
+        outcome: Selection | Refusal | None
+        try:
+            outcome = refuse_platform(*read_platform_api(environment), registry, environment)
+            if outcome is None:
+                record = read(registry)
+                outcome = select(record, registry, environment)
+        except (PlatformApiMalformed, MetadataUnreadable) as refusal:
+            outcome = refusal
+        return Decision(environment, registry, record, outcome)
+
+    def _record(self, environment: Mapping[bytes, bytes], metadata: Metadata) -> Record:
+        if metadata.data is None:
+            raise MetadataUnreadable(metadata.path, metadata.detail)
+        file = os.path.join(self._scratch, "metadata.toml")
+        # One at a time: parsed, a large one may take a hundred MB.
+        with self._scratching():
+            try:
+                with open(file, "xb") as out:
+                    out.write(metadata.data)
+                record = read_record(environment, self._root, encode(file))
+            except MetadataUnreadable as refusal:
+                raise MetadataUnreadable(metadata.path, refusal.detail) from None
+            finally:
+                os.unlink(file)  # a new file for each: ext4 writes one that was truncated to the disk
+        return Record(record.platform_api, record.platform_text, record.buildpacks, record.keys, metadata.path)
+
+    @contextlib.contextmanager
+    def _scratching(self) -> Iterator[None]:
+        """Be the only one that writes to the scratch directory.
+
+        Raises:
+            ImageError: it is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise ImageError("unreachable", "was not checked: the run has ended")
+            yield
+
+    def _buildpacks(self, record: Record | None, metadata: Metadata) -> tuple[Buildpack, ...]:
+        try:
+            return (record or self._record({}, metadata)).buildpacks
+        except MetadataUnreadable:
+            return ()
+
+    def _foretell(self, decision: Decision, labelled: Registry | None) -> Found:
+        """Foretell the execs, as `which.Answer` does, but for launchers of another machine, which need not run here."""
+        outcome = decision.outcome
+        if not isinstance(outcome, Selection):
+            return Found(decision, outcome, None, "")
+        failures: list[Failure] = []
+        for launcher in outcome.ranked:
+            obstacle = None if labelled is not None else self._why_not(launcher)
+            if obstacle is None:
+                rule = "the first in the ranking that can be started" if failures else decided_by(outcome)
+                return Found(decision, outcome, launcher, self.clean(rule))
+            failures.append(Failure(launcher, launcher.path.encode(), obstacle))
+        return Found(decision, NothingExecuted(tuple(failures)), None, "")
+
+    def _why_not(self, launcher: Launcher) -> str | None:
+        obstacle = why_not_executable(launcher, self._root, self._itself)
+        found = self.tree.find(launcher.path)
+        if obstacle is None and found is not None and self.source == "descriptors" and self.is_its_launcher(found):
+            return "is metalauncher itself"
+        return self._on_its_machine(locate(launcher, self._root), obstacle)
+
+    def _on_its_machine(self, place: bytes, obstacle: str | None) -> str | None:
+        """Return what was foretold for this machine as it is on the image's, where that is another one."""
+        wanted = _ARCHITECTURES.get(self.platform.split("/")[1] if "/" in self.platform else "")
+        if wanted in (None, this_architecture(os.uname().machine)) or obstacle not in (None, _NO_EXEC):
+            return obstacle
+        binary = inspect(read_head(place, HEAD))
+        if isinstance(binary, str) or binary.kind != "elf":
+            return obstacle
+        return None if binary.machine in (wanted, _OLDER.get(wanted)) else _NO_EXEC
+
+    def _bring(self, path: str) -> None:
+        """Lay out a program, and what the kernel needs to start it."""
+        for _ in range(0 if self._laid_out else SCRIPTS_LIMIT + 2):
+            found = self.tree.find(path)
+            if found is None or found[1].kind != "file":
+                return
+            materialise(self.tree, [path.lstrip("/")], decode(self._root.prefix))
+            head = self.head(found[1])
+            if head.startswith(b"#!"):
+                path = decode(interpreter_of(head))
+            else:
+                binary = inspect(head)
+                path = "" if isinstance(binary, str) else binary.interpreter
+            if not path:
+                return
+
+
+def _same(one: Node, other: Node) -> bool:
+    """Tell whether two files of one size have the same content, as far as it was kept of both: at least their heads."""
+    if not one.content.startswith("/"):  # an app's own
+        return False
+    try:
+        with open(one.content, "rb") as first, open(other.content, "rb") as second:
+            while (data := first.read(1 << 20)) and (theirs := second.read(len(data))):
+                if data[: len(theirs)] != theirs:
+                    return False
+            return first.tell() > 0
+    except OSError:
+        return False

@@ -1,0 +1,149 @@
+"""Read a run image, from an image or an unpacked root filesystem, into what apps are judged by."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from metalauncher.places import EXECUTABLE, Root
+from metalauncher.tooling.binary import HEAD
+from metalauncher.tooling.check.runimage import RunImage
+from metalauncher.tooling.labels import PATH, registry_from_labels
+from metalauncher.tooling.oci.image import load_image
+from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.tree import Tree, read_tree
+from metalauncher.tooling.talk import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from metalauncher.tooling.oci.layers import Member
+    from metalauncher.tooling.oci.model import Store
+
+_DESCRIPTORS = ("etc/cnb/", "usr/lib/cnb/")
+_WHOLE_LIMIT = 256 << 20  # bytes of one launcher
+_ENTRIES_LIMIT = 1_000_000  # files of an unpacked root filesystem
+
+
+class _Entry:
+    """A file of an unpacked root filesystem, as a tree takes it."""
+
+    __slots__ = ("kind", "mode", "path", "size", "target")
+
+    def __init__(self, path: str, kind: str, mode: int, size: int, target: str) -> None:
+        self.path: Final = path
+        self.kind: Final = kind
+        self.mode: Final = mode
+        self.size: Final = size
+        self.target: Final = target
+
+
+def read_run_image(
+    name: str, store: Store, platform: str, scratch: str, say: Callable[[int], None] = lambda _: None
+) -> RunImage:
+    """Read a run image's launchers from its layers; where those carry none, from its labels.
+
+    Args:
+        name: as it was given.
+        store: where it is.
+        platform: `os/architecture[/variant]`, looked up in indexes.
+        scratch: an empty directory that outlives the run image.
+        say: told of the number of each layer, from 1, before it is read.
+
+    Raises:
+        ImageError: it can't be had.
+        OSError: nothing can be written to `scratch`.
+    """
+    image = load_image(store, platform)
+    kept, root = os.path.join(scratch, "kept"), os.path.join(scratch, "root")
+    os.mkdir(kept)
+    os.mkdir(root)
+    tree = read_tree(image, _wanted, kept, say=say)
+    _refuse_links(tree)
+    # Where metalauncher is, only its descriptors count, be there none.
+    has_launchers = tree.find(EXECUTABLE) is not None or any([_has_descriptors(tree, place) for place in _DESCRIPTORS])
+    labelled = None if has_launchers else registry_from_labels(image.labels)
+    return RunImage(
+        name=name,
+        digest=image.manifest.digest,
+        platform=image.platform,
+        tree=tree,
+        root=Root(encode(root), whole=True),
+        scratch=scratch,
+        laid_out=False,
+        labelled=labelled,
+        labelled_path="" if labelled is None else image.labels.get(PATH, ""),
+    )
+
+
+def _wanted(member: Member) -> int:
+    """Keep whole what metalauncher reads whole, and of other programs what the kernel looks at."""
+    descriptor = "/launchers.d/" in member.path and member.path.endswith(".toml")  # behind a link in place of /etc/cnb
+    if descriptor or member.path.startswith(_DESCRIPTORS) or "/" + member.path == EXECUTABLE:
+        return _WHOLE_LIMIT
+    return HEAD if member.mode & 0o111 else 0
+
+
+def _refuse_links(tree: Tree) -> None:
+    """Refuse descriptors that lie where none was looked for, so that none is left out in silence."""
+    for place in _DESCRIPTORS:
+        folder = tree.find(place + "launchers.d")
+        for name in [] if folder is None else folder[1].children:
+            found = tree.find(f"{place}launchers.d/{name}")
+            if name.endswith(".toml") and found is not None and found[1].size and not found[1].content:
+                raise ImageError("unsupported", f"has /{place}launchers.d/{name} behind a link to /{found[0]}")
+
+
+def _has_descriptors(tree: Tree, place: str) -> bool:
+    found = tree.find(place + "launchers.d")
+    return found is not None and any([name.endswith(".toml") for name in found[1].children])
+
+
+def read_run_directory(name: str, directory: str, scratch: str) -> RunImage:
+    """Read an unpacked root filesystem in place of a run image.
+
+    Raises:
+        ImageError: there is no such directory, or it can't be read.
+    """
+    if not os.path.isdir(directory):
+        raise ImageError("absent", "there is no such directory")
+    tree = Tree()
+    try:
+        for number, entry in enumerate(_walk(directory)):
+            if number > _ENTRIES_LIMIT:
+                raise ImageError("too-large", f"has more than {_ENTRIES_LIMIT} files")
+            content = os.path.join(os.path.abspath(directory), entry.path) if entry.kind == "file" else ""
+            tree.apply(entry, content, 0)
+    except PermissionError as error:
+        raise ImageError("denied", f"{error.filename} can't be read") from None
+    return RunImage(
+        name=name,
+        digest=None,
+        platform="",
+        tree=tree,
+        root=Root(encode(os.path.abspath(directory)), whole=True),
+        scratch=scratch,
+        laid_out=True,
+    )
+
+
+def _walk(directory: str) -> Iterator[_Entry]:
+    """Give all files, those of other file systems that are mounted there left out."""
+    device = os.stat(directory).st_dev
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        with os.scandir(os.path.join(directory, folder)) as entries:
+            for found in entries:
+                path = os.path.join(folder, found.name)
+                status = found.stat(follow_symlinks=False)
+                mode = stat.S_IMODE(status.st_mode)
+                if stat.S_ISDIR(status.st_mode):
+                    yield _Entry(path, "directory", mode, 0, "")
+                    if status.st_dev == device:
+                        pending.append(path)
+                elif stat.S_ISLNK(status.st_mode):
+                    yield _Entry(path, "link", mode, 0, os.readlink(found.path))
+                else:
+                    yield _Entry(path, "file" if stat.S_ISREG(status.st_mode) else "other", mode, status.st_size, "")
