@@ -31,14 +31,15 @@ demo: pyz
 
 test: venv pyz static
 	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h util-linux:unshare libc-bin:getent \
-	  docker-registry:docker-registry apache2-utils:htpasswd openssl:openssl
+	  docker-registry:docker-registry apache2-utils:htpasswd openssl:openssl chromium:chromium
 	@[ "$$(id -u)" != 0 ] || tools/need $(CONTAINERS)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=95
 
-image: venv $(if $(filter $(STATIC),$(EXECUTABLE)),static)
+# Asked for nothing, it says so at once, and not after building the executable.
+image: $(if $(and $(LIFECYCLE),$(OUT)),venv $(if $(filter $(STATIC),$(EXECUTABLE)),static))
 	@[ -n "$(LIFECYCLE)" ] && [ -n "$(OUT)" ] || \
 		{ echo 'make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run [BASE=oci:base]' >&2; exit 2; }
 	$(BIN)/python -m metalauncher image --base $(BASE) --executable $(EXECUTABLE) \
@@ -75,7 +76,8 @@ static: venv
 bench: pyz static
 	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h
 	@[ "$$(id -u)" != 0 ] || tools/need crun util-linux:unshare
-	$(BIN)/python bench/bench.py
+	@tools/need docker-registry:docker-registry skopeo:skopeo
+	$(BIN)/python bench/bench.py; first=$$?; $(BIN)/python bench/fleet.py && exit $$first
 
 venv: $(VENV)/.installed
 

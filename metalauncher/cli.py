@@ -15,7 +15,20 @@ if TYPE_CHECKING:
     from metalauncher.which import Question
 
 # Commands of the package (metalauncher.tooling), which the forms that dispatch do not hold.
-TOOLS = ("list", "matrix", "lint", "probe", "bundle", "image", "labels", "sbom", "vex", "schema", "completion")
+TOOLS = (
+    "list",
+    "matrix",
+    "lint",
+    "probe",
+    "check",
+    "bundle",
+    "image",
+    "labels",
+    "sbom",
+    "vex",
+    "schema",
+    "completion",
+)
 
 HELP = """\
 usage: metalauncher --which [--json] [--quiet] [--platform-api V]
@@ -45,6 +58,7 @@ With the package (pip install metalauncher) also, each with --help:
   matrix                show which launcher serves which APIs, and the gaps
   lint                  check the descriptors and their launchers
   probe                 run the launchers to prove what they claim
+  check                 prove that apps will start on a run image
   image                 build a run image without a daemon
   labels                print a run image's labels, or check them
   sbom                  print the SBOM of metalauncher and the launchers

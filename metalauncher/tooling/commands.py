@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import IO, TYPE_CHECKING, Any, NoReturn
-
-from metalauncher.terminal import STDOUT, write_text
+from metalauncher.tooling.arguments import Parser, add_json, add_root, graft, positive, positive_integer
 from metalauncher.tooling.binary import ARCHITECTURES
-from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
-from metalauncher.tooling.talk import Unable
+from metalauncher.tooling.image_commands import check, image, labels, sbom, vex
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-WIDTH = 80
 SCHEMAS = (
     "descriptor",
     "which",
@@ -22,13 +14,12 @@ SCHEMAS = (
     "matrix",
     "lint",
     "probe",
+    "check",
     "image",
     "labels",
     "apis-label",
     "sbom",
 )
-_FOREVER = 1e6  # seconds
-EXIT_CODES = "Exit codes: 0 done, 1 findings, 3 could not finish."
 EXIT_STATUS = (
     ("0", "Done; for --which: an app would be started."),
     ("1", "There are findings; for a dispatch and --which: metadata.toml is absent, unreadable or malformed."),
@@ -42,70 +33,9 @@ EXIT_STATUS = (
 )
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser that answers as the rest of the program does."""
-
-    def __init__(
-        self, prog: str, description: str, examples: Sequence[str] = (), *, summary: str = "", helps: bool = True
-    ) -> None:
-        """Take the command's name and what it does.
-
-        Args:
-            prog: its name.
-            description: what it does, one paragraph.
-            examples: command lines.
-            summary: the same in a few words, for lists of commands.
-            helps: whether it has `--help`.
-        """
-        self.examples = tuple(examples)
-        self.summary = summary
-        text = "examples:\n" + "".join([f"  $ {example}\n" for example in examples]) if examples else ""
-        super().__init__(
-            prog=prog,
-            description=description,
-            epilog=f"{text}\n{EXIT_CODES}" if text else EXIT_CODES,
-            formatter_class=_Formatter,
-            allow_abbrev=False,
-            add_help=False,
-        )
-        if helps:
-            self.add_argument("-h", "--help", action="help", help="show this and exit")
-
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:  # type: ignore[override]
-        del file  # help is what was asked for: it goes to stdout
-        write_text(STDOUT, message)
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; what is left over is refused here, by the command it was given to, not by the whole program."""
-        found, left = super().parse_known_args(args, namespace)
-        if left:
-            self.error(f"unrecognized arguments: {' '.join(left)}")
-        return found, left
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the command line."""
-        raise Unable(message, command=f"{self.prog} --help")
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Lays out alike whatever the terminal's width."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26, width=WIDTH)
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        # Descriptions are wrapped, the lines of examples are kept.
-        blocks = text.split("\n")
-        wrapped = [
-            line if line.startswith("  ") else argparse.HelpFormatter._fill_text(self, line, width, indent)
-            for line in blocks
-        ]
-        return "\n".join(wrapped)
-
-
 def _commands() -> tuple[Parser, ...]:
     launchers = (_bundle(), _list(), _matrix(), _lint(), _probe())
-    return (*launchers, _image(), _labels(), _sbom(), _vex(), _schema(), _completion())
+    return (*launchers, check(), image(), labels(), sbom(), vex(), _schema(), _completion())
 
 
 def parser() -> Parser:
@@ -113,7 +43,7 @@ def parser() -> Parser:
     whole = Parser("metalauncher", "At container start, become the launcher that covers the app's CNB APIs.")
     subparsers = whole.add_subparsers(metavar="COMMAND", required=True, dest="command", title="commands")
     for command in _commands():
-        _graft(subparsers, command)
+        graft(subparsers, command)
     return whole
 
 
@@ -134,7 +64,7 @@ def dispatching() -> tuple[Parser, ...]:
     )
     which.add_argument("--metadata", metavar="FILE", help="in place of $CNB_LAYERS_DIR/config/metadata.toml")
     which.add_argument("--root", metavar="DIR", help="an unpacked root filesystem to look in")
-    _json(which)
+    add_json(which)
     launch = Parser(
         "metalauncher --launch",
         "Dispatch as if exec'd as ARGV0: what the shim does.",
@@ -147,23 +77,6 @@ def dispatching() -> tuple[Parser, ...]:
     return which, launch, version
 
 
-def _graft(subparsers: argparse._SubParsersAction[Parser], command: Parser) -> None:
-    """Hang a parser that is made already under another one."""
-    name = command.prog.rpartition(" ")[2]
-    subparsers._name_parser_map[name] = command
-    subparsers._choices_actions.append(subparsers._ChoicesPseudoAction(name, [], command.summary))
-
-
-def _root(command: Parser) -> None:
-    command.add_argument(
-        "--root", metavar="DIR", help="an unpacked root filesystem to work on (default: this one, or METALAUNCHER_ROOT)"
-    )
-
-
-def _json(command: Parser) -> None:
-    command.add_argument("--json", action="store_true", help="one JSON document on stdout instead")
-
-
 def _bundle() -> Parser:
     command = Parser(
         "metalauncher bundle",
@@ -174,7 +87,7 @@ def _bundle() -> Parser:
     command.set_defaults(module="bundle")
     actions = command.add_subparsers(metavar="ACTION", required=True, dest="action", title="actions")
     for action in (_bundle_add(), _bundle_remove(), _bundle_show()):
-        _graft(actions, action)
+        graft(actions, action)
     return command
 
 
@@ -193,7 +106,7 @@ def _bundle_add() -> Parser:
         summary="install a launcher",
     )
     command.add_argument("source", metavar="SOURCE", help="a tarball, a directory, or an executable")
-    _root(command)
+    add_root(command)
     command.add_argument("--id", metavar="ID", help="the launcher's id (default: buildpacks/lifecycle)")
     command.add_argument("--version", metavar="V", help="its version (default: what lifecycle.toml says)")
     command.add_argument("--priority", metavar="N", type=int, help="higher goes first (default: 0)")
@@ -218,7 +131,7 @@ def _bundle_add() -> Parser:
     command.add_argument(
         "--replace", action="store_true", help="replace a different launcher of the same id and version"
     )
-    _json(command)
+    add_json(command)
     return command
 
 
@@ -230,8 +143,8 @@ def _bundle_remove() -> Parser:
         summary="take a launcher out",
     )
     command.add_argument("name", metavar="ID[@VERSION]", help="the launcher; VERSION where there are several")
-    _root(command)
-    _json(command)
+    add_root(command)
+    add_json(command)
     return command
 
 
@@ -243,8 +156,8 @@ def _bundle_show() -> Parser:
         summary="show what is installed",
     )
     command.add_argument("name", metavar="ID[@VERSION]", nargs="?", help="the launcher (default: all)")
-    _root(command)
-    _json(command)
+    add_root(command)
+    add_json(command)
     return command
 
 
@@ -258,8 +171,8 @@ def _list() -> Parser:
     )
     command.set_defaults(module="listing")
     command.add_argument("--all", action="store_true", help="what is overridden and masked as well")
-    _root(command)
-    _json(command)
+    add_root(command)
+    add_json(command)
     return command
 
 
@@ -285,8 +198,8 @@ def _matrix() -> Parser:
     )
     command.add_argument("--platform-apis", metavar="APIS", help="only these: versions with commas, or a range")
     command.add_argument("--buildpack-apis", metavar="APIS", help="the same for Buildpack APIs")
-    _root(command)
-    _json(command)
+    add_root(command)
+    add_json(command)
     return command
 
 
@@ -312,8 +225,8 @@ def _lint() -> Parser:
     command.add_argument(
         "--arch", choices=ARCHITECTURES, help="the run image's (default: that of its metalauncher, or this machine's)"
     )
-    _root(command)
-    _json(command)
+    add_root(command)
+    add_json(command)
     return command
 
 
@@ -329,132 +242,13 @@ def _probe() -> Parser:
     command.set_defaults(module="probe")
     command.add_argument("names", metavar="ID[@VERSION]", nargs="*", help="the launchers (default: all in effect)")
     command.add_argument(
-        "--timeout", metavar="SECONDS", type=_positive, default=10.0, help="for each start (default: 10)"
+        "--timeout", metavar="SECONDS", type=positive, default=10.0, help="for each start (default: 10)"
     )
     command.add_argument(
-        "--jobs", metavar="N", type=_positive_integer, help="starts at a time (default: one for each processor)"
+        "--jobs", metavar="N", type=positive_integer, help="starts at a time (default: one for each processor)"
     )
-    _root(command)
-    _json(command)
-    return command
-
-
-def _image() -> Parser:
-    command = Parser(
-        "metalauncher image",
-        "Build a run image without a daemon: one layer on a base, with metalauncher, launchers installed as by bundle"
-        " add, the shim, SBOMs and a VEX; labels; and the ENTRYPOINT /usr/lib/cnb/launcher. Everything else of the"
-        " base's config is kept, but CMD, which an ENTRYPOINT clears. The same input gives the same digests;"
-        " SOURCE_DATE_EPOCH is the time of everything (default: 0).",
-        (
-            "metalauncher image --base oci:debian:12 --out oci:run:12 \\\n"
-            "      --executable metalauncher-linux-x86_64 \\\n"
-            "      --bundle lifecycle-v0.17.7+linux.x86-64.tgz \\\n"
-            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz",
-            "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
-            "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
-        ),
-        summary="build a run image without a daemon",
-    )
-    command.set_defaults(module="image", extra="image")
-    command.add_argument(
-        "--base", metavar="IMAGE", required=True, help="oci:DIR[:TAG], docker-archive:FILE[:NAME], or scratch"
-    )
-    command.add_argument(
-        "--executable",
-        metavar="FILE",
-        required=True,
-        help="metalauncher's, FILE.contents.json beside it",
-    )
-    command.add_argument(
-        "--bundle", metavar="SOURCE", action="append", default=[], help="what bundle add takes; may be repeated"
-    )
-    command.add_argument(
-        "--out",
-        metavar="IMAGE",
-        action="append",
-        required=True,
-        help="where to: oci:DIR[:TAG] or docker-archive:FILE[:NAME]; may be repeated",
-    )
-    _json(command)
-    return command
-
-
-def _labels() -> Parser:
-    command = Parser(
-        "metalauncher labels",
-        "Print the labels that tell what a run image can launch. With --verify, read an image, derive its labels from"
-        " the registry inside, and report each label that says something else.",
-        (
-            "metalauncher labels --root rootfs",
-            "metalauncher labels --root rootfs --format args",
-            "metalauncher labels --verify oci:run:12",
-        ),
-        summary="print a run image's labels, or check them",
-    )
-    command.set_defaults(module="labelling")
-    command.add_argument(
-        "--format",
-        choices=("dockerfile", "args", "json"),
-        default="dockerfile",
-        help="a LABEL instruction, --label arguments, or JSON (default: dockerfile)",
-    )
-    command.add_argument("--verify", metavar="IMAGE", help="oci:DIR[:TAG] or docker-archive:FILE[:NAME]")
-    command.add_argument(
-        "--platform",
-        metavar="OS/ARCH",
-        default=DEFAULT_PLATFORM,
-        help=f"which image of an index to verify (default: {DEFAULT_PLATFORM})",
-    )
-    _root(command)
-    _json(command)
-    return command
-
-
-def _sbom() -> Parser:
-    command = Parser(
-        "metalauncher sbom",
-        "Print the SBOM of a run image's launchers: of metalauncher itself and of every bundle, with what came with it."
-        " The digests are those of the files. The same files give the same document.",
-        (
-            "metalauncher sbom --root rootfs --format spdx --output launchers.spdx.json",
-            "metalauncher sbom --root rootfs --verify launchers.spdx.json",
-        ),
-        summary="print the SBOM of metalauncher and the launchers",
-    )
-    command.set_defaults(module="sbom.command", extra="sbom")
-    command.add_argument(
-        "--format",
-        choices=("cyclonedx", "spdx"),
-        default="cyclonedx",
-        help="as CycloneDX 1.6 or as SPDX 2.3 (default: cyclonedx)",
-    )
-    command.add_argument("--output", metavar="FILE", help="write it there, whole or not at all")
-    command.add_argument(
-        "--verify", metavar="FILE", help="compare a document with the files instead; exit 1 where they differ"
-    )
-    _root(command)
-    command.add_argument("--json", action="store_true", help="with --verify: one JSON document on stdout")
-    return command
-
-
-def _vex() -> Parser:
-    command = Parser(
-        "metalauncher vex",
-        "Print an OpenVEX document: which known vulnerabilities of CPython and musl concern metalauncher's executable,"
-        " by what is linked in, and what vendors state in vex.toml beside their launchers.",
-        (
-            "metalauncher vex --root rootfs --output openvex.json",
-            "metalauncher vex --root rootfs --statements acme.toml",
-        ),
-        summary="print what known vulnerabilities mean for them",
-    )
-    command.set_defaults(module="sbom.vex")
-    command.add_argument(
-        "--statements", metavar="FILE", action="append", help="a file of further statements; may be repeated"
-    )
-    command.add_argument("--output", metavar="FILE", help="write it there, whole or not at all")
-    _root(command)
+    add_root(command)
+    add_json(command)
     return command
 
 
@@ -480,17 +274,3 @@ def _completion() -> Parser:
     command.set_defaults(module="completion")
     command.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
     return command
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < _FOREVER:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number
-
-
-def _positive_integer(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number

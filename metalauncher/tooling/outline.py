@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, NamedTuple
 
-from metalauncher.tooling.commands import Parser, dispatching, parser
+from metalauncher.tooling.commands import dispatching, parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Literal
+
+    from metalauncher.tooling.arguments import Parser
 
     Wanted = Literal["nothing", "word", "file", "directory"]
 

@@ -13,7 +13,8 @@ from bundles import Tool
 from harness import PROJECT, Image
 
 from metalauncher.cli import HELP, TOOLS, run
-from metalauncher.tooling.commands import Parser, parser
+from metalauncher.tooling.arguments import Parser
+from metalauncher.tooling.commands import parser
 from metalauncher.tooling.completion import bash, fish, zsh
 from metalauncher.tooling.manual import manual
 from metalauncher.tooling.outline import Command, outline

@@ -1,0 +1,144 @@
+"""What all commands' parsers have in common: the parser itself, and options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from metalauncher.terminal import STDOUT, write_text
+from metalauncher.tooling.talk import Unable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WIDTH = 80
+EXIT_CODES = "Exit codes: 0 done, 1 findings, 3 could not finish."
+_FOREVER = 1e6  # seconds
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers as the rest of the program does."""
+
+    def __init__(
+        self, prog: str, description: str, examples: Sequence[str] = (), *, summary: str = "", helps: bool = True
+    ) -> None:
+        """Take the command's name and what it does.
+
+        Args:
+            prog: its name.
+            description: what it does, one paragraph.
+            examples: command lines.
+            summary: the same in a few words, for lists of commands.
+            helps: whether it has `--help`.
+        """
+        self.examples = tuple(examples)
+        self.summary = summary
+        text = "examples:\n" + "".join([f"  $ {example}\n" for example in examples]) if examples else ""
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=f"{text}\n{EXIT_CODES}" if text else EXIT_CODES,
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
+        if helps:
+            self.add_argument("-h", "--help", action="help", help="show this and exit")
+
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:  # type: ignore[override]
+        del file  # help is what was asked for: it goes to stdout
+        write_text(STDOUT, message)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; what is left over is refused here, by the command it was given to, not by the whole program."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        raise Unable(message, command=f"{self.prog} --help")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Lays out alike whatever the terminal's width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=WIDTH)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        # Descriptions are wrapped, the lines of examples are kept.
+        blocks = text.split("\n")
+        wrapped = [
+            line if line.startswith("  ") else argparse.HelpFormatter._fill_text(self, line, width, indent)
+            for line in blocks
+        ]
+        return "\n".join(wrapped)
+
+
+def graft(subparsers: argparse._SubParsersAction[Parser], command: Parser) -> None:
+    """Hang a parser that is made already under another one."""
+    name = command.prog.rpartition(" ")[2]
+    subparsers._name_parser_map[name] = command
+    subparsers._choices_actions.append(subparsers._ChoicesPseudoAction(name, [], command.summary))
+
+
+def add_root(command: Parser) -> None:
+    """Add `--root`."""
+    command.add_argument(
+        "--root", metavar="DIR", help="an unpacked root filesystem to work on (default: this one, or METALAUNCHER_ROOT)"
+    )
+
+
+def add_registries(command: Parser) -> None:
+    """Add how to speak to registries."""
+    command.add_argument(
+        "--insecure",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="a registry, HOST or HOST:PORT, that may be asked without TLS, as this machine's may; may be repeated",
+    )
+    command.add_argument(
+        "--mirror",
+        metavar="HOST=URL",
+        action="append",
+        default=[],
+        help="where to ask first for images of a registry; may be repeated",
+    )
+    command.add_argument("--ca-file", metavar="FILE", help="certificates in PEM to trust besides the system's")
+
+
+def add_json(command: Parser) -> None:
+    """Add `--json`."""
+    add_json_in(command)
+
+
+def add_json_in(group: argparse._ActionsContainer) -> None:
+    """Add `--json` to a group of options."""
+    group.add_argument("--json", action="store_true", help="one JSON document on stdout instead")
+
+
+def positive(text: str) -> float:
+    """Return the number of seconds that an argument says.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or not above 0.
+    """
+    number = float(text)
+    if not 0 < number < _FOREVER:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
+def positive_integer(text: str) -> int:
+    """Return the whole number that an argument says.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or below 1.
+    """
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
