@@ -58,7 +58,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         )
     shard = parse_shard(options.shard, console.environment) if options.shard else None
     apps = read_targets(options.apps, options.from_files, shard)
-    if not apps and not options.from_files and "-" not in options.apps:
+    if not options.apps and not options.from_files:  # a part of those named may well be empty
         raise Unable("no app is named", need="APP, or a list with --from", command=_HELP)
     check_page(options)
     stores = Stores(

@@ -208,6 +208,13 @@ def test_resume(check: Any, apps: dict[str, str], tmp_path: Path) -> None:
     assert "is of another run" in answer.err
 
 
+def test_an_empty_part(check: Any, apps: dict[str, str]) -> None:
+    """Of one app all parts but one are empty: they are done at once, and find nothing."""
+    answers = [check(apps["fine"], "--shard", f"{part}/3", "--json") for part in (1, 2, 3)]
+    assert [answer.code for answer in answers] == [0, 0, 0]
+    assert sorted([len(answer.document["results"]) for answer in answers]) == [0, 0, 1]
+
+
 def test_shards(check: Any, apps: dict[str, str]) -> None:
     """The parts of a list make up the whole."""
     parts = [check(*apps.values(), "--shard", f"{part}/3", "--json").document for part in (1, 2, 3)]
