@@ -1,8 +1,8 @@
-// Exporter exports an app onto a run image, and rebases it, by the code of the lifecycle that go.mod names.
+// Exporter exports an app onto a run image by the code of the lifecycle that go.mod names.
 //
 //	exporter export -root DIR -platform-api V -run IMAGE -out IMAGE [-process-type T] [-launcher FILE]
-//	exporter rebase -app IMAGE -run IMAGE -out IMAGE
 //
+// It rebases none: with the dependencies that this release names its own rebaser panics at every image of a registry.
 // DIR is a build container's root: layers and group.toml in /layers, the app in /workspace, the launcher in /cnb/lifecycle.
 // What lifecycle's own commands do around these calls (flags, credentials, caches, privileges) is left out.
 package main
@@ -30,31 +30,24 @@ const (
 )
 
 type options struct {
-	root, platformAPI, run, out, app, processType, launcher string
+	root, platformAPI, run, out, processType, launcher string
 }
 
 func main() {
-	if len(os.Args) < 2 || (os.Args[1] != "export" && os.Args[1] != "rebase") {
-		fail(fmt.Errorf("usage: exporter export|rebase OPTIONS"))
+	if len(os.Args) < 2 || os.Args[1] != "export" {
+		fail(fmt.Errorf("usage: exporter export OPTIONS"))
 	}
 	var o options
 	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
 	flags.StringVar(&o.root, "root", "/", "the build container's root")
-	flags.StringVar(&o.platformAPI, "platform-api", "", "the Platform API in use; this rebaser asks for none")
+	flags.StringVar(&o.platformAPI, "platform-api", "", "the Platform API in use")
 	flags.StringVar(&o.run, "run", "", "the run image")
 	flags.StringVar(&o.out, "out", "", "the image to write")
-	flags.StringVar(&o.app, "app", "", "the app image to rebase")
 	flags.StringVar(&o.processType, "process-type", "", "the default process type that the user chose")
 	flags.StringVar(&o.launcher, "launcher", "/cnb/lifecycle/launcher", "what goes into the launcher layer")
 	_ = flags.Parse(os.Args[2:]) // ExitOnError
 
-	var err error
-	if os.Args[1] == "export" {
-		err = export(o)
-	} else {
-		err = rebase(o)
-	}
-	if err != nil {
+	if err := export(o); err != nil {
 		fail(err)
 	}
 }
@@ -115,21 +108,6 @@ func export(o options) error {
 			},
 		},
 	})
-	return err
-}
-
-func rebase(o options) error {
-	appImage, err := open(o.app, o.app)
-	if err != nil {
-		return err
-	}
-	runImage, err := open(o.run, o.run)
-	if err != nil {
-		return err
-	}
-	appImage.Rename(o.out) // this release writes an image under its own name alone
-	rebaser := &lifecycle.Rebaser{Logger: cmd.DefaultLogger}
-	_, err = rebaser.Rebase(appImage, runImage, nil)
 	return err
 }
 
