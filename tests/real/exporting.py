@@ -21,8 +21,8 @@ from harness import APPS
 EXPORTERS = Path(__file__).resolve().parent / "exporter"
 SHIM = "/usr/lib/cnb/shim"
 
-# What goes into the launcher layer: the run image's shim, the lifecycle's own launcher, or a copy of metalauncher, which
-# is what an exporter makes of the run image's link.
+# What goes into the launcher layer: the run image's shim, the lifecycle's own launcher, or a copy of metalauncher:
+# what an exporter makes where it is given the run image's link.
 Brings = Literal["shim", "launcher", "copy"]
 LAUNCHER_FILES: Mapping[Brings, str] = {
     "shim": f"{SHIM}/launcher",
