@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,13 +118,13 @@ class AppImages:
             self._made.add(image)
         return image
 
-    def check(self, app: str, on: str) -> dict[str, Any]:
-        """Ask `metalauncher check` about an app's image on a run image; return its one result."""
-        options = ("--run-image", self.run_image(on), "--against", self.run_image(FIRST), "--json")
-        answer = as_process("check", app, *options, "--cache", self._folder / "cache")
+    def check(self, apps: Iterable[str], on: str) -> list[dict[str, Any]]:
+        """Ask `metalauncher check` about apps' images on a run image; return their results in this order."""
+        apps = list(apps)
+        answer = as_process("check", *apps, "--run-image", self.run_image(on), "--json", "--cache", self._folder / "c")
         assert answer.code in (0, 1), answer.err
-        (result,) = answer.document["results"]
-        return dict(result)
+        found = {result["app"]: result for result in answer.document["results"]}
+        return [found[app] for app in apps]
 
     def start(self, app: str, args: tuple[str, ...] | None) -> Seen:
         """Start an app's image by crun, with the image's own entrypoint or these arguments in its place."""

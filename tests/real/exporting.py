@@ -161,6 +161,6 @@ class Exporter:
 
     def _call(self, lifecycle: str, *arguments: str) -> None:
         program = self._go.program(f"exporter-{lifecycle}", EXPORTERS / lifecycle, ".", ldflags="-s -w") / "exporter"
-        command = [program, *arguments]
+        command = [str(program), *arguments]
         done = subprocess.run(command, env={"HOME": "/nonexistent"}, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{lifecycle} {' '.join(arguments)}\n{done.stdout}{done.stderr}"

@@ -83,7 +83,7 @@ class Filled:
 
     Attributes:
         row: this.
-        before: what `check` says of the app as it was exported, on the row's run image.
+        before: what `check` says of the app as it was exported, were it on the row's run image.
         after: what it says of the app that is on that.
         reason: why.
         seen: what crun does, for each start.
@@ -107,11 +107,9 @@ def rows(names: list[str] | None = None) -> list[Row]:
 
 
 def fill(row: Row, images: AppImages) -> Filled:
-    """Ask, export, rebase, ask again, and start."""
-    # Asked of the app as it was exported: nothing is rebased yet.
-    before = images.check(images.app(row.recipe, FIRST), row.on)
+    """Export, rebase, ask about both, and start what came of it."""
     app = images.app(row.recipe, row.on)
-    after = before if row.on == FIRST else images.check(app, row.on)
+    before, after = images.check((images.app(row.recipe, FIRST), app), row.on)
     seen = {start: images.start(app, start.args) for start in starts(row.recipe)}
     return Filled(row, said(before), said(after), after["reason"], seen)
 
