@@ -25,6 +25,7 @@ LAUNCHERS = "/usr/lib/cnb/launchers"
 RUN_IMAGES: Mapping[str, tuple[str, ...] | None] = {
     "three": ("0.9.3", "0.17.7", "0.21.17"),
     "newest": ("0.21.17",),
+    "older": ("0.9.3", "0.17.7"),
     "plain": None,
 }
 FIRST = next(iter(RUN_IMAGES))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import golang
 import launchers
 import pytest
-from appimages import LAUNCHERS, AppImages, Outcome, app_images
+from appimages import LAUNCHERS, RUN_IMAGES, AppImages, Outcome, app_images
 from exporting import Exporter, recipes
 from table import Row, fill, rows
 
@@ -28,14 +28,21 @@ def expected(row: Row) -> Outcome:
     recipe = row.recipe
     if recipe.brings == "launcher":
         return Outcome("not-affected")
-    if row.on == "plain":
+    if RUN_IMAGES[row.on] is None:
         return Outcome("refused", None, 80) if recipe.brings == "copy" else Outcome("does-not-start", None, 127)
-    old_platform, old_buildpacks = recipe.platform_api in ("0.3", "0.4", "0.6"), "mixed" in recipe.source
-    if not old_platform and not old_buildpacks:
-        return Outcome("starts", f"{LAUNCHERS}/buildpacks/lifecycle/0.21.17/launcher")
-    if row.on == "three":
-        return Outcome("starts", f"{LAUNCHERS}/buildpacks/lifecycle/0.17.7/launcher")
-    return Outcome("refused", None, 11 if old_platform else 12)
+    platform = int(recipe.platform_api.partition(".")[2])
+    # 0.17.7 ends at Platform API 0.12 and Buildpack API 0.10, 0.21.17 begins at 0.7 and 0.7. What is made of p12 has a
+    # buildpack of 0.11, the mixed apps have some of 0.2.
+    old = platform <= 12 and recipe.source != "p12"
+    new = platform >= 7 and "mixed" not in recipe.source
+    covering = {
+        "three": "0.21.17" if new else "0.17.7",
+        "newest": "0.21.17" if new else None,
+        "older": "0.17.7" if old else None,
+    }[row.on]
+    if covering is not None:
+        return Outcome("starts", f"{LAUNCHERS}/buildpacks/lifecycle/{covering}/launcher")
+    return Outcome("refused", None, 12 if 7 <= platform <= 12 else 11)
 
 
 @pytest.fixture(scope="module")
