@@ -177,7 +177,7 @@ def test_image_and_check(kit: Kit, real: Launchers, native: Native, starter: Sta
         assert f"buildpacks/lifecycle/{expected}/launcher" in json.dumps(result["launcher"]), tag
         assert (started.exit_code, started.stderr) == (0, b""), (tag, started.stdout)
         said = started.stdout.decode().splitlines()
-        # A user's arguments follow those of the build where the app has no command in a list, and replace them there.
+        # The user's own comes last, whether or not the build's stay before it.
         assert [line for line in said if line.startswith("argument ")][-1] == "argument more", tag
         assert "cwd /workspace" in said, tag
         assert [line for line in said if line.startswith("env CNB_") or "/cnb/process" in line] == [], tag
