@@ -36,6 +36,7 @@ test: venv pyz static
 	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h util-linux:unshare libc-bin:getent \
 	  docker-registry:docker-registry apache2-utils:htpasswd openssl:openssl chromium:chromium
 	@[ "$$(id -u)" != 0 ] || tools/need $(CONTAINERS)
+	@$(BIN)/python tests/real/launchers.py >/dev/null
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine -q
