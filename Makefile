@@ -37,6 +37,7 @@ test: venv pyz static
 	  docker-registry:docker-registry apache2-utils:htpasswd openssl:openssl chromium:chromium
 	@[ "$$(id -u)" != 0 ] || tools/need $(CONTAINERS)
 	@$(BIN)/python tests/real/launchers.py >/dev/null
+	@[ "$$(id -u)" != 0 ] || $(BIN)/python tests/real/exporting.py >/dev/null
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine -q

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bundles import as_process, release
-from containers import Bundle, Ended, call, debian_members, machine_files, need, registry
+from containers import Bundle, Ended, call, debian_members, machine_files, registry
 from execs import watch
 from exporting import Exporter, Recipe, build_root
 from harness import static_form
@@ -194,7 +194,6 @@ def _inside(bundle: Bundle) -> Path:
 @contextlib.contextmanager
 def app_images(exporter: Exporter, launchers: Mapping[str, Path]) -> Iterator[AppImages]:
     """Give a registry for run images and apps; nothing of it is left at the end."""
-    need("crun", "skopeo", "umoci", "docker-registry")
     folder = public_folder()
     try:
         (folder / "registry").mkdir()

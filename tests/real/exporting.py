@@ -1,6 +1,7 @@
 """Apps exported onto run images in a registry, and rebased, by the code of lifecycle releases themselves.
 
-Each release's folder under `exporter/` is a module with a program around its exporter and, where it works, its rebaser.
+Each release's folder under `exporter/` is a module with a program around its exporter and, where it works, its rebaser;
+`python tests/real/exporting.py` builds them.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import golang
 import tomli
-from harness import APPS
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("tests", "image/static")]
+
+import golang  # noqa: E402
+from harness import APPS  # noqa: E402
 
 EXPORTERS = Path(__file__).resolve().parent / "exporter"
 SHIM = "/usr/lib/cnb/shim"
@@ -144,6 +149,10 @@ class Exporter:
         """
         self._go = go
 
+    def program(self, lifecycle: str) -> Path:
+        """Return the program of a release."""
+        return self._go.program(f"exporter-{lifecycle}", EXPORTERS / lifecycle, ".", ldflags="-s -w") / "exporter"
+
     def export(self, recipe: Recipe, root: Path, run: str, out: str) -> None:
         """Export an app onto a run image; both are names in a registry."""
         options = ["-root", str(root), "-platform-api", recipe.platform_api, "-run", run, "-out", out]
@@ -160,7 +169,22 @@ class Exporter:
         self._call(recipe.rebaser, "rebase", *options)
 
     def _call(self, lifecycle: str, *arguments: str) -> None:
-        program = self._go.program(f"exporter-{lifecycle}", EXPORTERS / lifecycle, ".", ldflags="-s -w") / "exporter"
-        command = [str(program), *arguments]
+        command = [str(self.program(lifecycle)), *arguments]
         done = subprocess.run(command, env={"HOME": "/nonexistent"}, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{lifecycle} {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+
+
+def main() -> int:
+    """Build the programs and print where they are."""
+    try:
+        exporter = Exporter(golang.find())
+        for module in sorted(EXPORTERS.iterdir()):
+            print(f"{module.name}\t{exporter.program(module.name)}")
+    except golang.Unavailable as missing:
+        print(f"ERROR: {missing}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -137,6 +138,9 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - {row.recipe.name for row in wanted}:
         known = ", ".join([recipe.name for recipe in recipes()])
         print(f"no app {', '.join(sorted(unknown))}; there is: {known}", file=sys.stderr)
+        return 3
+    if os.geteuid() != 0:
+        print("ERROR: containers are run as root here", file=sys.stderr)
         return 3
     differ = 0
     try:

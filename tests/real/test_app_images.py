@@ -8,6 +8,7 @@ import golang
 import launchers
 import pytest
 from appimages import LAUNCHERS, RUN_IMAGES, AppImages, Outcome, app_images
+from containers import need
 from exporting import Exporter, recipes
 from table import Row, fill, rows
 
@@ -48,6 +49,7 @@ def expected(row: Row) -> Outcome:
 @pytest.fixture(scope="module")
 def images() -> Iterator[AppImages]:
     """Return run images with real launchers, and the apps on them."""
+    need("crun", "skopeo", "umoci", "docker-registry")
     try:
         go = golang.find()
         real = {version: launchers.build(version, go).executable for version in launchers.QUICK}
