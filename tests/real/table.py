@@ -121,8 +121,15 @@ _HEAD = ("app", "Platform API", "exported by", "brings", "run image", "check bef
 def markdown(filled: Filled) -> str:
     """Return a row for people; starts that came to the same are counted together."""
     recipe, on = filled.row.recipe, filled.row.on
-    counted = Counter([(str(seen.outcome), seen.ended.code) for seen in filled.seen.values()])
-    crun = ", ".join([f"{number} starts: {outcome} [{code}]" for (outcome, code), number in counted.items()])
+    ended: dict[Outcome, Counter[int]] = {}
+    for seen in filled.seen.values():
+        ended.setdefault(seen.outcome, Counter())[seen.ended.code] += 1
+    crun = "; ".join(
+        [
+            f"{outcome} ({', '.join([f'{n} ended {code}' for code, n in codes.items()])})"
+            for outcome, codes in ended.items()
+        ]
+    )
     before = "" if on == FIRST else str(filled.before)
     cells = (recipe.name, recipe.platform_api, recipe.lifecycle, recipe.brings, on, before, str(filled.after), crun)
     return _line((*cells, "alike" if filled.alike else "**differ**"))
@@ -133,7 +140,7 @@ def _line(cells: tuple[str, ...]) -> str:
 
 
 def main(names: list[str]) -> int:
-    """Print the table; in brackets, what containers ended with."""
+    """Print the table; how many containers ended with what is in brackets."""
     wanted = rows(names)
     if unknown := set(names) - {row.recipe.name for row in wanted}:
         known = ", ".join([recipe.name for recipe in recipes()])
