@@ -15,8 +15,11 @@ from harness import Form, Image, python_form, static_form
 from kit import Kit
 from native import Native, Starter, need, public_folder
 from rebased import Rig, World
+from strategies import choose_profile
 
 FORMS = {form.name: form for form in (python_form(), static_form())}
+
+choose_profile()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
