@@ -1,9 +1,9 @@
 """A bare Debian that holds Python, make and what is committed here, for one command: `tools/fresh SUITE COMMAND`.
 
-What a machine of long use has installed, cached or configured hides what the project needs of a new one. Another root file
-system, mounts and processes of its own, and the network of this machine, with the registries that it is set up for: the
-command can do what a newcomer could, and leaves nothing. A chroot would not do, since containers want a root that is a
-mount point.
+What a machine of long use has installed, cached or configured hides what the project needs of a new one. Another root
+file system, mounts and processes of its own, and the network of this machine, with the registries that it is set up
+for: the command can do what a newcomer could, and leaves nothing. A chroot would not do, since containers want a root
+that is a mount point.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def script(command: str, need: list[str], user: str | None) -> str:
 
 
 def enter(root: Path, text: str) -> int:
-    """Run a script in the machine and return its exit status; whatever it started ends with it, or with this program."""
+    """Run a script in the machine and return its exit status; what it started ends with it, or with this program."""
     environ = {"HOME": "/root", "PATH": PATH, **passed(os.environ)}
     folders = [
         value
