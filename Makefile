@@ -21,11 +21,12 @@ PYTEST_ARGS ?=
 UPGRADE ?=
 FULL ?=
 LOCK := build/lock-venv
-LOCKED := requirements-dev fuzz/requirements fuzz/build-requirements image/static/mypyc-requirements tools/lock-requirements
+LOCKED := requirements-dev fuzz/requirements fuzz/build-requirements image/requirements image/static/mypyc-requirements \
+	tools/lock-requirements
 # Each file on its own worker as a rule, since what its tests share is made once a worker; idle workers take over.
 PARALLEL := -n auto --dist worksteal
-# Wheels alone, each by its hash: nothing that a build would fetch in between.
-INSTALL := install -q --disable-pip-version-check --require-hashes --only-binary=:all:
+# Wheels alone, each by its hash, and nothing but what the lock lists: nothing that a build would fetch in between.
+INSTALL := install -q --disable-pip-version-check --require-hashes --only-binary=:all: --no-deps
 EXECUTABLE ?= $(STATIC)
 BASE ?= scratch
 LIFECYCLE ?=
