@@ -15,7 +15,7 @@ SECONDS ?= 60
 FORM ?= all
 PYTEST_ARGS ?=
 # What the tests run containers with; they do it as root only.
-CONTAINERS := crun runc skopeo umoci buildah
+CONTAINERS := crun runc runsc skopeo umoci buildah
 EXECUTABLE ?= $(STATIC)
 BASE ?= scratch
 LIFECYCLE ?=
