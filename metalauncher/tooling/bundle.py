@@ -220,7 +220,7 @@ def _is_whole(bundle: Bundle, result: Installed, root: Root) -> bool:
             return False
     except OSError:
         return False
-    for name in SBOMS.values():
+    for name in SBOMS:
         try:
             with open(folder + b"/" + name.encode(), "rb") as file:
                 found = file.read()
@@ -253,7 +253,7 @@ def _write(bundle: Bundle, launcher: Launcher, text: str, target: Target) -> Non
             with contextlib.suppress(OSError):
                 os.unlink(file)
         raise
-    for name in SBOMS.values():
+    for name in SBOMS:
         if name not in bundle.sboms:  # of another executable
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder + b"/" + name.encode())
@@ -290,7 +290,7 @@ def _discard(gone: Sequence[Installed], root: Root) -> list[str]:
             left.append(f"{launcher.path} was left: it lies outside {own_folder(launcher)}")
             continue
         folder = root.locate(os.path.dirname(launcher.path).encode())
-        for name in ("launcher", STATEMENTS, *SBOMS.values()):
+        for name in ("launcher", STATEMENTS, *SBOMS):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder + b"/" + name.encode())
         # Up to the folder of all launchers, as far as they are empty.

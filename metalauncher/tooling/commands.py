@@ -95,12 +95,13 @@ def _bundle_add() -> Parser:
     command = Parser(
         "metalauncher bundle add",
         "Install a launcher: its executable, its SBOMs, and last its descriptor, each whole or not at all. SOURCE is a"
-        " lifecycle release's tarball as it is, a directory of the same shape, or a bare executable. Doing it again"
-        " changes nothing.",
+        " lifecycle release's tarball as it is, the flat tarball of a launcher that is released by itself, a directory"
+        " of either shape, or a bare executable. What has no lifecycle.toml says nothing about itself: --id, --version,"
+        " --platform-apis and --buildpack-apis do. Doing it again changes nothing.",
         (
             "metalauncher bundle add lifecycle-v0.21.17+linux.x86-64.tgz --root rootfs",
             "metalauncher bundle add ./rebuilt --version 0.17.7+vendor.1",
-            "metalauncher bundle add launcher --id acme/launcher --version 1.0 \\\n      --platform-apis"
+            "metalauncher bundle add launcher.tgz --id acme/launcher --version 1.0 \\\n      --platform-apis"
             " '>=0.7,<=0.15' --buildpack-apis 0.7,0.8,0.9",
         ),
         summary="install a launcher",

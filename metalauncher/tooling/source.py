@@ -1,4 +1,4 @@
-"""Where a bundle comes from: a release tarball, a directory of the same shape, or a bare executable. Writes nothing."""
+"""Where a bundle comes from: a release's tarball, a directory of that shape, or a bare executable. Writes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from metalauncher.errors import errno_text
 from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect
 from metalauncher.tooling.talk import Unable
-from metalauncher.tooling.tarball import LAUNCHER, LAUNCHER_LIMIT, LIMITS, SBOMS, TOML, Unacceptable, read_tarball
+from metalauncher.tooling.tarball import (
+    FLAT_LAUNCHER,
+    LAUNCHER,
+    LAUNCHER_LIMIT,
+    LIMITS,
+    TOML,
+    Unacceptable,
+    read_tarball,
+    sboms_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,14 +38,16 @@ class Bundle(NamedTuple):
     Attributes:
         source: as named on the command line.
         launcher: the executable's bytes.
-        lifecycle_toml: the release's descriptor, None for a bare executable.
+        lifecycle_toml: the release's descriptor, None for a bare executable, and where the tarball has none.
         sboms: by the name that each is to have beside the launcher.
+        member: the launcher's name in the tarball or directory, None for a bare executable.
     """
 
     source: str
     launcher: bytes
     lifecycle_toml: bytes | None
     sboms: Mapping[str, bytes]
+    member: str | None
 
     @property
     def sha256(self) -> str:
@@ -85,7 +96,7 @@ def read_source(source: str, architecture: str, digest: str | None) -> Bundle:
 def _refuse(source: str, reason: str) -> Unable:
     return Unable(
         f"{source}: {reason}",
-        need=f"a lifecycle release's tarball, a directory with {TOML} and {LAUNCHER}, or an executable",
+        need=f"a tarball or a directory with {TOML} and {LAUNCHER}, or with {FLAT_LAUNCHER} alone; or an executable",
         command=COMMAND,
     )
 
@@ -102,7 +113,7 @@ def _read_file(source: str, file: IO[bytes]) -> tuple[Bundle, str]:
             "is empty" if not head else "is neither a tarball (.tgz or .tar), nor an ELF file, nor a script with #!"
         )
         raise _refuse(source, reason)
-    bundle = Bundle(source, _read_limited(file, source, LAUNCHER_LIMIT), None, {})
+    bundle = Bundle(source, _read_limited(file, source, LAUNCHER_LIMIT), None, {}, None)
     return bundle, bundle.sha256
 
 
@@ -129,16 +140,21 @@ def _read_limited(file: IO[bytes], path: str, limit: int) -> bytes:
 
 
 def _bundle(source: str, members: Mapping[str, bytes]) -> Bundle:
-    missing = [name for name in (TOML, LAUNCHER) if name not in members]
-    if missing:
-        raise _refuse(source, f"has no {' and no '.join(missing)}")
-    sboms = {SBOMS[name]: data for name, data in members.items() if name in SBOMS}
-    return Bundle(source, members[LAUNCHER], members[TOML], sboms)
+    found = [name for name in (LAUNCHER, FLAT_LAUNCHER) if name in members]
+    if len(found) > 1:
+        raise _refuse(source, f"has {LAUNCHER} and {FLAT_LAUNCHER}: which of them is meant?")
+    if found != [FLAT_LAUNCHER]:  # a lifecycle's release, which says itself what its launcher supports
+        missing = [name for name in (TOML, LAUNCHER) if name not in members]
+        if missing:
+            raise _refuse(source, f"has no {' and no '.join(missing)}")
+    (launcher,) = found
+    sboms = {name: members[member] for member, name in sboms_of(launcher).items() if member in members}
+    return Bundle(source, members[launcher], members.get(TOML), sboms, launcher)
 
 
 def _check_launcher(bundle: Bundle, architecture: str) -> None:
     binary = inspect(bundle.launcher)
-    name = bundle.source if bundle.lifecycle_toml is None else f"{bundle.source}: {LAUNCHER}"
+    name = bundle.source if bundle.member is None else f"{bundle.source}: {bundle.member}"
     if isinstance(binary, str):
         raise _refuse(name, binary)
     if binary.kind == "elf" and binary.machine != architecture:
