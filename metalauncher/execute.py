@@ -31,6 +31,7 @@ _FINAL_ERRNOS = frozenset((7, 12, 11))
 
 # A file as small as this may be a shim that leads back here; launchers are megabytes.
 _SHIM_LIMIT = 4096
+_PIECE = 1 << 16  # bytes of two files that are compared at a time
 _SCRIPT_HEAD = 256  # bytes that the kernel looks at for a script's interpreter
 _EINVAL = 22
 SCRIPTS_LIMIT = 5  # scripts whose interpreter is a script, as the kernel's
@@ -103,9 +104,22 @@ def interpreter_of(head: bytes) -> bytes:
 
 
 def _same_bytes(one: bytes, other: bytes) -> bool:
-    # Only files of one size come here, which no sane registry has: off the common path, whole files may be read.
-    size = 64 << 20
-    return read_head(one, size) == read_head(other, size) != b""
+    """Tell whether two files hold the same; piece by piece, for a container may have little memory."""
+    descriptors: list[int] = []
+    try:
+        for path in (one, other):
+            descriptors.append(posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK))
+        pieces = [posix.read(descriptor, _PIECE) for descriptor in descriptors]
+        if not pieces[0]:  # nothing in it, or nothing to be read: it is no copy
+            return False
+        while pieces[0] and pieces[0] == pieces[1]:
+            pieces = [posix.read(descriptor, _PIECE) for descriptor in descriptors]
+        return pieces[0] == pieces[1]
+    except OSError:
+        return False
+    finally:
+        for descriptor in descriptors:
+            close_read(descriptor)
 
 
 def execute(
@@ -244,7 +258,9 @@ def _original_argv(orig_argv: list[str]) -> list[bytes]:
     # Some locales do not give back the bytes they decoded.
     raw = _read_proc(b"/proc/self/cmdline")
     argv = raw.split(b"\0")[:-1] if raw else []
-    if len(argv) == len(orig_argv):
+    if len(argv) == len(orig_argv) and all(
+        [was.encode() == given for was, given in zip(orig_argv, argv, strict=True) if was.isascii()]
+    ):
         return argv
     import os
 
@@ -254,9 +270,13 @@ def _original_argv(orig_argv: list[str]) -> list[bytes]:
 def _original_environ() -> list[bytes]:
     # What the kernel put on the stack: setenv() leaves it alone.
     raw = _read_proc(b"/proc/self/environ")
+    known = [name + b"=" + value for name, value in posix.environ.items()]
     if raw is not None:
-        return raw.split(b"\0")[:-1]
-    return [name + b"=" + value for name, value in posix.environ.items()]
+        entries = raw.split(b"\0")[:-1]
+        # CPython sets LC_CTYPE alone (PEP 538).
+        if {entry for entry in known if not entry.startswith(b"LC_CTYPE=")} <= {*entries}:
+            return entries
+    return known
 
 
 def _read_proc(path: bytes) -> bytes | None:
@@ -266,6 +286,8 @@ def _read_proc(path: bytes) -> bytes | None:
         return None
     parts: list[bytes] = []
     try:
+        if posix.fstat(descriptor).st_size:  # no file of procfs has one: this is the image's, where nothing is mounted
+            return None
         while part := posix.read(descriptor, 1 << 20):
             parts.append(part)
     except OSError:

@@ -348,3 +348,17 @@ def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("posix.write", write)
     write_text(2, "whole \udcff")
     assert b"".join(written) == b"whole \\udcff"
+
+
+def test_a_write_of_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor that takes no byte and gives no error is not asked for ever."""
+    asked: list[bytes] = []
+
+    def write(_descriptor: int, data: bytes) -> int:
+        asked.append(data)
+        assert len(asked) < 5
+        return 3 if len(asked) == 1 else 0
+
+    monkeypatch.setattr("metalauncher.terminal.posix.write", write)
+    write_text(2, "ERROR")
+    assert asked == [b"ERROR", b"OR"]
