@@ -42,7 +42,7 @@ def start(argv: list[bytes], environ: list[bytes], execfn: bytes, become: Become
         # Without the frames it came through: they hold the memory that is needed now.
         error.__context__ = None
         failure = error.with_traceback(None)
-    from metalauncher.messages import report_bug
+    from metalauncher.report import report_bug
 
     return report_bug(failure)
 

@@ -106,9 +106,10 @@ def interpreter_of(head: bytes) -> bytes:
 def _same_bytes(one: bytes, other: bytes) -> bool:
     """Tell whether two files hold the same; piece by piece, for a container may have little memory."""
     descriptors: list[int] = []
+    flags = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK
     try:
-        for path in (one, other):
-            descriptors.append(posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK))
+        descriptors.append(posix.open(one, flags))
+        descriptors.append(posix.open(other, flags))
         pieces = [posix.read(descriptor, _PIECE) for descriptor in descriptors]
         if not pieces[0]:  # nothing in it, or nothing to be read: it is no copy
             return False
@@ -138,7 +139,7 @@ def execute(
         become: execs; returns only where that failed.
         skip: how many leading arguments are metalauncher's own.
         itself: what must not be exec'd.
-        warn: called for each that could not be exec'd, before the next is tried.
+        warn: called for each that could not be exec'd, when another is tried; the last one's is the refusal's to say.
     """
     failures: list[Failure] = []
     paths = [root.locate(launcher.path.encode()) for launcher in ranked]
@@ -146,9 +147,10 @@ def execute(
     # send each other round for ever.
     first = max([rank for rank, path in enumerate(paths) if itself.was_invoked_as(path)], default=0)
     for launcher, path in list(zip(ranked, paths, strict=True))[first:]:
+        if failures:
+            warn(failures[-1])
         errno = 0 if itself.is_at(path) else become(path, skip)
         failures.append(Failure(launcher, path, errno_text(errno) if errno else "is metalauncher itself"))
-        warn(failures[-1])
         if errno in _FINAL_ERRNOS:
             break
     return NothingExecuted(tuple(failures))

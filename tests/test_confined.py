@@ -269,7 +269,7 @@ def test_a_seccomp_allow_list(jail: Jail, native: Native, enter: Enter) -> None:
 
 @pytest.mark.parametrize("name", ["set_tid_address", "arch_prctl"])
 def test_what_no_go_program_calls_may_be_refused(name: str, jail: Jail, native: Native, enter: Enter) -> None:
-    """A profile recorded from a Go program answers set_tid_address with EPERM: harmless. Without the other none starts."""
+    """A profile recorded from a Go program may answer set_tid_address with EPERM; without the other nothing starts."""
     jail.install("buildpacks/lifecycle", "0.21.17", native.program("answer"))
     filtered = ALLOWED.replace(name, f"-{name}")
     assert filtered != ALLOWED
@@ -281,7 +281,7 @@ def test_what_no_go_program_calls_may_be_refused(name: str, jail: Jail, native: 
 
 
 def test_every_listed_call_is_needed(jail: Jail, native: Native, enter: Enter) -> None:
-    """None stands in the list for nothing: without it a dispatch that meets a link and a large file does not end well."""
+    """None is listed for nothing: without it a dispatch that meets a link and a large file does not end well."""
     if jail.form.is_script:
         assert enter(("seccomp", ALLOWED)).exit_code == -SIGSYS
         return

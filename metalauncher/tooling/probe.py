@@ -21,7 +21,7 @@ from metalauncher.apis import ApiVersion
 from metalauncher.errors import errno_text
 from metalauncher.execute import Itself
 from metalauncher.jsontext import dump
-from metalauncher.messages import _by_rank
+from metalauncher.messages import by_rank
 from metalauncher.places import EXECUTABLE
 from metalauncher.predict import locate
 from metalauncher.registry import load_registry
@@ -124,7 +124,7 @@ class Report(NamedTuple):
 
 def run(options: Namespace, root: Root, console: Console) -> int:
     """Probe; return 1 if some launcher accepts less than it claims, else 0."""
-    launchers = sorted(load_registry(root).launchers, key=_by_rank, reverse=True)
+    launchers = sorted(load_registry(root).launchers, key=by_rank, reverse=True)
     if options.names:
         wanted = [item.launcher for name in options.names for item in choose(root, name, "metalauncher list")]
         names = {(one.id, one.version, one.path) for one in wanted}
