@@ -30,6 +30,7 @@ ESSENTIAL = {
     "xargs",
     "cp",
     "cat",
+    "apt-config",
     "apt-get",
     "env",
 }
