@@ -6,6 +6,7 @@ import argparse
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from metalauncher.terminal import STDOUT, write_text
+from metalauncher.tooling.oci.platforms import parse_platform
 from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
@@ -89,6 +90,18 @@ def add_root(command: Parser) -> None:
     command.add_argument(
         "--root", metavar="DIR", help="an unpacked root filesystem to work on (default: this one, or METALAUNCHER_ROOT)"
     )
+
+
+def add_platform(command: Parser, help_text: str) -> None:
+    """Add `--platform`, whose value is a platform in Go's names, however it was written; None where it is not given."""
+    command.add_argument("--platform", metavar="OS/ARCH", type=_platform, help=help_text)
+
+
+def _platform(text: str) -> str:
+    try:
+        return parse_platform(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_registries(command: Parser) -> None:
