@@ -68,7 +68,7 @@ With the package (pip install metalauncher) also, each with --help:
 
 Under any other name every argument is the app's.
 Exit codes: 0 done, 1 metadata.toml, 3 usage, 11 Platform API, 12 Buildpack API,
-80 no launcher installed, 81 pin, 82 no launcher could be started.
+80 no launcher installed, 81 pin, 82 no launcher could be started, 83 dry run.
 """
 
 

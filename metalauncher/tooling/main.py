@@ -8,8 +8,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from metalauncher.errors import USAGE, errno_text
-from metalauncher.messages import report_bug
 from metalauncher.places import Root, root_from
+from metalauncher.report import report_bug
 from metalauncher.tooling.commands import parser
 from metalauncher.tooling.talk import Console, Unable, decode, encode
 

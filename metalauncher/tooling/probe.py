@@ -23,7 +23,7 @@ from metalauncher.apis import ApiVersion
 from metalauncher.errors import errno_text
 from metalauncher.execute import Itself
 from metalauncher.jsontext import dump
-from metalauncher.messages import _by_rank
+from metalauncher.messages import by_rank
 from metalauncher.places import EXECUTABLE
 from metalauncher.predict import locate
 from metalauncher.registry import load_registry
@@ -156,7 +156,7 @@ def _chosen(names: Sequence[str], registry: Registry, root: Root, given: str | N
     Raises:
         Unable: that is none. Nothing was proved then, and that is not to pass for a proof.
     """
-    launchers = sorted(registry.launchers, key=_by_rank, reverse=True)
+    launchers = sorted(registry.launchers, key=by_rank, reverse=True)
     have = [f"{launcher!r} in {launcher.descriptor}" for launcher in launchers]
     where = f" --root {shlex.quote(given)}" if given is not None else ""
     command = f"metalauncher list --all{where}"

@@ -349,10 +349,10 @@ def test_interrupted_while_the_run_image_is_read(
 
 def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str, str], tmp_path: Path) -> None:
     """A list that is not there, and a run image whose registry does not answer, or that is none."""
-    answer = tool("check", "--from", "/nonexistent", "--run-image", "oci:/run")
+    answer = tool("check", "--from", f"{tmp_path}/none", "--run-image", "oci:/run")
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.splitlines() == [
-        "ERROR: --from: /nonexistent: no such file or directory",
+        f"ERROR: --from: {tmp_path}/none: no such file or directory",
         "  need:    a list that can be read, or - for stdin",
         "  do:      metalauncher check --help",
     ]
