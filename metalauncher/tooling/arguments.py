@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from metalauncher.terminal import STDOUT, write_text
 from metalauncher.tooling.oci.platforms import parse_platform
+from metalauncher.tooling.suggest import did_you_mean
 from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
@@ -54,12 +55,24 @@ class Parser(argparse.ArgumentParser):
         """Parse; what is left over is refused here, by the command it was given to, not by the whole program."""
         found, left = super().parse_known_args(args, namespace)
         if left:
-            self.error(f"unrecognized arguments: {' '.join(left)}")
+            options = [name for action in self._actions for name in action.option_strings]
+            guesses = [did_you_mean(word, options) for word in left if word.startswith("-")]
+            self._refuse(f"unrecognized arguments: {' '.join(left)}", "".join(guesses[:1]))
         return found, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            message = f"argument {name}: invalid choice: {value!r} (choose from {', '.join(choices)})"
+            self._refuse(message, did_you_mean(str(value), choices))
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
-        raise Unable(message, command=f"{self.prog} --help")
+        self._refuse(message, "")
+
+    def _refuse(self, message: str, guess: str) -> NoReturn:
+        raise Unable(message, do=guess, command=f"{self.prog} --help")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
