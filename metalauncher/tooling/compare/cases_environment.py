@@ -5,7 +5,8 @@ from __future__ import annotations
 from metalauncher.tooling.compare.case import Apis, Case, by_type, environment, in_shell, metadata, shell, simple
 
 _ENTRIES: dict[str, tuple[str, tuple[bytes, ...]]] = {
-    "duplicates": ("names that are there twice", (b"A=1", b"B=x", b"A=2", b"PATH=/first", b"PATH=/second")),
+    "duplicates": ("names that are there twice", (b"A=1", b"B=x", b"A=2")),
+    "duplicate-path": ("PATH twice", (b"PATH=/first", b"PATH=/second")),
     "duplicate-of-its-own": ("a CNB variable twice", (b"CNB_APP_DIR=@PLACE@/layers", b"CNB_APP_DIR=@PLACE@/app")),
     "no-equals-sign": ("entries that are no NAME=VALUE", (b"JUST_A_NAME", b"", b"A=1")),
     "empty-name": ("entries that begin with =", (b"=A=1", b"=", b"==", b"B=2")),

@@ -57,7 +57,6 @@ def _odd_files(apis: Apis) -> list[Case]:
     return [
         with_files("newline-kept", "a value that ends in a newline", File(f"{env}/NEW", b"x\n")),
         with_files("empty-file", "a file with nothing in it", File(f"{env}/SET", b""), File(f"{env}/NEW.append", b"")),
-        with_files("binary", "a value that is not UTF-8", File(f"{env}/NEW", b"\xff\x00\xfe")),
         with_files("nul", "a value with a NUL", File(f"{env}/NEW", b"a\0b")),
         with_files("not-utf-8", "a value that is not UTF-8", File(f"{env}/NEW", b"\xff\xfe")),
         with_files("unknown-suffix", "a suffix that nobody knows", File(f"{env}/SET.what", b"x"), File(f"{env}/A.b.c", b"x")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metalauncher.tooling.compare.case import Apis, Case, File, State, direct, environment, metadata, simple
+from metalauncher.tooling.compare.case import Apis, Case, State, direct, environment, metadata, simple
 
 _MODES = (None, b"", b"quiet", b"warn", b"error", b"silent", b"QUIET", b"1")
 _COLOURS = (None, b"", b"true", b"1", b"t", b"T", b"TRUE", b"True", b"false", b"0", b"yes", b"tRUE")
@@ -88,6 +88,5 @@ def _streams(apis: Apis) -> list[Case]:
             "streams/odd-message",
             "an error about a name with what means something to a terminal",
             metadata=metadata(apis).replace(b"acme/one", b"\\u001b[31mred\\u001b[0m").replace(apis.buildpack.encode(), b"9.9"),
-            items=(File("app/unused", b""),),
         ),
     ]

@@ -15,33 +15,33 @@ from metalauncher.tooling.compare.case import (
     simple,
 )
 
-_API_TEXTS = (
-    "v0.12",
-    "0.12.0",
-    "0.012",
-    "00.12",
-    "0.",
-    ".1",
-    "0",
-    "1",
-    "1.0",
-    "99.99",
-    "0.99",
-    "junk",
-    "v",
-    "V0.12",
-    "+0.12",
-    "-0.12",
-    " 0.12",
-    "0.12 ",
-    "0.12\n",
-    "0,12",
-    "0.12-rc1",
-    "0.7.1",
-    "vv0.12",
-    "٠.٧",
-    "18446744073709551616.0",
-)
+_API_TEXTS = {
+    "letter-v": "v0.12",
+    "three-parts": "0.12.0",
+    "zero-before-minor": "0.012",
+    "zero-before-major": "00.12",
+    "no-minor": "0.",
+    "no-major": ".1",
+    "zero": "0",
+    "one": "1",
+    "one-dot-zero": "1.0",
+    "far-too-new": "99.99",
+    "too-new": "0.99",
+    "junk": "junk",
+    "letter-alone": "v",
+    "capital-v": "V0.12",
+    "plus": "+0.12",
+    "minus": "-0.12",
+    "blank-before": " 0.12",
+    "blank-after": "0.12 ",
+    "newline-after": "0.12\n",
+    "comma": "0,12",
+    "pre-release": "0.12-rc1",
+    "three-parts-not-zero": "0.7.1",
+    "two-letters": "vv0.12",
+    "other-digits": "\N{ARABIC-INDIC DIGIT ZERO}.\N{ARABIC-INDIC DIGIT SEVEN}",
+    "beyond-64-bits": "18446744073709551616.0",
+}
 
 
 def cases(apis: Apis) -> list[Case]:
@@ -69,8 +69,8 @@ def _platform_apis(apis: Apis) -> list[Case]:
         broken("before-metadata-broken", b"["),
         broken("before-buildpack-api", buildpack("9.9").encode()),
         *[
-            with_api(f"text-{number:02}", f"CNB_PLATFORM_API is {text!r}", b"CNB_PLATFORM_API=" + text.encode())
-            for number, text in enumerate(_API_TEXTS)
+            with_api(name, f"CNB_PLATFORM_API is {text!r}", b"CNB_PLATFORM_API=" + text.encode())
+            for name, text in _API_TEXTS.items()
         ],
     ]
 
@@ -96,8 +96,7 @@ def _buildpack_apis(apis: Apis) -> list[Case]:
         with_buildpacks("extension", "an extension that is too new", good, '[[extensions]]\nid = "x"\napi = "9.9"\n'),
         with_buildpacks("of-other-process", "a process of a buildpack that is not recorded", other),
         *[
-            with_buildpacks(f"text-{number:02}", f"an api that is {text!r}", buildpack(text))
-            for number, text in enumerate(_API_TEXTS)
+            with_buildpacks(name, f"an api that is {text!r}", buildpack(text)) for name, text in _API_TEXTS.items()
         ],
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 1 << 20  # bytes looked at of each stream
 _REPORTS_LIMIT = starter.OUTPUT_LIMIT
+_TIME = re.compile(rb"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", re.MULTILINE)  # what Go's own log writes before a line
 _SLICE = 0.05  # seconds between two looks, where the kernel can't say when a process has ended
 
 
@@ -134,6 +136,7 @@ def _observe(process: subprocess.Popen[bytes], case: Case, place: str, said: byt
         reports = read_reports(_read(f"{place}/{REPORTS}", _REPORTS_LIMIT), here)
     except ValueError:
         return Unfinished("what its app reported can't be read")
+    stdout, stderr = (_TIME.sub(b"$TIME ", data) for data in (stdout, stderr))
     return Observation(status_text(process.returncode), stdout, stderr, reports)
 
 
