@@ -267,10 +267,16 @@ def _compare() -> Parser:
         summary="run two launchers side by side, and say what differs",
     )
     command.set_defaults(module="compare.command")
-    command.add_argument("a", metavar="A", help="an executable, a release's tarball, or ID[@VERSION] of an installed one")
+    command.add_argument(
+        "a", metavar="A", help="an executable, a release's tarball, or ID[@VERSION] of an installed one"
+    )
     command.add_argument("b", metavar="B", help="the other one")
     command.add_argument(
-        "--only", metavar="NAME", action="append", default=[], help="AREA, AREA/NAME or a pattern with *; may be repeated"
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="AREA, AREA/NAME or a pattern with *; may be repeated",
     )
     command.add_argument(
         "--allow",

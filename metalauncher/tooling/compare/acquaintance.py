@@ -86,9 +86,7 @@ def _trial(apis: Apis) -> Case:
 
 
 def _accepted(results: Sequence[Both], apis: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    sides = [
-        tuple([api for api, both in zip(apis, results, strict=True) if _started(both[side])]) for side in (0, 1)
-    ]
+    sides = [tuple([api for api, both in zip(apis, results, strict=True) if _started(both[side])]) for side in (0, 1)]
     return sides[0], sides[1]
 
 

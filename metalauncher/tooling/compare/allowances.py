@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from fnmatch import fnmatchcase
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher.tomlfile import Unreadable, read_toml
@@ -56,9 +56,13 @@ def read_allowances(name: str) -> list[Allowance]:
     Raises:
         Unable: it is not one.
     """
-    path = os.fspath(files(__package__) / f"{name}.toml") if name in SHIPPED and not os.path.exists(name) else name  # type: ignore[arg-type]
+    shipped = name in SHIPPED and not os.path.exists(name)
     try:
-        document = read_toml(encode(str(path)), _LIMIT)
+        if shipped:
+            with as_file(files(__package__) / f"{name}.toml") as path:
+                document = read_toml(bytes(path), _LIMIT)
+        else:
+            document = read_toml(encode(name), _LIMIT)
     except Unreadable as error:
         raise _wrong(name, str(error)) from None
     if document.get("schema-version") != "1":
@@ -82,13 +86,15 @@ def _allowance(file: str, number: int, table: Any) -> Allowance:
     for key in ("case", "reason"):
         if not table.get(key, "").strip():
             raise _wrong(file, f"{where}: has no {key}")
-    patterns: list[re.Pattern[bytes] | None] = []
-    for key in ("a", "b"):
-        try:
-            patterns.append(re.compile(table[key].encode(), re.DOTALL) if key in table else None)
-        except re.error as error:
-            raise _wrong(file, f"{where}: {key} is no regular expression: {error}") from None
-    return Allowance(file, table["case"], table.get("field", "*"), *patterns, table["reason"])
+    a, b = (_pattern(file, where, key, table.get(key)) for key in ("a", "b"))
+    return Allowance(file, table["case"], table.get("field", "*"), a, b, table["reason"])
+
+
+def _pattern(file: str, where: str, key: str, text: str | None) -> re.Pattern[bytes] | None:
+    try:
+        return None if text is None else re.compile(text.encode(), re.DOTALL)
+    except re.error as error:
+        raise _wrong(file, f"{where}: {key} is no regular expression: {error}") from None
 
 
 def _wrong(file: str, reason: str) -> Unable:

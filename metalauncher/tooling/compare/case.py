@@ -6,7 +6,7 @@ root of a container.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher.jsontext import dump
 
@@ -223,13 +223,13 @@ def metadata(apis: Apis, *parts: str) -> bytes:
     return "".join([buildpack(apis.buildpack), *parts]).encode()
 
 
-def simple(apis: Apis, name: str, about: str, **fields: object) -> Case:
+def simple(apis: Apis, name: str, about: str, **fields: Any) -> Case:
     """Return a case of the plainest app, which runs directly as `web`, but for `fields`."""
     case = Case(name, about, metadata(apis, direct(apis)), WEB, environment(apis.platform))
     return case._replace(**fields)
 
 
-def in_shell(apis: Apis, name: str, about: str, **fields: object) -> Case:
+def in_shell(apis: Apis, name: str, about: str, **fields: Any) -> Case:
     """Return a case of the plainest app that runs in a shell."""
     case = Case(name, about, metadata(apis, shell(apis)), WEB, environment(apis.platform), needs=("bash",))
     return case._replace(**fields)

@@ -96,7 +96,9 @@ def _of_platform(apis: Apis) -> list[Case]:
             metadata=metadata(apis, shell(apis, APP, "own", "$HOME")),
             argv=by_type("web", *user),
         )._replace(needs=("bash",)),
-        simple(apis, f"{name}/no-type", f"{version}: no process named, no arguments", argv=by_launcher(), path=LAUNCHER),
+        simple(
+            apis, f"{name}/no-type", f"{version}: no process named, no arguments", argv=by_launcher(), path=LAUNCHER
+        ),
         simple(
             apis,
             f"{name}/no-type-command",
@@ -129,7 +131,10 @@ def _of_platform(apis: Apis) -> list[Case]:
             argv=by_launcher(),
             path=LAUNCHER,
         ),
-        simple(apis, f"{name}/no-such-process", f"{version}: the command is not there",
+        simple(
+            apis,
+            f"{name}/no-such-process",
+            f"{version}: the command is not there",
             metadata=metadata(apis, process(apis.platform, "web", ["/no/such/command"])),
         ),
     ]

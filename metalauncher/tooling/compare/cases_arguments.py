@@ -61,7 +61,10 @@ def cases(apis: Apis) -> list[Case]:
     own = ["", "two words", "é", "\t\n", "\x01\x7f", "$HOME", '"', "'", "\\", "*", "--"]
     found.append(
         simple(
-            apis, "arguments/own-odd", "odd arguments of the process itself", metadata=metadata(apis, direct(apis, *own))
+            apis,
+            "arguments/own-odd",
+            "odd arguments of the process itself",
+            metadata=metadata(apis, direct(apis, *own)),
         )
     )
     found += [

@@ -102,7 +102,9 @@ def _paths(apis: Apis) -> list[Case]:
         name: str, about: str, command: str, path: bytes | None, *items: File | Folder | Link | Program
     ) -> Case:
         environ = (
-            environment(apis.platform, without=[b"PATH"]) if path is None else environment(apis.platform, b"PATH=" + path)
+            environment(apis.platform, without=[b"PATH"])
+            if path is None
+            else environment(apis.platform, b"PATH=" + path)
         )
         text = metadata(apis, process(apis.platform, "web", [command]))
         return simple(apis, f"path/{name}", f"PATH {about}", metadata=text, environ=environ, items=items)
@@ -111,11 +113,25 @@ def _paths(apis: Apis) -> list[Case]:
     unreadable = File("first/tool", b"#!/bin/false\n", 0o644)
     return [
         looks_for("found", "has the command's directory", "tool", usual + b"@PLACE@/tools", tool),
-        looks_for("second", "has it in its second directory", "tool", b"@PLACE@/first:@PLACE@/tools", tool, Folder("first")),
-        looks_for("not-executable-first", "has a file first that is no program", "tool",
-                  b"@PLACE@/first:@PLACE@/tools", unreadable, tool),
-        looks_for("directory-first", "has a directory of that name first", "tool",
-                  b"@PLACE@/first:@PLACE@/tools", Folder("first/tool"), tool),
+        looks_for(
+            "second", "has it in its second directory", "tool", b"@PLACE@/first:@PLACE@/tools", tool, Folder("first")
+        ),
+        looks_for(
+            "not-executable-first",
+            "has a file first that is no program",
+            "tool",
+            b"@PLACE@/first:@PLACE@/tools",
+            unreadable,
+            tool,
+        ),
+        looks_for(
+            "directory-first",
+            "has a directory of that name first",
+            "tool",
+            b"@PLACE@/first:@PLACE@/tools",
+            Folder("first/tool"),
+            tool,
+        ),
         looks_for("not-found", "has it not", "tool", usual + SYSTEM_PATH),
         looks_for("only-launchers", "has no directories but the launcher's", "tool", b"/cnb/process:/cnb/lifecycle"),
         looks_for("empty", "is empty", "tool", b"", tool),
@@ -124,25 +140,58 @@ def _paths(apis: Apis) -> list[Case]:
         looks_for("empty-with-layer", "is empty, and a layer has the command", "tool", b"", layer),
         looks_for("layer-goes-first", "has it, and a layer as well", "tool", b"@PLACE@/tools", tool, layer),
         looks_for("empty-elements", "has empty elements", "@PLACE@/app/report", b":/a::/b:"),
-        looks_for("launcher-directories-amid", "has the launcher's directories amid and twice", "@PLACE@/app/report",
-                  b"/a:/cnb/process:/cnb/process:/b:/cnb/lifecycle"),
-        looks_for("launcher-directories-slash", "has them with a slash", "@PLACE@/app/report",
-                  b"/cnb/process/:/cnb/lifecycle/:/a"),
+        looks_for(
+            "launcher-directories-amid",
+            "has the launcher's directories amid and twice",
+            "@PLACE@/app/report",
+            b"/a:/cnb/process:/cnb/process:/b:/cnb/lifecycle",
+        ),
+        looks_for(
+            "launcher-directories-slash",
+            "has them with a slash",
+            "@PLACE@/app/report",
+            b"/cnb/process/:/cnb/lifecycle/:/a",
+        ),
         looks_for("relative", "has a relative directory", "tool", b"../tools", tool),
         looks_for("dot", "has the working directory", "report", b"."),
-        looks_for("empty-element-means-dot", "has an empty element, and the command is in the working directory",
-                  "report", b":/a"),
+        looks_for(
+            "empty-element-means-dot",
+            "has an empty element, and the command is in the working directory",
+            "report",
+            b":/a",
+        ),
         looks_for("command-relative", "is not asked: the command has a slash", "./report", usual + SYSTEM_PATH),
-        looks_for("command-not-executable", "is not asked: the command is no program", "@PLACE@/first/tool",
-                  usual + SYSTEM_PATH, unreadable),
-        looks_for("command-is-a-directory", "is not asked: the command is a directory", "@PLACE@/app",
-                  usual + SYSTEM_PATH),
-        looks_for("command-broken-link", "is not asked: the command is a link to nothing", "@PLACE@/app/link",
-                  usual + SYSTEM_PATH, Link("app/link", "none")),
-        looks_for("command-no-interpreter", "is not asked: the script's interpreter is not there", "@PLACE@/app/script",
-                  usual + SYSTEM_PATH, File("app/script", b"#!/no/such/interpreter\n", 0o755)),
-        looks_for("command-no-format", "is not asked: the command is no program's format", "@PLACE@/app/text",
-                  usual + SYSTEM_PATH, File("app/text", b"text\n", 0o755)),
+        looks_for(
+            "command-not-executable",
+            "is not asked: the command is no program",
+            "@PLACE@/first/tool",
+            usual + SYSTEM_PATH,
+            unreadable,
+        ),
+        looks_for(
+            "command-is-a-directory", "is not asked: the command is a directory", "@PLACE@/app", usual + SYSTEM_PATH
+        ),
+        looks_for(
+            "command-broken-link",
+            "is not asked: the command is a link to nothing",
+            "@PLACE@/app/link",
+            usual + SYSTEM_PATH,
+            Link("app/link", "none"),
+        ),
+        looks_for(
+            "command-no-interpreter",
+            "is not asked: the script's interpreter is not there",
+            "@PLACE@/app/script",
+            usual + SYSTEM_PATH,
+            File("app/script", b"#!/no/such/interpreter\n", 0o755),
+        ),
+        looks_for(
+            "command-no-format",
+            "is not asked: the command is no program's format",
+            "@PLACE@/app/text",
+            usual + SYSTEM_PATH,
+            File("app/text", b"text\n", 0o755),
+        ),
         looks_for("command-empty", "is not asked: the command is empty", "", usual + SYSTEM_PATH),
         looks_for("not-utf-8", "is not UTF-8", "@PLACE@/app/report", b"/\xff:/a"),
         looks_for("duplicates", "has a directory twice", "@PLACE@/app/report", b"/a:/b:/a"),

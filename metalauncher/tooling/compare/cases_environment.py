@@ -38,7 +38,9 @@ def cases(apis: Apis) -> list[Case]:
         for name, (about, entries) in _ENTRIES.items()
     ]
     found += [
-        in_shell(apis, f"environment/shell-{name}", f"{about}, through a shell", environ=environment(apis.platform, *entries))
+        in_shell(
+            apis, f"environment/shell-{name}", f"{about}, through a shell", environ=environment(apis.platform, *entries)
+        )
         for name, (about, entries) in _ENTRIES.items()
         if name in ("duplicates", "no-equals-sign", "not-utf-8", "newlines", "odd-names", "thousand", "huge", "locale")
     ]

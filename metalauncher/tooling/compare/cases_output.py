@@ -31,7 +31,7 @@ def _deprecations() -> list[Case]:
 
 def _colours(apis: Apis) -> list[Case]:
     found: list[Case] = []
-    nothing = metadata(apis)
+    nothing = metadata(apis, direct(apis, name="worker"))  # `web` is not there, and there is no command
     for value in _COLOURS:
         name = "unset" if value is None else value.decode() or "empty"
         variable = (b"CNB_NO_COLOR=" + value,) if value is not None else ()
@@ -41,18 +41,36 @@ def _colours(apis: Apis) -> list[Case]:
         if name in ("unset", "true", "1", "false"):
             state = State(stdout="terminal", stderr="terminal")
             found.append(
-                simple(apis, f"colour/terminal-{name}", f"{about}, on a terminal", metadata=nothing, environ=environ, state=state)
+                simple(
+                    apis,
+                    f"colour/terminal-{name}",
+                    f"{about}, on a terminal",
+                    metadata=nothing,
+                    environ=environ,
+                    state=state,
+                )
             )
-    for extra in (b"NO_COLOR=1", b"TERM=dumb", b"FORCE_COLOR=1", b"CLICOLOR_FORCE=1", b"CLICOLOR=0", b"COLORTERM=truecolor"):
+    for extra in (
+        b"NO_COLOR=1",
+        b"TERM=dumb",
+        b"FORCE_COLOR=1",
+        b"CLICOLOR_FORCE=1",
+        b"CLICOLOR=0",
+        b"COLORTERM=truecolor",
+    ):
         environ = environment(apis.platform, extra, without=[b"CNB_NO_COLOR"])
         name = extra.partition(b"=")[0].decode().lower().replace("_", "-")
-        found.append(simple(apis, f"colour/{name}", f"an error with {extra.decode()}", metadata=nothing, environ=environ))
+        found.append(
+            simple(apis, f"colour/{name}", f"an error with {extra.decode()}", metadata=nothing, environ=environ)
+        )
     return found
 
 
 def _streams(apis: Apis) -> list[Case]:
+    nothing = metadata(apis, direct(apis, name="worker"))
+
     def refused(name: str, about: str, state: State) -> Case:
-        return simple(apis, f"streams/refusal-{name}", f"an error, where {about}", metadata=metadata(apis), state=state)
+        return simple(apis, f"streams/refusal-{name}", f"an error, where {about}", metadata=nothing, state=state)
 
     def accepted(name: str, about: str, state: State, *then: tuple[str | int | bytes, ...]) -> Case:
         return simple(apis, f"streams/{name}", about, state=state, then=then, metadata=metadata(apis, direct(apis)))
@@ -87,6 +105,8 @@ def _streams(apis: Apis) -> list[Case]:
             apis,
             "streams/odd-message",
             "an error about a name with what means something to a terminal",
-            metadata=metadata(apis).replace(b"acme/one", b"\\u001b[31mred\\u001b[0m").replace(apis.buildpack.encode(), b"9.9"),
+            metadata=metadata(apis)
+            .replace(b"acme/one", b"\\u001b[31mred\\u001b[0m")
+            .replace(apis.buildpack.encode(), b"9.9"),
         ),
     ]

@@ -34,7 +34,9 @@ def cases(apis: Apis) -> list[Case]:
         simple(apis, "route/link", "a process type's link, by its whole path"),
         simple(apis, "route/bare-name", "the type alone, as PATH finds it", argv=(b"web",)),
         simple(apis, "route/relative", "a relative path", argv=(b"../cnb/process/web",)),
-        simple(apis, "route/other-type", "a second type", metadata=two, argv=by_type("worker"), path="cnb/process/worker"),
+        simple(
+            apis, "route/other-type", "a second type", metadata=two, argv=by_type("worker"), path="cnb/process/worker"
+        ),
         simple(apis, "route/type-without-link", "the type by argv[0] alone", metadata=two, argv=(b"worker",), **bare),
         simple(
             apis,
@@ -69,8 +71,12 @@ def cases(apis: Apis) -> list[Case]:
         ),
         simple(apis, "route/launcher-two-dashes", "launcher -- and nothing more", argv=by_launcher(b"--"), **bare),
         simple(apis, "route/launcher-nothing", "launcher without arguments", argv=by_launcher(), **bare),
-        simple(apis, "route/launcher-bare-name", "the launcher as PATH finds it", argv=(b"launcher", b"--", app), **bare),
-        simple(apis, "route/launcher-three-dashes", "launcher -- -- COMMAND", argv=by_launcher(b"--", b"--", app), **bare),
+        simple(
+            apis, "route/launcher-bare-name", "the launcher as PATH finds it", argv=(b"launcher", b"--", app), **bare
+        ),
+        simple(
+            apis, "route/launcher-three-dashes", "launcher -- -- COMMAND", argv=by_launcher(b"--", b"--", app), **bare
+        ),
         in_shell(apis, "route/launcher-shell", "launcher COMMAND: in a shell", argv=by_launcher(app), **bare),
         in_shell(
             apis,
@@ -88,7 +94,9 @@ def cases(apis: Apis) -> list[Case]:
         ),
         in_shell(apis, "route/launcher-type", "launcher TYPE", argv=by_launcher(b"web"), **bare),
         in_shell(apis, "route/launcher-help", "launcher --help: the app's word", argv=by_launcher(b"--help"), **bare),
-        simple(apis, "route/unknown-type", "a type that the app has not", argv=by_type("none"), path="cnb/process/none"),
+        simple(
+            apis, "route/unknown-type", "a type that the app has not", argv=by_type("none"), path="cnb/process/none"
+        ),
         in_shell(
             apis,
             "route/unknown-type-with-command",

@@ -14,10 +14,49 @@ from metalauncher.tooling.compare.case import (
     simple,
 )
 
-_DEADLY = ("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-           "TERM", "STKFLT", "XCPU", "XFSZ", "VTALRM", "PROF", "IO", "PWR", "SYS")
-_SIGNALS = ("HUP", "INT", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "TERM", "CHLD", "URG", "WINCH", "TSTP", "TTIN", "TTOU",
-            "XFSZ", "PROF")
+_DEADLY = (
+    "HUP",
+    "INT",
+    "QUIT",
+    "ILL",
+    "TRAP",
+    "ABRT",
+    "BUS",
+    "FPE",
+    "KILL",
+    "USR1",
+    "SEGV",
+    "USR2",
+    "PIPE",
+    "ALRM",
+    "TERM",
+    "STKFLT",
+    "XCPU",
+    "XFSZ",
+    "VTALRM",
+    "PROF",
+    "IO",
+    "PWR",
+    "SYS",
+)
+_SIGNALS = (
+    "HUP",
+    "INT",
+    "QUIT",
+    "USR1",
+    "USR2",
+    "PIPE",
+    "ALRM",
+    "TERM",
+    "CHLD",
+    "URG",
+    "WINCH",
+    "TSTP",
+    "TTIN",
+    "TTOU",
+    "XFSZ",
+    "PROF",
+)
 _LIMITS = {
     "nofile": ("RLIMIT_NOFILE", 100, 200),
     "nofile-small": ("RLIMIT_NOFILE", 20, 20),
@@ -63,8 +102,12 @@ def _signals(apis: Apis) -> list[Case]:
     found: list[Case] = []
     for name in _SIGNALS:
         number = int(getattr(signal, f"SIG{name}"))
-        found.append(simple(apis, f"signal/blocked-{name.lower()}", f"SIG{name} is blocked", state=State(blocked=(number,))))
-        found.append(simple(apis, f"signal/ignored-{name.lower()}", f"SIG{name} is ignored", state=State(ignored=(number,))))
+        found.append(
+            simple(apis, f"signal/blocked-{name.lower()}", f"SIG{name} is blocked", state=State(blocked=(number,)))
+        )
+        found.append(
+            simple(apis, f"signal/ignored-{name.lower()}", f"SIG{name} is ignored", state=State(ignored=(number,)))
+        )
     every = tuple([number for number in range(1, 65) if number not in (9, 19, 32, 33)])
     masks = process(apis.platform, "web", ["grep", "-E", "^Sig(Blk|Ign):|^Shd", "/proc/self/status"])
     ask = {"metadata": metadata(apis, masks), "needs": ("grep",)}
@@ -77,8 +120,20 @@ def _signals(apis: Apis) -> list[Case]:
         in_shell(apis, "signal/shell-ignored", "a shell, and signals are ignored", state=State(ignored=(1, 10))),
         # The app is a Python, which ignores these two before it can look.
         simple(apis, "signal/masks", "the masks of a program that is no Python", **ask),
-        simple(apis, "signal/masks-ignored-pipe", "the same, SIGPIPE and SIGXFSZ ignored", state=State(ignored=(13, 25)), **ask),
-        simple(apis, "signal/masks-blocked-pipe", "the same, SIGPIPE and SIGXFSZ blocked", state=State(blocked=(13, 25)), **ask),
+        simple(
+            apis,
+            "signal/masks-ignored-pipe",
+            "the same, SIGPIPE and SIGXFSZ ignored",
+            state=State(ignored=(13, 25)),
+            **ask,
+        ),
+        simple(
+            apis,
+            "signal/masks-blocked-pipe",
+            "the same, SIGPIPE and SIGXFSZ blocked",
+            state=State(blocked=(13, 25)),
+            **ask,
+        ),
         simple(apis, "signal/masks-ignored-all", "the same, all ignored", state=State(ignored=every), **ask),
     ]
 
@@ -95,10 +150,18 @@ def _descriptors(apis: Apis) -> list[Case]:
         opened("gap", "5 and 9 are open, 3 is not", (5, "read"), (9, "read")),
         opened("high", "200 is open", (200, "read")),
         opened("ten", "3 to 12 are open", *[(number, "read") for number in range(3, 13)]),
-        simple(apis, "descriptors/stdin-closed-and-more", "stdin is closed, 3 is open",
-               state=State(stdin="closed", descriptors=((3, "read"),))),
-        in_shell(apis, "descriptors/shell", "3 and 10 are open, and a shell",
-                 state=State(descriptors=((3, "read"), (10, "read")))),
+        simple(
+            apis,
+            "descriptors/stdin-closed-and-more",
+            "stdin is closed, 3 is open",
+            state=State(stdin="closed", descriptors=((3, "read"),)),
+        ),
+        in_shell(
+            apis,
+            "descriptors/shell",
+            "3 and 10 are open, and a shell",
+            state=State(descriptors=((3, "read"), (10, "read"))),
+        ),
     ]
 
 

@@ -14,9 +14,10 @@ from metalauncher.tooling.compare.allowances import read_allowances
 from metalauncher.tooling.compare.cases import all_cases, areas
 from metalauncher.tooling.compare.comparison import Result, differences
 from metalauncher.tooling.compare.layout import Site
-from metalauncher.tooling.compare.observation import NotRun, Observation, Outcome, Unfinished
+from metalauncher.tooling.compare.observation import NotRun, Observation, Outcome
 from metalauncher.tooling.compare.present import document, exit_code, summary, text
-from metalauncher.tooling.compare.runner import Machine, obstacle, run as run_case
+from metalauncher.tooling.compare.runner import Machine, obstacle
+from metalauncher.tooling.compare.runner import run as run_case
 from metalauncher.tooling.compare.sides import COMMAND, Side, prepare
 from metalauncher.tooling.scratch import scratch_folder
 from metalauncher.tooling.talk import Console, Unable
@@ -172,15 +173,11 @@ def _freed(outcomes: Sequence[Outcome], site: Site) -> list[Outcome]:
                 for report in outcome.reports
             ]
         )
-        freed.append(
-            outcome._replace(stdout=free(outcome.stdout), stderr=free(outcome.stderr), reports=reports)
-        )
+        freed.append(outcome._replace(stdout=free(outcome.stdout), stderr=free(outcome.stderr), reports=reports))
     return freed
 
 
-def _result(
-    case: Case, both: Both | str, known: Acquaintance, allowances: Sequence[Allowance]
-) -> Result:
+def _result(case: Case, both: Both | str, known: Acquaintance, allowances: Sequence[Allowance]) -> Result:
     if isinstance(both, str):
         return Result(case, "not-run", both, ())
     found = differences(*both, ordered=all(known.ordered))

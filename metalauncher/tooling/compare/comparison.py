@@ -114,8 +114,8 @@ def _reports(a: Report, b: Report, *, ordered: bool) -> Iterator[Difference]:
         common = variables[0].keys() & variables[1].keys()
         names = [_names(one.environment, common) for one in (a, b)]
         yield from _plain(f"{who}: order of the environment", *[b" ".join(one) for one in names])
-    for name in sorted({*a.facts, *b.facts}):
-        yield from _plain(f"{who}: {name}", a.facts.get(name, _ABSENT), b.facts.get(name, _ABSENT))
+    for fact in sorted({*a.facts, *b.facts}):
+        yield from _plain(f"{who}: {fact}", a.facts.get(fact, _ABSENT), b.facts.get(fact, _ABSENT))
 
 
 def _variables(environment: Sequence[bytes]) -> dict[bytes, list[bytes]]:

@@ -59,8 +59,8 @@ def lay_out(case: Case, site: Site, executable: str) -> None:
         _folder(f"{place}/{folder}")
     os.link(executable, f"{place}/{LAUNCHER}")
     os.symlink(site.interpreter, site.fill_text(PYTHON))
-    folder, _, name = case.path.rpartition("/")
-    for name in {"web", name} if folder == "cnb/process" else {"web"}:
+    folder, _, started = case.path.rpartition("/")
+    for name in {"web", started} if folder == "cnb/process" else {"web"}:
         os.symlink(f"{place}/{LAUNCHER}", f"{place}/cnb/process/{name}")
     if case.metadata is not None:
         _file(f"{place}/layers/config/metadata.toml", site.fill(case.metadata), 0o644)

@@ -141,9 +141,7 @@ def _report(raw: dict[str, Any], process: Process) -> Report:
     names = {0: b"outside", process.pid: b"the launcher's own", process.parent: b"the starter's"}
     for what, number in zip(("process", "parent", "process group", "session"), raw["ids"], strict=True):
         facts[what] = names.get(number, b"another one's")
-    return Report(
-        raw["who"], tuple(raw["cmdline"].split(b"\0")[:-1]), tuple(raw["environ"].split(b"\0")[:-1]), facts
-    )
+    return Report(raw["who"], tuple(raw["cmdline"].split(b"\0")[:-1]), tuple(raw["environ"].split(b"\0")[:-1]), facts)
 
 
 def _target(target: bytes) -> bytes:

@@ -53,7 +53,9 @@ def text(results: Sequence[Result], console: Console, *, everything: bool) -> li
         for difference, allowance in result.differences:
             note = f" (allowed: {allowance.reason})" if allowance else ""
             lines.append(console.paint(f"  {difference.field}{note}", FAINT if allowance else ""))
-            lines += [console.paint(f"    {side} {value}", "") for side, value in zip("AB", excerpts(difference), strict=True)]
+            lines += [
+                console.paint(f"    {side} {value}", "") for side, value in zip("AB", excerpts(difference), strict=True)
+            ]
     return lines
 
 
@@ -75,7 +77,7 @@ def _cut(value: bytes, begin: int) -> str:
 
 
 def readable(value: bytes) -> str:
-    """Return bytes as one line of text: what can't be shown as `\\n`, `\\x1b`, `\\xff`."""
+    """Return bytes as one line of text, what can't be shown escaped as in Python."""
     shown = value.decode("utf-8", "backslashreplace")
     return "".join([one if one.isprintable() else one.encode("unicode_escape").decode() for one in shown])
 
@@ -92,7 +94,9 @@ def summary(
         lines.append(f"compared with Platform API {platform}, Buildpack API {buildpack}, the newest that both accept")
     for side, ordered in zip(sides, known.ordered, strict=True):
         if not ordered:
-            lines.append(f"{side.letter} gives the app's environment another order at each start: no order was compared")
+            lines.append(
+                f"{side.letter} gives the app's environment another order at each start: no order was compared"
+            )
     numbers = Counter([result.verdict for result in results])
     words = [f"{numbers[verdict]} {verdict.replace('-', ' ')}" for verdict in _VERDICTS if numbers[verdict]]
     lines.append(f"{count(len(results), 'case')}: {', '.join(words)}")
@@ -108,7 +112,7 @@ def _unmet(results: Sequence[Result], allowances: Sequence[Allowance]) -> list[A
 def document(
     sides: Sequence[Side], known: Acquaintance, results: Sequence[Result], allowances: Sequence[Allowance]
 ) -> dict[str, Json]:
-    """Return all of it as one document; bytes that are not UTF-8 stand there as `\\xNN`."""
+    """Return all of it as one document; what is not UTF-8 is escaped there as in Python."""
     numbers = Counter([result.verdict for result in results])
     unmet = {id(one) for one in _unmet(results, allowances)}
     return {

@@ -1,9 +1,9 @@
 """The app of the comparison: a script that says what it got, and then ends as its case wants it.
 
 No compiler is needed where the command runs: the interpreter that runs the command runs the app, too. It reads what the
-kernel says of the process, which an interpreter can't change: /proc/self/environ and cmdline are what exec was given, in
-order, byte for byte; PEP 538's LC_CTYPE is not among them. But CPython ignores SIGPIPE and SIGXFSZ before its first
-line (Python/pylifecycle.c), so nothing can be said here about those two: a case of their own asks `grep`.
+kernel says of the process, which an interpreter can't change: /proc/self/environ and cmdline are what exec was given,
+in order, byte for byte; PEP 538's LC_CTYPE is not among them. But CPython ignores SIGPIPE and SIGXFSZ before its first
+line (Python/pylifecycle.c), so nothing can be said here about those two: cases of their own ask `grep`.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _start(case: Case, site: Site, timeout: float) -> Outcome:
             terminal.theirs if terminal is not None and kind == "terminal" else stream.fileno()
             for kind, stream in zip(kinds, streams, strict=True)
         ]
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603  # to start programs is what the command is for
             [site.interpreter, "-I", "-S", f"{place}/out/start"],
             cwd=place,
             env={},

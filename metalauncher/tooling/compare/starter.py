@@ -29,7 +29,8 @@ def open_at(number, descriptor):
     posix.set_inheritable(number, True)
 
 class Environment:
-    # All that posix.execve asks a mapping for (CPython, Modules/posixmodule.c, parse_envlist): order and duplicates stay.
+    # All that posix.execve asks a mapping for (CPython, Modules/posixmodule.c, parse_envlist):
+    # order and duplicates stay.
     def __init__(self, entries):
         splits = [(entry, entry.find(b"=", 1)) for entry in entries]
         self.names = [entry[:at] for entry, at in splits]
