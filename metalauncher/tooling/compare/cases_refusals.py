@@ -15,38 +15,42 @@ from metalauncher.tooling.compare.case import (
     simple,
 )
 
-_API_TEXTS = {
-    "letter-v": "v0.12",
-    "three-parts": "0.12.0",
-    "zero-before-minor": "0.012",
-    "zero-before-major": "00.12",
-    "no-minor": "0.",
-    "no-major": ".1",
-    "zero": "0",
-    "one": "1",
-    "one-dot-zero": "1.0",
-    "far-too-new": "99.99",
-    "too-new": "0.99",
-    "junk": "junk",
-    "letter-alone": "v",
-    "capital-v": "V0.12",
-    "plus": "+0.12",
-    "minus": "-0.12",
-    "blank-before": " 0.12",
-    "blank-after": "0.12 ",
-    "newline-after": "0.12\n",
-    "comma": "0,12",
-    "pre-release": "0.12-rc1",
-    "three-parts-not-zero": "0.7.1",
-    "two-letters": "vv0.12",
-    "other-digits": "\N{ARABIC-INDIC DIGIT ZERO}.\N{ARABIC-INDIC DIGIT SEVEN}",
-    "beyond-64-bits": "18446744073709551616.0",
-}
-
 
 def cases(apis: Apis) -> list[Case]:
     """Return them."""
     return [*_platform_apis(apis), *_buildpack_apis(apis), *_files(apis), *_contents(apis)]
+
+
+def _texts(api: str) -> dict[str, str]:
+    """Return odd ways to write an API that both launchers accept, and what is none."""
+    major, minor = api.split(".")
+    return {
+        "letter-v": f"v{api}",
+        "three-parts": f"{api}.0",
+        "zero-before-minor": f"{major}.0{minor}",
+        "zero-before-major": f"0{api}",
+        "no-minor": "0.",
+        "no-major": ".1",
+        "zero": "0",
+        "one": "1",
+        "one-dot-zero": "1.0",
+        "far-too-new": "99.99",
+        "too-new": "0.99",
+        "junk": "junk",
+        "letter-alone": "v",
+        "capital-v": f"V{api}",
+        "plus": f"+{api}",
+        "minus": f"-{api}",
+        "blank-before": f" {api}",
+        "blank-after": f"{api} ",
+        "newline-after": f"{api}\n",
+        "comma": api.replace(".", ","),
+        "pre-release": f"{api}-rc1",
+        "three-parts-not-zero": f"{api}.1",
+        "two-letters": f"vv{api}",
+        "other-digits": "\N{ARABIC-INDIC DIGIT ZERO}.\N{ARABIC-INDIC DIGIT SEVEN}",
+        "beyond-64-bits": "18446744073709551616.0",
+    }
 
 
 def _platform_apis(apis: Apis) -> list[Case]:
@@ -75,7 +79,7 @@ def _platform_apis(apis: Apis) -> list[Case]:
         broken("before-buildpack-api", buildpack("9.9").encode()),
         *[
             with_api(name, f"CNB_PLATFORM_API is {text!r}", b"CNB_PLATFORM_API=" + text.encode())
-            for name, text in _API_TEXTS.items()
+            for name, text in _texts(apis.platform).items()
         ],
     ]
 
@@ -102,7 +106,10 @@ def _buildpack_apis(apis: Apis) -> list[Case]:
         with_buildpacks("upper-case-keys", "keys in upper case", "[[BUILDPACKS]]\nID = 'acme/one'\nAPI = '9.9'\n"),
         with_buildpacks("extension", "an extension that is too new", good, '[[extensions]]\nid = "x"\napi = "9.9"\n'),
         with_buildpacks("of-other-process", "a process of a buildpack that is not recorded", other),
-        *[with_buildpacks(name, f"an api that is {text!r}", buildpack(text)) for name, text in _API_TEXTS.items()],
+        *[
+            with_buildpacks(name, f"an api that is {text!r}", buildpack(text))
+            for name, text in _texts(apis.buildpack).items()
+        ],
     ]
 
 

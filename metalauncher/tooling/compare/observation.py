@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import signal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -90,6 +91,11 @@ class NotRun(NamedTuple):
     reason: str
 
 
+# What a Go program's own log writes before a line, and what it says at a panic.
+_TIME = re.compile(rb"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
+_TRACE = re.compile(rb"^goroutine \d+ .*\[running", re.MULTILINE)
+_ADDRESS = re.compile(rb"\b0x[0-9a-f]+")
+
 Outcome = Observation | Unfinished | NotRun
 
 
@@ -109,6 +115,13 @@ def status_text(code: int) -> str:
         return f"signal {-code} ({signal.Signals(-code).name})"
     except ValueError:
         return f"signal {-code}"
+
+
+def steady(output: bytes) -> bytes:
+    """Return what was written without what is another one at each start: times, and the addresses of a Go panic."""
+    output = _TIME.sub(b"$TIME ", output)
+    trace = _TRACE.search(output)
+    return output if trace is None else output[: trace.start()] + _ADDRESS.sub(b"$ADDRESS", output[trace.start() :])
 
 
 def read_reports(data: bytes, process: Process) -> tuple[Report, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
-import re
 import select
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from metalauncher.tooling.compare.observation import (
     Unfinished,
     read_reports,
     status_text,
+    steady,
 )
 from metalauncher.tooling.compare.reporter import REPORTS
 from metalauncher.tooling.talk import system_text
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 1 << 20  # bytes looked at of each stream
 _REPORTS_LIMIT = starter.OUTPUT_LIMIT
-_TIME = re.compile(rb"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", re.MULTILINE)  # what Go's own log writes before a line
 _SLICE = 0.05  # seconds between two looks, where the kernel can't say when a process has ended
 
 
@@ -136,8 +135,7 @@ def _observe(process: subprocess.Popen[bytes], case: Case, place: str, said: byt
         reports = read_reports(_read(f"{place}/{REPORTS}", _REPORTS_LIMIT), here)
     except ValueError:
         return Unfinished("what its app reported can't be read")
-    stdout, stderr = (_TIME.sub(b"$TIME ", data) for data in (stdout, stderr))
-    return Observation(status_text(process.returncode), stdout, stderr, reports)
+    return Observation(status_text(process.returncode), steady(stdout), steady(stderr), reports)
 
 
 def _read(path: str, limit: int) -> bytes:
