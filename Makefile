@@ -2,6 +2,7 @@
 # make test: sets itself up, builds both dispatching forms, and passes the tests over them.
 # make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
+# make launchers [VERSIONS=all]: builds real launchers of lifecycle through its Go module, and prints where they are.
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
 PYTHON ?= python3
@@ -10,6 +11,7 @@ BIN := $(VENV)/bin
 PYZ := dist/metalauncher.pyz
 STATIC := dist/metalauncher-linux-x86_64
 LAUNCHERS ?=
+VERSIONS ?= quick
 FUZZ := build/fuzz-venv
 SECONDS ?= 60
 FORM ?= all
@@ -21,7 +23,7 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo test image fuzz lint format pyz static reproduce bench venv clean help
+.PHONY: demo test image launchers fuzz lint format pyz static reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -44,6 +46,9 @@ image: $(if $(and $(LIFECYCLE),$(OUT)),venv $(if $(filter $(STATIC),$(EXECUTABLE
 		{ echo 'make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run [BASE=oci:base]' >&2; exit 2; }
 	$(BIN)/python -m metalauncher image --base $(BASE) --executable $(EXECUTABLE) \
 		$(addprefix --bundle ,$(LIFECYCLE)) --out $(OUT)
+
+launchers: venv
+	@$(BIN)/python tests/real/launchers.py $(VERSIONS)
 
 fuzz: $(FUZZ)/.installed pyz static
 	$(FUZZ)/bin/python fuzz/fuzz.py --seconds $(SECONDS) --form $(FORM)
