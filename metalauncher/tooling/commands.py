@@ -287,6 +287,10 @@ def _compare() -> Parser:
     )
     command.add_argument("--all", action="store_true", help="show also what is alike, and what is allowed")
     command.add_argument(
+        "--platform-api", metavar="V", help="of the apps that are not about APIs (default: the newest that both accept)"
+    )
+    command.add_argument("--buildpack-api", metavar="V", help="the same; both go together")
+    command.add_argument(
         "--timeout", metavar="SECONDS", type=positive, default=30.0, help="for each start (default: 30)"
     )
     command.add_argument(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from metalauncher.tooling.compare.case import Apis, by_launcher, environment, metadata, simple
+from metalauncher.tooling.compare.case import Apis, direct, environment, metadata, simple
 from metalauncher.tooling.compare.comparison import keeps_order
 from metalauncher.tooling.compare.observation import Observation
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.compare.observation import Outcome
 
     Both = tuple[list[Outcome], list[Outcome]]
+    Accepted = tuple[tuple[str, ...], tuple[str, ...]]
 
 PLATFORM_APIS = tuple([f"0.{minor}" for minor in range(2, 17)])  # those there have been, and one on either side
 BUILDPACK_APIS = tuple([f"0.{minor}" for minor in range(1, 14)])
@@ -29,14 +30,14 @@ class Acquaintance(NamedTuple):
     """What is known of both.
 
     Attributes:
-        platform: the Platform APIs that each accepts.
+        platform: the Platform APIs that each accepts; None: not asked.
         buildpack: the Buildpack APIs that each accepts, beside the newest common Platform API.
         ordered: whether each keeps the order of the environment from start to start.
-        common: the newest that both accept, None where there are none.
+        common: the APIs to compare with: the newest that both accept, None where there are none.
     """
 
-    platform: tuple[tuple[str, ...], tuple[str, ...]]
-    buildpack: tuple[tuple[str, ...], tuple[str, ...]]
+    platform: Accepted | None
+    buildpack: Accepted | None
     ordered: tuple[bool, bool]
     common: Apis | None
 
@@ -53,12 +54,15 @@ def order_case(apis: Apis) -> Case:
     )
 
 
-def get_acquainted(run: Callable[[Sequence[Case]], list[Both]]) -> Acquaintance:
+def get_acquainted(run: Callable[[Sequence[Case]], list[Both]], given: Apis | None) -> Acquaintance:
     """Start both launchers a few times.
 
     Args:
         run: starts both for each case.
+        given: the APIs to compare with; None: find the newest that both accept.
     """
+    if given is not None:
+        return Acquaintance(None, None, _ordered(run, given), given)
     platform = _accepted(run([_trial(Apis(api, "")) for api in PLATFORM_APIS]), PLATFORM_APIS)
     newest = _newest(platform, PLATFORM_APIS)
     if newest is None:
@@ -68,24 +72,21 @@ def get_acquainted(run: Callable[[Sequence[Case]], list[Both]]) -> Acquaintance:
     if api is None:
         return Acquaintance(platform, buildpack, (True, True), None)
     common = Apis(newest, api)
-    ((a, b),) = run([order_case(common)])
-    return Acquaintance(platform, buildpack, (keeps_order(a), keeps_order(b)), common)
+    return Acquaintance(platform, buildpack, _ordered(run, common), common)
+
+
+def _ordered(run: Callable[[Sequence[Case]], list[Both]], apis: Apis) -> tuple[bool, bool]:
+    ((a, b),) = run([order_case(apis)])
+    return keeps_order(a), keeps_order(b)
 
 
 def _trial(apis: Apis) -> Case:
-    """Return a case that succeeds where the APIs are accepted: a command of the user's, which every launcher runs."""
-    return simple(
-        apis,
-        f"acquaintance/{apis.platform}+{apis.buildpack}",
-        "",
-        metadata=metadata(apis) if apis.buildpack else b"",
-        argv=by_launcher(b"--", b"@PLACE@/app/report"),
-        environ=environment(apis.platform),
-        path="cnb/lifecycle/launcher",
-    )
+    """Return a case that succeeds where the APIs are accepted: the process `web`, which is every API's default."""
+    text = metadata(apis, direct(apis)) if apis.buildpack else direct(apis).encode()
+    return simple(apis, f"acquaintance/{apis.platform}+{apis.buildpack}", "", metadata=text)
 
 
-def _accepted(results: Sequence[Both], apis: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _accepted(results: Sequence[Both], apis: Sequence[str]) -> Accepted:
     sides = [tuple([api for api, both in zip(apis, results, strict=True) if _started(both[side])]) for side in (0, 1)]
     return sides[0], sides[1]
 
@@ -95,6 +96,6 @@ def _started(outcomes: Sequence[Outcome]) -> bool:
     return isinstance(first, Observation) and bool(first.reports)
 
 
-def _newest(accepted: tuple[tuple[str, ...], tuple[str, ...]], order: Sequence[str]) -> str | None:
+def _newest(accepted: Accepted, order: Sequence[str]) -> str | None:
     both = [api for api in order if api in accepted[0] and api in accepted[1]]
     return both[-1] if both else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.tooling.compare.acquaintance import Acquaintance, get_acquainted
 from metalauncher.tooling.compare.allowances import read_allowances
+from metalauncher.tooling.compare.case import Apis
 from metalauncher.tooling.compare.cases import all_cases, areas
 from metalauncher.tooling.compare.comparison import Result, differences
 from metalauncher.tooling.compare.layout import Site
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.compare.allowances import Allowance
     from metalauncher.tooling.compare.case import Case
 
+_API = re.compile(r"[0-9]+\.[0-9]+")
 BASH = "/bin/bash"  # what launchers start for a process that wants a shell (lifecycle, launch/bash.go)
 
 
@@ -81,6 +84,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     machine = Machine(BASH if os.access(BASH, os.X_OK) else None, shutil.which("grep", path="/usr/bin:/bin"))
     allowances = [allowance for file in options.allow for allowance in read_allowances(file)]
     _check_names(options.only)
+    given = _given_apis(options.platform_api, options.buildpack_api)
     with scratch_folder("metalauncher-compare-") as scratch:
         os.chmod(scratch, 0o755)  # noqa: S103  # programs of the places lie in it
         interpreter = _interpreter(scratch)
@@ -88,7 +92,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         with ThreadPoolExecutor(options.jobs or os.cpu_count() or 1) as executor:
             bench = Bench(sides, scratch, interpreter, options.timeout, executor)
             console.progress("getting to know both launchers")
-            known = get_acquainted(lambda cases: bench.run(cases, lambda _: None))
+            known = get_acquainted(lambda cases: bench.run(cases, lambda _: None), given)
             cases = [case for case in all_cases(known.common) if _wanted(case, options.only)]
             obstacles = [_obstacle(case, machine, known) for case in cases]
             runnable = [case for case, why in zip(cases, obstacles, strict=True) if not why]
@@ -103,6 +107,20 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         console.out(text(results, console, everything=options.all))
         console.say(*summary(sides, known, results, allowances))
     return exit_code(results)
+
+
+def _given_apis(platform: str | None, buildpack: str | None) -> Apis | None:
+    """Return the APIs that the command line wants, None for those that both launchers accept."""
+    if platform is None and buildpack is None:
+        return None
+    for option, api in (("--platform-api", platform), ("--buildpack-api", buildpack)):
+        if api is None or not _API.fullmatch(api):
+            raise Unable(
+                f"{option}: is {'missing' if api is None else f'{api!r}, which is no API'}",
+                need="--platform-api and --buildpack-api together, each MAJOR.MINOR",
+                command=COMMAND,
+            )
+    return Apis(platform or "", buildpack or "")
 
 
 def _check_names(patterns: Sequence[str]) -> None:

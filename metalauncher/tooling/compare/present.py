@@ -91,7 +91,8 @@ def summary(
         lines.append("no APIs that both accept: only the cases about APIs were run")
     else:
         platform, buildpack = known.common
-        lines.append(f"compared with Platform API {platform}, Buildpack API {buildpack}, the newest that both accept")
+        who = "as given" if known.platform is None else "the newest that both accept"
+        lines.append(f"compared with Platform API {platform}, Buildpack API {buildpack}, {who}")
     for side, ordered in zip(sides, known.ordered, strict=True):
         if not ordered:
             lines.append(
@@ -123,8 +124,8 @@ def document(
                 "side": side.letter,
                 "name": side.name,
                 "sha256": side.sha256,
-                "platform_apis": list(known.platform[number]),
-                "buildpack_apis": list(known.buildpack[number]),
+                "platform_apis": None if known.platform is None else list(known.platform[number]),
+                "buildpack_apis": None if known.buildpack is None else list(known.buildpack[number]),
                 "keeps_order": known.ordered[number],
             }
             for number, side in enumerate(sides)
