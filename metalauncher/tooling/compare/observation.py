@@ -132,8 +132,8 @@ def read_reports(data: bytes, process: Process) -> tuple[Report, ...]:
     """
     try:
         return tuple([_report(ast.literal_eval(line.decode("ascii")), process) for line in data.splitlines()])
-    except (SyntaxError, KeyError, TypeError, AttributeError, MemoryError, RecursionError) as error:
-        raise ValueError(str(error)) from error
+    except (SyntaxError, ValueError, KeyError, TypeError, AttributeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"no report: {error}") from error
 
 
 def _report(raw: dict[str, Any], process: Process) -> Report:
