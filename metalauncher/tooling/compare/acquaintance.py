@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from metalauncher.tooling.compare.case import Apis, direct, environment, metadata, simple
+from metalauncher.tooling.compare.case import APP, Apis, direct, environment, metadata, simple
 from metalauncher.tooling.compare.comparison import keeps_order
 from metalauncher.tooling.compare.observation import Observation
 
@@ -40,6 +40,11 @@ class Acquaintance(NamedTuple):
     buildpack: Accepted | None
     ordered: tuple[bool, bool]
     common: Apis | None
+
+
+def control_case() -> Case:
+    """Return the case that exec'd itself is the app, with no launcher before it: what a machine has to be able to do."""
+    return simple(Apis("0.12", "0.10"), "acquaintance/app", "", path=APP.removeprefix("@PLACE@/"))
 
 
 def order_case(apis: Apis) -> Case:

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from metalauncher.tooling.compare.acquaintance import Acquaintance, get_acquainted
+from metalauncher.tooling.compare.acquaintance import Acquaintance, control_case, get_acquainted
 from metalauncher.tooling.compare.allowances import read_allowances
 from metalauncher.tooling.compare.case import Apis
 from metalauncher.tooling.compare.cases import all_cases, areas
 from metalauncher.tooling.compare.comparison import Result, differences
 from metalauncher.tooling.compare.layout import Site
 from metalauncher.tooling.compare.observation import NotRun, Observation, Outcome
-from metalauncher.tooling.compare.present import document, exit_code, summary, text
+from metalauncher.tooling.compare.present import document, exit_code, readable, summary, text
 from metalauncher.tooling.compare.runner import Machine, obstacle
 from metalauncher.tooling.compare.runner import run as run_case
 from metalauncher.tooling.compare.sides import COMMAND, Side, prepare
@@ -92,6 +92,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         with ThreadPoolExecutor(options.jobs or os.cpu_count() or 1) as executor:
             bench = Bench(sides, scratch, interpreter, options.timeout, executor)
             console.progress("getting to know both launchers")
+            _check_app(bench, scratch)
             known = get_acquainted(lambda cases: bench.run(cases, lambda _: None), given)
             cases = [case for case in all_cases(known.common) if _wanted(case, options.only)]
             obstacles = [_obstacle(case, machine, known) for case in cases]
@@ -142,6 +143,24 @@ def _wanted(case: Case, patterns: Sequence[str]) -> bool:
 
 def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or name.startswith(pattern.rstrip("/") + "/")
+
+
+def _check_app(bench: Bench, scratch: str) -> None:
+    """See that the app runs here at all: not that all launchers are found to be unable to start it."""
+    ((outcome, *_), _), *_ = bench.run([control_case()], lambda _: None)
+    if isinstance(outcome, Observation) and outcome.reports:
+        return
+    if isinstance(outcome, Observation):
+        why = f"{outcome.status}, {readable(outcome.stderr[-200:])}"
+    else:
+        why = outcome.reason
+    raise Unable(
+        f"compare: programs in {scratch} can't be run here: {why}",
+        need=f"a directory for scratch where programs may be run, and a Python that runs with an empty environment:"
+        f" {bench.interpreter}",
+        do="name another directory",
+        command="TMPDIR=/var/tmp metalauncher compare A B",
+    )
 
 
 def _obstacle(case: Case, machine: Machine, known: Acquaintance) -> str:

@@ -57,6 +57,7 @@ def lay_out(case: Case, site: Site, executable: str) -> None:
     os.chmod(place, 0o755)  # noqa: S103  # whatever the umask: what a container's root has
     for folder in _FOLDERS:
         _folder(f"{place}/{folder}")
+    _file(f"{place}/{reporter.REPORTS}", b"", 0o644)  # not made by its writers: they may have any umask
     os.link(executable, f"{place}/{LAUNCHER}")
     os.symlink(site.interpreter, site.fill_text(PYTHON))
     folder, _, started = case.path.rpartition("/")

@@ -52,7 +52,7 @@ facts["ids"] = (posix.getpid(), posix.getppid(), posix.getpgrp(), posix.getsid(0
 facts["priority"] = posix.getpriority(posix.PRIO_PROCESS, 0)
 facts["scheduler"] = posix.sched_getscheduler(0)
 line = (repr(facts) + "\n").encode()
-descriptor = posix.open(REPORTS, posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC, 0o644)
+descriptor = posix.open(REPORTS, posix.O_WRONLY | posix.O_APPEND | posix.O_CLOEXEC)
 while line:
     line = line[posix.write(descriptor, line):]
 posix.close(descriptor)

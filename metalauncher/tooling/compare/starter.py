@@ -18,6 +18,7 @@ _BODY = r"""
 import posix, resource, _signal
 
 def fail(what, error):
+    posix.umask(0o022)
     with open(OBSTACLE, "w") as file:
         file.write(what + "\n" + (error.strerror or str(error) if isinstance(error, OSError) else str(error)))
     posix._exit(125)
