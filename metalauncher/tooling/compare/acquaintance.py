@@ -43,7 +43,7 @@ class Acquaintance(NamedTuple):
 
 
 def control_case() -> Case:
-    """Return the case that exec'd itself is the app, with no launcher before it: what a machine has to be able to do."""
+    """Return the case that has no launcher: the app itself is exec'd, which any machine has to be able to do."""
     return simple(Apis("0.12", "0.10"), "acquaintance/app", "", path=APP.removeprefix("@PLACE@/"))
 
 

@@ -150,10 +150,7 @@ def _check_app(bench: Bench, scratch: str) -> None:
     ((outcome, *_), _), *_ = bench.run([control_case()], lambda _: None)
     if isinstance(outcome, Observation) and outcome.reports:
         return
-    if isinstance(outcome, Observation):
-        why = f"{outcome.status}, {readable(outcome.stderr[-200:])}"
-    else:
-        why = outcome.reason
+    why = f"{outcome.status}, {readable(outcome.stderr[-200:])}" if isinstance(outcome, Observation) else outcome.reason
     raise Unable(
         f"compare: programs in {scratch} can't be run here: {why}",
         need=f"a directory for scratch where programs may be run, and a Python that runs with an empty environment:"

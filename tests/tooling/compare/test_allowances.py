@@ -50,7 +50,7 @@ def test_wrong_files(tmp_path: Path, text: str, reason: str) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """It is named, and so are those that come with the package."""
-    with pytest.raises(Unable, match="none.toml: no such file") as refused:
+    with pytest.raises(Unable, match=r"none\.toml: no such file") as refused:
         read_allowances(str(tmp_path / "none.toml"))
     assert "go-rust" in refused.value.have[0]
 

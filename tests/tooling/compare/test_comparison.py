@@ -28,7 +28,7 @@ def compare(other: Observation, *, ordered: bool = True) -> list[tuple[str, byte
     """Return what differs from `SEEN`."""
     found = differences([SEEN], [other], ordered=ordered)
     assert isinstance(found, list)
-    return [tuple(one) for one in found]
+    return [(one.field, one.a, one.b) for one in found]
 
 
 def with_app(**changed: object) -> Observation:

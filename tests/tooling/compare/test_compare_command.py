@@ -240,7 +240,7 @@ def test_progress_is_for_a_person(tool: Tool, launcher: Path) -> None:
     assert "comparing" not in tool(*arguments).err
 
 
-def test_without_a_shell(tool: Tool, launcher: Path, tmp_path: Path) -> None:
+def test_without_a_shell(launcher: Path, tmp_path: Path) -> None:
     """Where there is no /bin/bash, the cases that need it are said not to have been run; the others are compared."""
     no_shell = tmp_path / "no-shell"
     no_shell.touch()
@@ -260,7 +260,7 @@ def test_without_a_shell(tool: Tool, launcher: Path, tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "2 cases: 1 alike, 1 not run"
 
 
-def test_nothing_of_the_caller_reaches_a_launcher(tool: Tool, launcher: Path, tmp_path: Path) -> None:
+def test_nothing_of_the_caller_reaches_a_launcher(launcher: Path, tmp_path: Path) -> None:
     """Its variables, its umask, its descriptors, its ignored signals: two runs of different callers are alike."""
     seen: list[Any] = []
     tell = f"{FIXED}print(sorted(os.environ), os.umask(0), sorted(os.listdir('/proc/self/fd')))\n"
@@ -288,7 +288,8 @@ def test_not_root(public: Path, launcher: Path) -> None:
     only = [word for area in ("route", "exec.d", "limits", "signal", "state") for word in ("--only", area)]
     # The package may lie where that user can't read: it is loaded before root is given up.
     program = (
-        "import os, sys, tempfile; import metalauncher.tooling.compare.command; from metalauncher.tooling.main import main\n"
+        "import os, sys, tempfile; import metalauncher.tooling.compare.command\n"
+        "from metalauncher.tooling.main import main\n"
         f"tempfile.tempdir = {str(folder)!r}; os.chdir('/')\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(main([os.fsencode(word) for word in sys.argv[1:]], {}))\n"
@@ -302,19 +303,7 @@ def test_not_root(public: Path, launcher: Path) -> None:
     assert done.stderr.splitlines()[-1].endswith(" alike")
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize(("version", "differing"), [("0.20.11", 31), ("0.17.7", 160), ("0.15.3", 200)])
-def test_other_releases(tool: Tool, launcher: Path, version: str, differing: int) -> None:
-    """Releases differ as their APIs do, and in little else; each of the other differences is listed."""
-    del differing
-    answer = tool("compare", launcher, real(version), "--json")
-    assert answer.code == 1
-    assert answer.document["counts"]["unfinished"] == 0
-    wrapper = wrap
-    del wrapper
-
-
-def test_where_no_program_may_be_run(tool: Tool, launcher: Path, tmp_path: Path) -> None:
+def test_where_no_program_may_be_run(launcher: Path, tmp_path: Path) -> None:
     """A scratch directory on a file system without programs is said to be one; it is no launcher's fault."""
     command = [sys.executable, "-m", "metalauncher", "compare", str(launcher), str(launcher), *LINK]
     namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
