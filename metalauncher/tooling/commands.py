@@ -256,12 +256,12 @@ def _probe() -> Parser:
 def _compare() -> Parser:
     command = Parser(
         "metalauncher compare",
-        "Run two launchers over several hundred small apps, each in the same scratch directory, and compare what came"
+        "Run two launchers over a thousand small apps, each in the same scratch directory, and compare what came"
         " of it: exit status, output, and all that the app got. Nothing of the machine is changed, and no root is"
         " needed. Exit 1 where something differs; 3 where a case did not finish.",
         (
-            "metalauncher compare lifecycle-v0.20.11+linux.x86-64.tgz ./rebuilt-launcher",
-            "metalauncher compare buildpacks/lifecycle@0.17.7 ./launcher --root rootfs --only exec.d",
+            "metalauncher compare lifecycle-v0.20.11+linux.x86-64.tgz ./rebuilt",
+            "metalauncher compare buildpacks/lifecycle@0.17.7 ./launcher --root rootfs",
             "metalauncher compare go-launcher rust-launcher --allow go-rust --json",
         ),
         summary="run two launchers side by side, and say what differs",
