@@ -1,11 +1,14 @@
 # make demo: sets itself up, lays out a run image with real launchers, and starts real apps through metalauncher.
 #   LAUNCHERS=DIR: with those of a folder, launcher-VERSION; LAUNCHERS=stand-ins: with none of lifecycle's.
-# make test: sets itself up, builds both dispatching forms, and passes the tests over them.
+# make test: sets itself up, builds both dispatching forms, and passes the quick tests over them, on all processors.
+# make test-all: passes all tests: long searches, large fleets, every launcher and container runtime; coverage >= 95 %.
+# make fresh: runs both commands in a bare Debian 12, and a part in a bare Debian 13; FULL=1: all of make test-all in both.
 # make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
 # make launchers [VERSIONS=all]: builds real launchers of lifecycle through its Go module, and prints where they are.
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
+# make lock: resolves each requirements.in anew, and pins all that comes with it by hash. Look at the difference.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,14 +20,22 @@ FUZZ := build/fuzz-venv
 SECONDS ?= 60
 FORM ?= all
 PYTEST_ARGS ?=
-# What the tests run containers with; they do it as root only.
-CONTAINERS := crun runc skopeo umoci buildah
+# --upgrade: what no requirements.in names takes its newest version too.
+UPGRADE ?=
+FULL ?=
+LOCK := build/lock-venv
+LOCKED := requirements-dev fuzz/requirements fuzz/build-requirements image/requirements image/static/mypyc-requirements \
+	tools/lock-requirements
+# Each file on its own worker as a rule, since what its tests share is made once a worker; idle workers take over.
+PARALLEL := -n auto --dist worksteal
+# Wheels alone, each by its hash, and nothing but what the lock lists: nothing that a build would fetch in between.
+INSTALL := install -q --disable-pip-version-check --require-hashes --only-binary=:all: --no-deps
 EXECUTABLE ?= $(STATIC)
 BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo test image launchers fuzz lint format pyz static reproduce bench venv clean help
+.PHONY: demo test test-all ready fresh lock image launchers fuzz lint format pyz static reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -32,16 +43,20 @@ help:
 demo: pyz
 	$(BIN)/python demo/demo.py $(PYZ) .demo $(LAUNCHERS)
 
-test: venv pyz static
-	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h util-linux:unshare libc-bin:getent \
-	  docker-registry:docker-registry apache2-utils:htpasswd openssl:openssl chromium:chromium
-	@[ "$$(id -u)" != 0 ] || tools/need $(CONTAINERS)
-	@$(BIN)/python tests/real/launchers.py >/dev/null
+test: ready
+	$(BIN)/python -m pytest $(PARALLEL) -m "not thorough" $(PYTEST_ARGS)
+
+test-all: VERSIONS = all
+test-all: ready
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(BIN)/python -m pytest $(PARALLEL) \
+		--cov --cov-report=term --cov-fail-under=95 $(PYTEST_ARGS)
+
+# What the tests need. They run containers as root only.
+ready: venv pyz static
+	@tools/need test
+	@[ "$$(id -u)" != 0 ] || tools/need containers
+	@$(BIN)/python tests/real/launchers.py $(VERSIONS) >/dev/null
 	@[ "$$(id -u)" != 0 ] || $(BIN)/python tests/real/exporting.py >/dev/null
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
-	$(BIN)/coverage combine -q
-	$(BIN)/coverage report --fail-under=95
 
 # Asked for nothing, it says so at once, and not after building the executable.
 image: $(if $(and $(LIFECYCLE),$(OUT)),venv $(if $(filter $(STATIC),$(EXECUTABLE)),static))
@@ -56,11 +71,12 @@ launchers: venv
 fuzz: $(FUZZ)/.installed pyz static
 	$(FUZZ)/bin/python fuzz/fuzz.py --seconds $(SECONDS) --form $(FORM)
 
-$(FUZZ)/.installed: fuzz/requirements.txt
-	@PYTHON=$(PYTHON) tools/need python3-venv:venv
+$(FUZZ)/.installed: fuzz/requirements.txt fuzz/build-requirements.txt
+	@PYTHON=$(PYTHON) tools/need venv
 	rm -rf $(FUZZ)
 	$(PYTHON) -m venv $(FUZZ)
-	$(FUZZ)/bin/pip install -q --disable-pip-version-check -r fuzz/requirements.txt
+	$(FUZZ)/bin/pip $(INSTALL) -r fuzz/build-requirements.txt
+	$(FUZZ)/bin/pip $(INSTALL) --no-binary=tomli --no-build-isolation -r fuzz/requirements.txt
 	touch $@
 
 lint: venv
@@ -75,16 +91,24 @@ format: venv
 pyz: venv
 	PYTHONPATH=. $(BIN)/python image/pyz.py $(PYZ)
 
+# Each in a machine of its own (tools/fresh): what this one has installed must not be what makes them pass.
+fresh:
+	tools/fresh bookworm 'make demo && make test'
+ifeq ($(FULL),)
+	tools/fresh trixie 'make demo && make test PYTEST_ARGS="$(SUBSET)"'
+else
+	tools/fresh trixie 'make demo && make test'
+endif
+
 reproduce: static
+	@tools/need reproduce
 	$(BIN)/python image/static/reproduce.py
 
 static: venv
 	$(BIN)/python image/static/build $(STATIC)
 
 bench: pyz static
-	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h
-	@[ "$$(id -u)" != 0 ] || tools/need crun util-linux:unshare
-	@tools/need docker-registry:docker-registry skopeo:skopeo
+	@tools/need test bench
 	$(BIN)/python bench/bench.py; first=$$?; $(BIN)/python bench/fleet.py && exit $$first
 
 venv: $(VENV)/.installed
@@ -92,10 +116,24 @@ venv: $(VENV)/.installed
 # Moved into place whole: an interrupted installation is not taken for a finished one.
 $(VENV)/.installed: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("metalauncher needs Python 3.11 or newer; PYTHON=... names one" if sys.version_info < (3, 11) else 0)'
-	@PYTHON=$(PYTHON) tools/need python3-venv:venv
+	@PYTHON=$(PYTHON) tools/need venv
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip $(INSTALL) -r requirements-dev.txt
+	touch $@
+
+# Resolved for every Python from 3.11 on, and every platform.
+lock: $(LOCK)/.installed
+	for name in $(LOCKED); do \
+		$(LOCK)/bin/uv pip compile -q --no-config --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
+			--custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit; \
+	done
+
+$(LOCK)/.installed: tools/lock-requirements.txt
+	@PYTHON=$(PYTHON) tools/need venv
+	rm -rf $(LOCK)
+	$(PYTHON) -m venv $(LOCK)
+	$(LOCK)/bin/pip $(INSTALL) -r $<
 	touch $@
 
 clean:

@@ -1,6 +1,7 @@
 """Generated registries, records and environments, as values and as the files that hold them.
 
-HYPOTHESIS_PROFILE=long tries fifty times as many examples as CI does.
+HYPOTHESIS_PROFILE says how long to search: `quick`, which is `make test`'s, `thorough`, which is `make test-all`'s, and
+`long`, for a night: fifty times as many examples as CI tries.
 """
 
 from __future__ import annotations
@@ -20,15 +21,27 @@ from metalauncher.apis import ApiVersion
 from metalauncher.record import Buildpack, Record
 from metalauncher.registry import Launcher, Registry
 
-_TIMES = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 1
+PROFILES = {"quick": 0.25, "thorough": 1.0, "long": 50.0}  # times as many examples
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+DERANDOMIZED = PROFILE != "long" and bool(os.environ.get("CI"))
+
+
+def choose_profile() -> None:
+    """Make the chosen profile that of all tests, those too that do not say how many examples they want."""
+    usual = settings.get_profile("default").max_examples
+    for name, times in PROFILES.items():
+        settings.register_profile(
+            name, max_examples=max(1, int(usual * times)), deadline=None, derandomize=DERANDOMIZED
+        )
+    settings.load_profile(PROFILE)
 
 
 def examples(number: int) -> Callable[[Any], Any]:
-    """Return the settings for a test of so many examples; long runs take fifty times as many."""
+    """Return the settings for a test of so many examples where the search is thorough."""
     return settings(
-        max_examples=number * _TIMES,
+        max_examples=max(1, int(number * PROFILES[PROFILE])),
         deadline=None,
-        derandomize=_TIMES == 1 and bool(os.environ.get("CI")),
+        derandomize=DERANDOMIZED,
         suppress_health_check=list(HealthCheck),
     )
 

@@ -53,7 +53,7 @@ def test_versions() -> None:
     assert component(document, "cpython")["version"] == CPYTHON_VERSION
     tomli = component(document, "tomli")
     assert (tomli["version"], tomli["source_sha256"]) == WHEELS["tomli"]
-    assert f"mypy=={component(document, 'mypyc')['version']}\n" in REQUIREMENTS.read_text()
+    assert f"mypy=={component(document, 'mypyc')['version']} " in REQUIREMENTS.read_text()
     package = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${Version}", "musl-dev"], capture_output=True, text=True, check=True
     )

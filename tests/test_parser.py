@@ -10,8 +10,9 @@ import tomli
 from cache import Cache
 from fetch import cpython_sha256, fetch_cpython
 from harness import Image
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import examples
 
 from metalauncher.record import METADATA_LIMIT
 from metalauncher.terminal import printable
@@ -65,7 +66,7 @@ ESCAPES = st.sampled_from(
 PIECES = st.lists(st.one_of(TEXT.filter(lambda text: "\n" not in text), ESCAPES), max_size=4).map("".join)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(st.lists(PIECES, min_size=1, max_size=60))
 def test_strings(ready: Image, bodies: list[str]) -> None:
     """What stands between quotation marks is the same text, or the same error, as by tomli in CPython."""

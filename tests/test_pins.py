@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from strategies import examples
 from test_versions import any_text, well_formed
 
 from metalauncher.pins import Pin
@@ -22,7 +23,7 @@ clauses = st.builds(
 ranges = st.lists(clauses, min_size=1, max_size=3).map(",".join)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(ranges, st.lists(well_formed, min_size=1, max_size=6))
 def test_range_is_pep_440(text: str, versions: list[str]) -> None:
     """A pin's range is valid, and names a version, exactly if `packaging` says so (`===` apart)."""

@@ -33,6 +33,8 @@ COMPILE = [
 ]
 # The names of the profile's files are in the program that writes them; GCOV_PREFIX says where they really go.
 PROFILE_WRITE = ["-fprofile-generate=/profile", "-fprofile-update=single"]
+# libgcov of GCC 13 and later is compiled for a newer glibc than musl is like.
+PROFILE_LINK = ["-Wl,--defsym=__isoc23_strtol=strtol"]
 PROFILE_READ = ["-fprofile-correction", "-Wno-missing-profile"]
 STRICT = ["-Wall", "-Wextra", "-Werror"]
 LINK = [
@@ -208,7 +210,8 @@ def _make_python(source: Path, parser: Path, tomli: Path, folder: Path) -> None:
             made.unlink()
         all_options = [*options, *profile, f"-fprofile-prefix-path={work}"]
         make = ["make", f"-j{os.cpu_count()}", f"OPT={' '.join(all_options)}"]
-        make += [f"LDFLAGS=-static {profile[0]}", "libpython3.13.a", "python"]
+        linking = [*PROFILE_WRITE, *PROFILE_LINK] if profile is PROFILE_WRITE else profile[:1]
+        make += [f"LDFLAGS={' '.join(['-static', *linking])}", "libpython3.13.a", "python"]
         _run(make, work, folder / f"make-{name}.log", GCOV_PREFIX=str(folder / "unwanted"))
         includes = [*_includes(folder), f"-I{parser / 'lib-rt'}"]
         native = [str(parser / "__native_tomli.c"), "-o", "native.o"]
@@ -220,7 +223,8 @@ def _make_python(source: Path, parser: Path, tomli: Path, folder: Path) -> None:
             training.mkdir()
             for lists in HERE.glob("hot-*.ld"):
                 (training / lists.name).touch()  # found first: how the result is ordered must not show in the profile
-            program = _link(folder, tomli, "training.py", (*COMMON, "training"), training, *PROFILE_WRITE, *WRAPPED)
+            profiling = [*PROFILE_WRITE, *PROFILE_LINK, *WRAPPED]
+            program = _link(folder, tomli, "training.py", (*COMMON, "training"), training, *profiling)
             _run([str(program)], WARM_UP, GCOV_PREFIX=str(folder))
             shutil.rmtree(training)
     shutil.rmtree(work)
