@@ -2,7 +2,7 @@
 #   LAUNCHERS=DIR: with those of a folder, launcher-VERSION; LAUNCHERS=stand-ins: with none of lifecycle's.
 # make test: sets itself up, builds both dispatching forms, and passes the quick tests over them, on all processors.
 # make test-all: passes all tests: long searches, large fleets, every launcher and container runtime; coverage >= 95 %.
-# make fresh: runs both commands in a bare Debian 12, and a part in a bare Debian 13; FULL=1: all of make test-all in both.
+# make fresh: runs both commands in a bare Debian 12, and a part in a bare Debian 13; FULL=1: everything in both.
 # make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
 # make launchers [VERSIONS=all]: builds real launchers of lifecycle through its Go module, and prints where they are.
@@ -23,6 +23,9 @@ PYTEST_ARGS ?=
 # --upgrade: what no requirements.in names takes its newest version too.
 UPGRADE ?=
 FULL ?=
+# Of the tests, what another Python, C library, compiler or container runtime can make fail.
+SUBSET := $(addprefix tests/test_,demo.py static.py pyz.py contents.py hot_path.py parser.py execute.py routes.py \
+	confined.py containers.py needs.py locks.py) tests/tooling/test_killed.py tests/tooling/oci/test_tree.py
 LOCK := build/lock-venv
 LOCKED := requirements-dev fuzz/requirements fuzz/build-requirements image/requirements image/static/mypyc-requirements \
 	tools/lock-requirements
@@ -48,6 +51,7 @@ test: ready
 
 test-all: VERSIONS = all
 test-all: ready
+	@[ "$$(id -u)" != 0 ] || tools/need fresh
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(BIN)/python -m pytest $(PARALLEL) \
 		--cov --cov-report=term --cov-fail-under=95 $(PYTEST_ARGS)
 
@@ -91,13 +95,16 @@ format: venv
 pyz: venv
 	PYTHONPATH=. $(BIN)/python image/pyz.py $(PYZ)
 
-# Each in a machine of its own (tools/fresh): what this one has installed must not be what makes them pass.
+# Each in a machine of its own: what this one has installed must not be what makes them pass.
 fresh:
 	tools/fresh bookworm 'make demo && make test'
+	tools/fresh bookworm 'make demo' --user somebody --need venv
 ifeq ($(FULL),)
 	tools/fresh trixie 'make demo && make test PYTEST_ARGS="$(SUBSET)"'
 else
+	tools/fresh bookworm 'make test' --user somebody --need venv static test
 	tools/fresh trixie 'make demo && make test'
+	tools/fresh trixie 'make demo && make test' --user somebody --need venv static test
 endif
 
 reproduce: static
