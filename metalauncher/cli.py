@@ -20,6 +20,7 @@ TOOLS = (
     "matrix",
     "lint",
     "probe",
+    "compare",
     "check",
     "bundle",
     "image",
@@ -58,6 +59,7 @@ With the package (pip install metalauncher) also, each with --help:
   matrix                show which launcher serves which APIs, and the gaps
   lint                  check the descriptors and their launchers
   probe                 run the launchers to prove what they claim
+  compare               run two launchers side by side, and say what differs
   check                 prove that apps will start on a run image
   image                 build a run image without a daemon
   labels                print a run image's labels, or check them
