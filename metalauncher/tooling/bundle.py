@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from metalauncher.errors import errno_text
 from metalauncher.places import EXECUTABLE, LAUNCHERS
 from metalauncher.tooling.binary import this_architecture
 from metalauncher.tooling.bundle_report import Outcome, document, lines
@@ -23,7 +23,7 @@ from metalauncher.tooling.installed import (
 )
 from metalauncher.tooling.sbom.statements import STATEMENTS
 from metalauncher.tooling.source import Bundle, read_source
-from metalauncher.tooling.talk import Console, Unable, decode
+from metalauncher.tooling.talk import Console, Unable, decode, system_text
 from metalauncher.tooling.tarball import SBOMS
 from metalauncher.tooling.writing import leftovers, lock, sync, undo_directories, write_whole
 from metalauncher.versions import version_key
@@ -52,13 +52,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             case _:
                 outcome = Outcome("shown", tuple(choose(root, options.name, "metalauncher bundle show")))
     except OSError as error:
-        path = decode(os.fsencode(error.filename)) if error.filename else "a file"
-        raise Unable(
-            f"{path}: {errno_text(error.errno)}",
-            need="to read and write the places of bundles",
-            do="run it as the owner of the root, with space left on its file system",
-            command=f"df -h {decode(root.locate(LAUNCHERS.encode()))}",
-        ) from None
+        raise _unwritable(error, root) from None
     if options.json:
         console.document(document(outcome, root))
         return 0
@@ -66,6 +60,22 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     for warning in outcome.warnings:
         console.warn(warning)
     return 0
+
+
+def _unwritable(error: OSError, root: Root) -> Unable:
+    """Return what to say where a place of bundles can't be read or written: what helps depends on why."""
+    path = decode(os.fsencode(error.filename)) if error.filename else "a file"
+    place = decode(root.locate(LAUNCHERS.encode()))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        do, command = "make room on its file system", f"df -h {place}"
+    elif root.prefix:
+        do, command = "run it as the owner of the root", f"ls -ld {decode(root.prefix)}"
+    else:
+        do = "name the root of a run image; without one it is this machine's own"
+        command = "metalauncher bundle add SOURCE --root DIR"
+    return Unable(
+        f"{path}: {system_text(error)}", need="to read and write the places of bundles", do=do, command=command
+    )
 
 
 def add(options: Namespace, root: Root, console: Console) -> Outcome:

@@ -11,6 +11,7 @@ from metalauncher.errors import USAGE, errno_text
 from metalauncher.places import Root, root_from
 from metalauncher.report import report_bug
 from metalauncher.tooling.commands import parser
+from metalauncher.tooling.roots import root_within
 from metalauncher.tooling.talk import Console, Unable, decode, encode
 
 if TYPE_CHECKING:
@@ -78,6 +79,14 @@ def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
             f"{who}: {decode(named)!r} is no directory",
             need="an unpacked root filesystem",
             command=f"ls -ld {shlex.quote(decode(named))}",
+        )
+    within = root_within(root.prefix) if root.prefix else None
+    if within is not None:
+        raise Unable(
+            f"{who}: {decode(named)!r} is no root filesystem, but holds one",
+            need="the directory that stands for /, with usr or etc in it",
+            do=f"name {decode(within)}, or whichever is meant",
+            command=f"ls {shlex.quote(decode(within))}",
         )
     return root
 

@@ -522,6 +522,21 @@ def test_disk_full(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert tree(tool.root) == before
 
 
+def test_not_allowed(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not write is not sent to look for space: the root was not named, or it is somebody else's."""
+    tarball = release(tmp_path, "0.21.17")
+
+    def closed(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", b"/usr/lib/cnb")
+
+    monkeypatch.setattr("metalauncher.tooling.bundle.add", closed)  # root itself may write everywhere
+    answer = tool.on("bundle", "add", tarball)
+    refused(answer, "permission denied", "do:      run it as the owner of the root", f"ls -ld {tool.root}\n")
+    answer = tool("bundle", "add", tarball)
+    refused(answer, "permission denied", "name the root of a run image", "metalauncher bundle add SOURCE --root DIR\n")
+    assert "df -h" not in answer.err
+
+
 def test_leftover_is_cleaned(tool: Tool, tmp_path: Path) -> None:
     """The temporary file of an interrupted `add` is passed over by the registry and removed by the next one."""
     tarball = release(tmp_path, "0.21.17")

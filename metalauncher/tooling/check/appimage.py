@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.record import metadata_path, read_environment
 from metalauncher.tooling.check.search import CNB, RUN_PLACES, Fact, Interest, Search, about, refuse_many, settles
-from metalauncher.tooling.check.shape import Shape, read_shape
+from metalauncher.tooling.check.shape import APP_LABEL, Shape, read_shape
+from metalauncher.tooling.labels import ENTRYPOINT, PATH, PLATFORM_APIS
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.talk import decode
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.tree import Node, Tree
 
+# What exporters set in every app image (buildpacks/lifecycle phase/exporter.go), and labels that run images have.
+_EXPORTED = (b"CNB_LAYERS_DIR", b"CNB_APP_DIR", b"CNB_PLATFORM_API")
+_OF_RUN_IMAGES = (PATH, PLATFORM_APIS, "io.buildpacks.stack.id", "io.buildpacks.base.id")
 LAUNCHER: Final = "cnb/lifecycle/launcher"
 PROCESSES: Final = "cnb/process"
 _ABOVE = 1 << 20  # a layer's number over a run image's, which has fewer
@@ -64,6 +68,16 @@ class AppImage:
             any([path.startswith(f"/{CNB}/") for path in self.argv])
             or any([name.startswith(b"CNB_") for name in self.environments[0]])
             or any([label.startswith("io.buildpacks.") for label in self.image.labels])
+        )
+
+    @property
+    def is_run_image(self) -> bool:
+        """Nothing says that there is an app in it, neither a label nor what every exporter sets."""
+        return (
+            APP_LABEL not in self.image.labels
+            and not any([path.startswith(f"/{CNB}/") for path in self.argv])
+            and not any([name in environment for environment in self.environments for name in _EXPORTED])
+            and (self.argv[:1] == (ENTRYPOINT,) or any([label in self.image.labels for label in _OF_RUN_IMAGES]))
         )
 
     def read_launcher(self) -> None:

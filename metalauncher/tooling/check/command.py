@@ -19,7 +19,7 @@ from metalauncher.tooling.check.judge import Judge
 from metalauncher.tooling.check.merge import merge
 from metalauncher.tooling.check.present import check_page, present
 from metalauncher.tooling.check.runsource import read_run_directory, read_run_image
-from metalauncher.tooling.check.targets import parse_shard, read_targets
+from metalauncher.tooling.check.targets import lies_here, parse_shard, read_targets
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.platforms import serves
@@ -94,6 +94,8 @@ class _Reader:
             reference = parse_reference(name)
         except ValueError as error:
             raise Unable(str(error), command=_HELP) from None
+        if instead := lies_here(name):
+            raise Unable(instead, need="a run image", command=_HELP)
         if reference.kind == "dir":
             return self.read_directory(reference.place, name)
         scratch = tempfile.mkdtemp(dir=self._scratch)

@@ -83,6 +83,8 @@ class Judge:
 
 def _under(app: AppImage, run: RunImage) -> Result:
     """Return the verdict under one run image."""
+    if app.is_run_image:
+        return _result("unknown", "is a run image: there is no app in it")
     if not app.is_built:
         return _result("unknown", "is no app image that buildpacks built: it has no launcher")
     app.read_launcher()

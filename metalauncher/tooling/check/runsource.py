@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 from metalauncher.places import EXECUTABLE, Root
 from metalauncher.tooling.binary import HEAD
 from metalauncher.tooling.check.runimage import RunImage
+from metalauncher.tooling.check.shape import APP_LABEL
 from metalauncher.tooling.labels import PATH, registry_from_labels
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import Tree, read_tree
-from metalauncher.tooling.talk import encode
+from metalauncher.tooling.roots import root_within
+from metalauncher.tooling.talk import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +58,8 @@ def read_run_image(
         OSError: nothing can be written to `scratch`.
     """
     image = load_image(store, platform)
+    if APP_LABEL in image.labels:
+        raise ImageError("unsupported", f"is an app image, and no run image: it has the label {APP_LABEL}")
     kept, root = os.path.join(scratch, "kept"), os.path.join(scratch, "root")
     os.mkdir(kept)
     os.mkdir(root)
@@ -108,6 +112,9 @@ def read_run_directory(name: str, directory: str, scratch: str) -> RunImage:
     """
     if not os.path.isdir(directory):
         raise ImageError("absent", "there is no such directory")
+    within = root_within(encode(directory))
+    if within is not None:
+        raise ImageError("unsupported", f"is no root filesystem, but holds one: dir:{decode(within)}")
     tree = Tree()
     try:
         for number, entry in enumerate(_walk(directory)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from metalauncher.tooling.oci.image import Image
 
-_METADATA = "io.buildpacks.lifecycle.metadata"
+APP_LABEL: Final = "io.buildpacks.lifecycle.metadata"
 _REBASABLE = "io.buildpacks.rebasable"
 _LIMIT: Final = 4 << 20  # bytes of the label; with hundreds of layers it has 100 KB
 
@@ -43,13 +43,13 @@ class Shape(NamedTuple):
 
 def read_shape(image: Image) -> Shape:
     """Return what an image's labels say of its layers."""
-    text = image.labels.get(_METADATA)
+    text = image.labels.get(APP_LABEL)
     notes: list[str] = []
     if image.labels.get(_REBASABLE) == "false":
         notes.append(f"a rebase refuses it: its label {_REBASABLE} is false")
     document = _parse(text or "")
     if document is None:
-        notes.append(f"has no label {_METADATA}" if text is None else f"its label {_METADATA} can't be read")
+        notes.append(f"has no label {APP_LABEL}" if text is None else f"its label {APP_LABEL} can't be read")
         return Shape(None, None, None, frozenset(), (*notes, _NO_REBASE))
     # Of layers with the same content, the topmost counts.
     numbers = {layer.diff_id: number for number, layer in enumerate(image.layers)}
@@ -58,10 +58,10 @@ def read_shape(image: Image) -> Shape:
     lowest = {layer.diff_id: number for number, layer in reversed(list(enumerate(image.layers)))}
     top = lowest.get(_text(document.get("runImage"), "topLayer"))
     if top is not None and any([number is not None and number <= top for number in (launcher, config)]):
-        notes.append(f"its label {_METADATA} counts the app's layers among the run image's")
+        notes.append(f"its label {APP_LABEL} counts the app's layers among the run image's")
         top = None
     elif top is None:
-        notes.append(f"its label {_METADATA} does not name the run image's topmost layer")
+        notes.append(f"its label {APP_LABEL} does not name the run image's topmost layer")
     if top is None:
         notes.append(_NO_REBASE)
     explained = frozenset([numbers[digest] for digest in _digests(document) if digest in numbers])

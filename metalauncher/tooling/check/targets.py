@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shlex
 import sys
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
@@ -93,6 +95,8 @@ def read_targets(arguments: Sequence[str], files: Sequence[str], shard: Shard | 
     for argument in arguments:
         if argument == STDIN:
             _read(sys.stdin.buffer, "stdin", found, faults)
+        elif instead := lies_here(argument):
+            faults.add(f"{instead}; a list of apps is read with --from {shlex.quote(argument)}")
         else:
             _add(argument, "", found, faults)
     for file in files:
@@ -107,6 +111,25 @@ def read_targets(arguments: Sequence[str], files: Sequence[str], shard: Shard | 
             ) from None
     faults.raise_any()
     return tuple([app for app in found if shard is None or shard.holds(app)])
+
+
+def lies_here(text: str) -> str:
+    """Say how to name a file or a layout of this machine that was named as if it were in a registry; "" if it is none.
+
+    An image of a registry that has the same name can be named in full.
+    """
+    try:
+        if parse_reference(text).kind != "registry":
+            return ""
+    except ValueError:
+        return ""
+    quoted = shlex.quote(text)
+    if os.path.isfile(os.path.join(text, "oci-layout")):
+        return f"{text!r} is a layout here: write oci:{quoted}"
+    if os.path.isfile(text):
+        forms = f"docker-archive:{quoted} or oci-archive:{quoted}"
+        return f"{text!r} is a file here, and no image's name: an archive is {forms}"
+    return ""
 
 
 class _Faults:

@@ -17,6 +17,7 @@ import pytest
 from bundles import Answer, Tool, as_process
 from harness import PROJECT
 from jsonschema import Draft202012Validator
+from layouts import Layout, file, packed
 from rebased import World, descriptor, metadata, place
 
 from metalauncher.tooling.check.verdict import Result, from_json, from_line, to_json
@@ -270,6 +271,67 @@ def test_platform_that_the_run_image_is_not_for(tool: Tool, check: Any, world: W
     answer = tool("labels", "--verify", world.reference("new"), "--platform", "aarch64")
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.startswith(f"ERROR: --verify {world.reference('new')}: {reason}\n")
+
+
+def test_files_that_are_taken_for_names(
+    tool: Tool, check: Any, apps: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list, an archive or a layout that lies here is not asked for at Docker Hub; how to name it is said."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fleet.txt").write_text(f"{apps['fine']}\n")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/oci-layout").write_text("{}")
+    answer = check("fleet.txt")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.splitlines()[0] == (
+        "ERROR: 'fleet.txt' is a file here, and no image's name: an archive is docker-archive:fleet.txt or"
+        " oci-archive:fleet.txt; a list of apps is read with --from fleet.txt"
+    )
+    assert check("images").err.startswith("ERROR: 'images' is a layout here: write oci:images; a list of apps")
+    assert check("--from", "fleet.txt").code == 0
+    answer = tool("check", apps["fine"], "--run-image", "fleet.txt")
+    assert (answer.code, answer.err.splitlines()[0]) == (
+        3,
+        "ERROR: 'fleet.txt' is a file here, and no image's name: an archive is docker-archive:fleet.txt or"
+        " oci-archive:fleet.txt",
+    )
+
+
+def test_app_and_run_image_confused(tool: Tool, check: Any, apps: dict[str, str], tmp_path: Path) -> None:
+    """An app image as the run image proves nothing; a run image as the app is no app to be rebuilt."""
+    answer = tool("check", apps["fine"], "--run-image", apps["fine"])
+    assert (answer.code, answer.out) == (3, "")
+    reason = "is an app image, and no run image: it has the label io.buildpacks.lifecycle.metadata"
+    assert answer.err.startswith(f"ERROR: {apps['fine']}: {reason}\n")
+    for number, config in enumerate(
+        (
+            {"Entrypoint": ["/usr/lib/cnb/launcher"]},
+            {"Labels": {"io.buildpacks.run.launcher.path": "/usr/lib/cnb/launcher"}, "Cmd": ["sh"]},
+        )
+    ):
+        made = Layout(tmp_path / str(number)).image(packed(file("usr/lib/os-release")), config={"config": config})
+        answer = check(f"oci:{made.directory}")
+        assert answer.code == 3
+        assert answer.out.splitlines()[:2] == [
+            f"oci:{made.directory}: cannot tell",
+            "  why:     is a run image: there is no app in it",
+        ]
+
+
+@pytest.mark.parametrize("command", ["list", "lint", "matrix", "probe", "check", "check dir:"])
+def test_root_one_folder_too_high(tool: Tool, apps: dict[str, str], tmp_path: Path, command: str) -> None:
+    """The folder around a root filesystem is not taken for one without launchers: nothing starts there, or is clean."""
+    rootfs = tmp_path / "bundle/rootfs"
+    (rootfs / "usr/lib/cnb/launchers.d").mkdir(parents=True)
+    if command == "check dir:":
+        answer = tool("check", apps["fine"], "--run-image", f"dir:{rootfs.parent}")
+        expected = f"dir:{rootfs.parent}: is no root filesystem, but holds one: dir:{rootfs}"
+    else:
+        answer = tool(command, *([apps["fine"]] if command == "check" else []), "--root", rootfs.parent)
+        expected = f"--root: {str(rootfs.parent)!r} is no root filesystem, but holds one"
+        assert f"  do:      name {rootfs}, or whichever is meant\n" in answer.err
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith(f"ERROR: {expected}\n")
 
 
 def test_as_process(apps: dict[str, str], world: World, tmp_path: Path) -> None:
