@@ -1,4 +1,5 @@
-# make demo: sets itself up, lays out a run image and real apps, and starts each through metalauncher.
+# make demo: sets itself up, lays out a run image with real launchers, and starts real apps through metalauncher.
+#   LAUNCHERS=DIR: with those of a folder, launcher-VERSION; LAUNCHERS=stand-ins: with none of lifecycle's.
 # make test: sets itself up, builds both dispatching forms, and passes the tests over them.
 # make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
@@ -35,6 +36,7 @@ test: venv pyz static
 	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h util-linux:unshare libc-bin:getent \
 	  docker-registry:docker-registry apache2-utils:htpasswd openssl:openssl chromium:chromium
 	@[ "$$(id -u)" != 0 ] || tools/need $(CONTAINERS)
+	@$(BIN)/python tests/real/launchers.py >/dev/null
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine -q

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +43,14 @@ class Real:
         return (self.folder / "lifecycle.toml").read_text()
 
 
-def versions() -> tuple[str, ...]:
+def in_order(found: Iterable[str]) -> list[str]:
+    """Return versions oldest first."""
+    return sorted(found, key=lambda version: [int(part) for part in version.split(".")])
+
+
+def versions() -> list[str]:
     """Return all versions there are modules for, oldest first."""
-    found = sorted((folder.name for folder in MODULES.iterdir()), key=lambda v: [int(part) for part in v.split(".")])
-    assert found
-    return tuple(found)
+    return in_order(folder.name for folder in MODULES.iterdir())
 
 
 def build(version: str, go: golang.Go | None = None) -> Real:
