@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bundles import Tool
 from harness import DATA
-from wrapped import real
+from real_launchers import Launchers
 
 KNOWN = sorted((DATA / "compare").glob("*.toml"))
 
@@ -19,9 +19,9 @@ def test_there_are_files() -> None:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("known", KNOWN, ids=lambda path: path.stem)
-def test_every_difference_is_known(tool: Tool, known: Path) -> None:
+def test_every_difference_is_known(tool: Tool, known: Path, real: Launchers) -> None:
     """Against an older release there is none but those of its file, and each of these is met."""
-    answer = tool("compare", real("0.21.17"), real(known.stem), "--allow", known, "--json")
+    answer = tool("compare", real["0.21.17"].executable, real[known.stem].executable, "--allow", known, "--json")
     new = {case["name"]: case["differences"] for case in answer.document["cases"] if case["verdict"] == "different"}
     assert (new, answer.document["unmet_allowances"]) == ({}, [])
     assert answer.code == 0
