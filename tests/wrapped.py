@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import golang
-import launchers
-import pytest
 from native import FLAGS, SOURCES, Native
 
 
@@ -61,14 +58,6 @@ CHANGES = (
     Change("message-byte", "path/not-found", ("stdout",)),
     Change("line-doubled", "path/not-found", ("stdout",)),
 )
-
-
-def real(version: str) -> Path:
-    """Return lifecycle's launcher of that version."""
-    try:
-        return launchers.build(version).executable
-    except golang.Unavailable as missing:
-        pytest.fail(str(missing))
 
 
 def wrap(native: Native, launcher: Path, change: str, folder: Path) -> Path:

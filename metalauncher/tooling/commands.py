@@ -277,7 +277,7 @@ def _compare() -> Parser:
         metavar="NAME",
         action="append",
         default=[],
-        help="AREA, AREA/NAME or a pattern with *; may be repeated",
+        help="cases: AREA, AREA/NAME or a pattern with *; may be repeated",
     )
     command.add_argument(
         "--allow",

@@ -170,6 +170,11 @@ def environment(platform: str | None, *more: bytes, without: Sequence[bytes] = (
     return (*[entry for entry in usual if entry.partition(b"=")[0] not in replaced], *more)
 
 
+def takes_arrays(platform: str) -> bool:
+    """Tell whether a process's command is an array in a metadata.toml of that Platform API."""
+    return tuple(map(int, platform.split("."))) >= _FIRST_ARRAY_COMMAND
+
+
 def process(
     platform: str,
     name: str,
@@ -193,7 +198,7 @@ def process(
     """
     entries: Json = list(command)
     rest: Json = list(arguments)
-    if tuple(map(int, platform.split("."))) < _FIRST_ARRAY_COMMAND:
+    if not takes_arrays(platform):
         entries, rest = command[0], [*command[1:], *arguments]
     flag = "true" if direct else "false"
     return (

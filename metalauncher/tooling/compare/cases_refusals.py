@@ -13,6 +13,7 @@ from metalauncher.tooling.compare.case import (
     environment,
     metadata,
     simple,
+    takes_arrays,
 )
 
 
@@ -152,7 +153,9 @@ def _contents(apis: Apis) -> list[Case]:
     def with_text(name: str, about: str, text: str) -> Case:
         return simple(apis, f"metadata/{name}", about, metadata=text.encode())
 
-    web = f'[[processes]]\ntype = "web"\ncommand = ["{APP}"]\ndirect = true\n'
+    # As the Platform API has it: a file with two mistakes gets either message from a decoder that walks a Go map.
+    command = f'["{APP}"]' if takes_arrays(apis.platform) else f'"{APP}"'
+    web = f'[[processes]]\ntype = "web"\ncommand = {command}\ndirect = true\n'
     return [
         with_text("no-buildpacks", "no buildpacks", direct(apis)),
         with_text("no-processes", "no processes", one),
@@ -161,14 +164,14 @@ def _contents(apis: Apis) -> list[Case]:
         with_text(
             "process-no-command", "a process without a command", one + '[[processes]]\ntype = "web"\ndirect = true\n'
         ),
-        with_text("process-empty-command", "an empty command", one + web.replace(f'["{APP}"]', "[]")),
-        with_text("process-number-command", "a command that is a number", one + web.replace(f'["{APP}"]', "1")),
+        with_text("process-empty-command", "an empty command", one + web.replace(command, "[]")),
+        with_text("process-number-command", "a command that is a number", one + web.replace(command, "1")),
         with_text(
             "process-numbers-in-command",
             "a command with a number in it",
-            one + web.replace(f'["{APP}"]', f'["{APP}", 1]'),
+            one + web.replace(command, f'["{APP}", 1]'),
         ),
-        with_text("process-string-command", "a command that is a string", one + web.replace(f'["{APP}"]', f'"{APP}"')),
+        with_text("process-string-command", "a command that is a string", one + web.replace(command, f'"{APP}"')),
         with_text("process-no-type", "a process without a type", one + web.replace('type = "web"\n', "")),
         with_text(
             "process-no-direct",
@@ -202,6 +205,6 @@ def _contents(apis: Apis) -> list[Case]:
             "inline",
             "inline tables in place of tables",
             f'buildpacks = [{{id = "acme/one", version = "1", api = "{apis.buildpack}"}}]\n'
-            f'processes = [{{type = "web", command = ["{APP}"], direct = true, args = []}}]\n',
+            f'processes = [{{type = "web", command = {command}, direct = true, args = []}}]\n',
         ),
     ]

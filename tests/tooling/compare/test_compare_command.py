@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli
-from bundles import STAND_IN, Tool, lifecycle_toml, on_terminal
+from bundles import STAND_IN, Tool, on_terminal
 from harness import PROJECT
 from jsonschema import Draft202012Validator
-from wrapped import real
+from real_launchers import Launchers
 
 APIS = ("--platform-api", "0.15", "--buildpack-api", "0.12")
 # Launchers that do one thing, whatever the case.
@@ -25,9 +23,9 @@ LINK = ("--only", "route/link", *APIS)
 
 
 @pytest.fixture
-def launcher() -> Path:
+def launcher(real: Launchers) -> Path:
     """Return the newest of lifecycle's launchers there is."""
-    return real("0.21.17")
+    return real["0.21.17"].executable
 
 
 def script(path: Path, text: str) -> Path:
@@ -62,9 +60,9 @@ def test_text(tool: Tool, launcher: Path, tmp_path: Path) -> None:
     assert lines[-1] == "1 case: 1 different"
 
 
-def test_apis_that_both_accept(tool: Tool, launcher: Path) -> None:
+def test_apis_that_both_accept(tool: Tool, launcher: Path, real: Launchers) -> None:
     """Where none are given, the newest that both accept are found; JSON has what each accepts."""
-    answer = tool("compare", launcher, real("0.17.7"), "--only", "route/link", "--json")
+    answer = tool("compare", launcher, real["0.17.7"].executable, "--only", "route/link", "--json")
     assert answer.code == 0
     a, b = answer.document["launchers"]
     assert a["platform_apis"] == [f"0.{minor}" for minor in range(7, 16)]
@@ -75,10 +73,10 @@ def test_apis_that_both_accept(tool: Tool, launcher: Path) -> None:
     assert (a["keeps_order"], b["keeps_order"]) == (False, False)
 
 
-def test_no_apis_in_common(tool: Tool, launcher: Path) -> None:
+def test_no_apis_in_common(tool: Tool, launcher: Path, real: Launchers) -> None:
     """Then only what is about APIs is compared, and the rest is said not to have been."""
     only = ("--only", "route", "--only", "platform-0.4", "--only", "platform-0.7/direct")
-    answer = tool("compare", launcher, real("0.9.3"), *only, "--json")
+    answer = tool("compare", launcher, real["0.9.3"].executable, *only, "--json")
     assert answer.code == 1
     assert answer.document["compared_with"] is None
     verdicts = {case["name"]: (case["verdict"], case["reason"]) for case in answer.document["cases"]}
@@ -87,7 +85,7 @@ def test_no_apis_in_common(tool: Tool, launcher: Path) -> None:
     assert verdicts["platform-0.7/direct"] == ("different", None)
 
 
-def test_documents_obey_the_schema(tool: Tool, launcher: Path, tmp_path: Path) -> None:
+def test_documents_obey_the_schema(tool: Tool, launcher: Path, tmp_path: Path, real: Launchers) -> None:
     """Alike, different, allowed, not run, unfinished: what --json prints is what the schema says."""
     schema = tool("schema", "compare").document
     Draft202012Validator.check_schema(schema)
@@ -107,7 +105,7 @@ def test_documents_obey_the_schema(tool: Tool, launcher: Path, tmp_path: Path) -
         (fails, (*LINK, "--allow", str(allow))),
         (odd, LINK),
         (hangs, (*LINK, "--timeout", "1")),
-        (real("0.9.3"), ("--only", "route/link")),
+        (real["0.9.3"].executable, ("--only", "route/link")),
     ):
         document = tool("compare", launcher, other, *options, "--json").document
         assert list(checked.iter_errors(document)) == []
@@ -168,17 +166,9 @@ def test_nothing_is_left_behind(tool: Tool, launcher: Path, tmp_path: Path, monk
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
 
 
-def test_what_can_be_compared(tool: Tool, launcher: Path, tmp_path: Path) -> None:
+def test_what_can_be_compared(tool: Tool, launcher: Path, tmp_path: Path, real: Launchers) -> None:
     """An executable, a release's tarball, and an installed launcher by its id are one and the same launcher."""
-    tarball = tmp_path / "lifecycle.tgz"
-    with tarfile.open(tarball, "w:gz") as archive:
-        for name, data in (
-            ("lifecycle.toml", lifecycle_toml("0.21.17").encode()),
-            ("lifecycle/launcher", launcher.read_bytes()),
-        ):
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(data), 0o755
-            archive.addfile(member, io.BytesIO(data))
+    tarball = real.release(tmp_path, "0.21.17")
     assert tool.on("bundle", "add", tarball).code == 0
     for a, b in ((launcher, tarball), ("buildpacks/lifecycle", tarball), ("buildpacks/lifecycle@0.21.17", launcher)):
         answer = tool.on("compare", a, b, *LINK, "--json")
