@@ -54,7 +54,8 @@ def make_directories(path: bytes) -> list[bytes]:
     """Make `path` and what is missing above it, with mode 0755; return those made, outermost first."""
     made: list[bytes] = []
     missing: list[bytes] = []
-    while not os.path.isdir(path):
+    path = os.path.abspath(path)
+    while not os.path.isdir(path) and path != os.path.dirname(path):
         missing.append(path)
         path = os.path.dirname(path)
     for directory in reversed(missing):
