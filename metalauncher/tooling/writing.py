@@ -34,9 +34,11 @@ def write_whole(directory: bytes, name: bytes, data: bytes, mode: int) -> None:
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         os.rename(temporary, directory + b"/" + name)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError):  # a full disk names no file; and the temporary one is nobody's concern
+            error.filename, error.filename2 = os.fsdecode(directory + b"/" + name), None
         raise
     sync(directory)
 
