@@ -143,8 +143,9 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a build context: the project's own files that the Dockerfile copies, and two releases."""
     folder = tmp_path_factory.mktemp("context")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(PROJECT / name, folder)
+    (folder / "image").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "image/requirements.txt"):
+        shutil.copy(PROJECT / name, folder / name)
     shutil.copytree(PROJECT / "metalauncher", folder / "metalauncher", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "dist").mkdir()
     for source in (static_form().executable, sidecar(static_form())):

@@ -16,7 +16,7 @@ from typing import Any
 import images
 import pytest
 from bundles import Tool, release
-from harness import Image
+from harness import PROJECT, Image
 from rebased import World, metadata
 from sboms import install_dispatcher
 
@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "matrix": ("matrix --help", "matrix --root {root}", "matrix --json --root {root}"),
     "lint": ("lint --help", "lint --json --root {root}"),
     "probe": ("probe --help", "probe --json --root {root}"),
+    "compare": ("compare --help", "compare --only colour {launcher} {launcher}"),
     "check": (
         "check --help",
         "check --no-cache --run-image {run} {app}",
@@ -72,6 +73,7 @@ def run(tmp_path: Path, world: World) -> Callable[..., tuple[int, str]]:
     install_dispatcher(root)
     names = {
         "root": root,
+        "launcher": PROJECT / "demo/stand-in-launcher",
         "tarball": release(tmp_path / "new", "0.21.17"),
         "out": tmp_path / "out",
         "app": world.reference(world.app(images.make_app("fine", metadata("0.10"), "0.12"))),

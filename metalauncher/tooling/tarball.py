@@ -204,7 +204,7 @@ def _check(member: tarfile.TarInfo, name: str) -> None:
         raise Unacceptable(f"has a hard link, {name!r}")
     if member.size < 0:
         raise Unacceptable(f"has a member of {member.size} bytes, {name!r}")
-    if member.mode & 0o6000:
+    if member.isreg() and member.mode & 0o6000:  # a directory's only say whose its new files are
         raise Unacceptable(f"has a member with set-id bits, {name!r} (mode {member.mode & 0o7777:04o})")
     if member.issym():
         _check_link(member, name)
