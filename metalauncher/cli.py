@@ -5,7 +5,7 @@ from __future__ import annotations
 from metalauncher import __version__
 from metalauncher.errors import USAGE
 from metalauncher.record import read_environment
-from metalauncher.terminal import RED, STDOUT, write_message, write_text
+from metalauncher.terminal import RED, Unwritten, print_text, report_unwritten, write_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def run(arguments: list[bytes], environ: list[bytes], execfn: bytes, become: Bec
         lines = [f"ERROR: {error}", "metalauncher --help"]
         write_message("ERROR: ", RED, lines, environment)
         return USAGE
+    except Unwritten as failure:
+        return report_unwritten(failure, environment)
 
 
 def _run(
@@ -120,7 +122,7 @@ def _run(
         case b"--version" | b"--help" | b"-h":
             if len(arguments) > 1:
                 raise UsageError(f"{_text(command)} takes no argument")
-            write_text(STDOUT, f"metalauncher {__version__}\n" if command == b"--version" else HELP)
+            print_text(f"metalauncher {__version__}\n" if command == b"--version" else HELP)
             return 0
         case b"":
             raise UsageError("what to do? --which, --launch, --version or --help")

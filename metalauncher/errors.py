@@ -27,6 +27,7 @@ _ERRNO_TEXTS = {
     6: "no such device or address",
     7: "argument list too long",
     8: "exec format error",
+    9: "bad file descriptor",
     11: "resource temporarily unavailable",
     12: "cannot allocate memory",
     13: "permission denied",
@@ -35,8 +36,13 @@ _ERRNO_TEXTS = {
     23: "too many open files in system",
     24: "too many open files",
     26: "text file busy",
+    27: "file too large",
+    28: "no space left on device",
+    30: "read-only file system",
+    32: "broken pipe",
     36: "file name too long",
     40: "too many levels of symbolic links",
+    122: "disk quota exceeded",
 }
 
 

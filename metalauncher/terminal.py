@@ -5,14 +5,20 @@ from __future__ import annotations
 import _signal
 import posix
 
+from metalauncher.errors import USAGE, errno_text
 from metalauncher.selection import TRUE_VALUES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Final
 
 STDOUT = 1
 STDERR = 2
+
+BROKEN_PIPE = 141  # exit code: as a shell says of who was ended by SIGPIPE
+_EPIPE = 32
+_EIO = 5
 
 RED = "\x1b[31;1m"  # as launchers colour
 YELLOW = "\x1b[33;1m"
@@ -43,21 +49,65 @@ def write_text(descriptor: int, text: str) -> None:
     write_bytes(descriptor, text.encode("utf-8", "backslashreplace"))
 
 
-def write_bytes(descriptor: int, data: bytes) -> None:
-    """Write `data` whole; that nobody can read it is no error."""
+def write_bytes(descriptor: int, data: bytes) -> int:
+    """Write `data` whole; that nobody can read it is no error here.
+
+    Returns:
+        0, or the errno for which a part of it was not written.
+    """
     # Blocked meanwhile, and taken back where it came: the launcher has to find mask and dispositions as they were.
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEADLY)
     waiting = _signal.sigpending()
     try:
         while data and (written := posix.write(descriptor, data)):
             data = data[written:]
-    except OSError:
-        # Closed, full, or nobody reads: there is nobody left to tell.
+    except OSError as error:
+        # Closed, full, or nobody reads: a dispatch has nobody left to tell.
         if raised := (_signal.sigpending() - waiting) & _DEADLY:
             _signal.sigtimedwait(raised, 0)
+        return error.errno or _EIO
     finally:
         # Only what was blocked here: CPython can't pass back a mask that has glibc's own signals 32 and 33 in it.
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _DEADLY - mask)
+    return _EIO if data else 0
+
+
+class Unwritten(Exception):
+    """Standard output took less than all that a command found: what stands there is cut off."""
+
+    def __init__(self, errno: int) -> None:
+        """Hold why."""
+        super().__init__(errno)
+        self.errno: Final = errno
+
+
+def print_bytes(data: bytes) -> None:
+    """Write a command's findings on standard output, whole.
+
+    Raises:
+        Unwritten: it can't take them.
+    """
+    errno = write_bytes(STDOUT, data)
+    if errno:
+        raise Unwritten(errno)
+
+
+def print_text(text: str) -> None:
+    """Write findings on standard output as they are, as UTF-8.
+
+    Raises:
+        Unwritten: it can't take them.
+    """
+    print_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Write findings on standard output, each line made printable.
+
+    Raises:
+        Unwritten: it can't take them.
+    """
+    print_text("".join([printable(line) + "\n" for line in lines]))
 
 
 def is_coloured(descriptor: int, environment: Mapping[bytes, bytes]) -> bool:
@@ -73,3 +123,14 @@ def write_message(label: str, colour: str, lines: list[str], environment: Mappin
     if is_coloured(STDERR, environment):
         safe = [colour + label + _RESET + line.removeprefix(label) if line.startswith(label) else line for line in safe]
     write_text(STDERR, "".join([line + "\n" for line in safe]))
+
+
+def report_unwritten(failure: Unwritten, environment: Mapping[bytes, bytes]) -> int:
+    """Say in one line that standard output is cut off; return the exit code for it.
+
+    Who closed a pipe has read enough, and knows: nothing is said.
+    """
+    if failure.errno == _EPIPE:
+        return BROKEN_PIPE
+    write_message("ERROR: ", RED, [f"ERROR: standard output: {errno_text(failure.errno)}"], environment)
+    return USAGE

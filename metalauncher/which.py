@@ -15,7 +15,7 @@ from metalauncher.predict import locate, why_not_executable
 from metalauncher.record import Buildpack, Record, metadata_path, read_platform_api, read_record
 from metalauncher.refusal_text import refusal_lines
 from metalauncher.selection import Selection, sift
-from metalauncher.terminal import RED, STDERR, STDOUT, write_bytes, write_lines, write_message, write_text
+from metalauncher.terminal import RED, STDERR, STDOUT, print_bytes, print_lines, print_text, write_lines, write_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes)
     decision = decide(environment, root, lambda registry: _read(question, environment, root, registry))
     answer = Answer(decision, root, Itself(root, execfn, root.locate(EXECUTABLE.encode())))
     if question.as_json:
-        write_text(STDOUT, dump(document(answer), indent=2) + "\n")
+        print_text(dump(document(answer), indent=2) + "\n")
         return answer.exit_code
     if answer.launcher is not None:
         _write_path(locate(answer.launcher, root))
@@ -100,9 +100,9 @@ def _write_path(path: bytes) -> None:
     """Write the path as it is, so that a script can use it; on a terminal, nothing raw."""
     text = path.decode("utf-8", "surrogateescape")
     if posix.isatty(STDOUT):
-        write_lines(STDOUT, [text])
+        print_lines([text])
     else:
-        write_bytes(STDOUT, path + b"\n")
+        print_bytes(path + b"\n")
 
 
 def _read(question: Question, environment: Mapping[bytes, bytes], root: Root, registry: Registry) -> Record:

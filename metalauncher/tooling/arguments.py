@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from metalauncher.terminal import STDOUT, write_text
+from metalauncher.terminal import print_text
 from metalauncher.tooling.oci.platforms import parse_platform
 from metalauncher.tooling.suggest import did_you_mean
 from metalauncher.tooling.talk import Unable
@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: IO[str] | None = None) -> None:  # type: ignore[override]
         del file  # help is what was asked for: it goes to stdout
-        write_text(STDOUT, message)
+        print_text(message)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; what is left over is refused here, by the command it was given to, not by the whole program."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from metalauncher.terminal import STDOUT, write_text
+from metalauncher.terminal import print_text
 from metalauncher.tooling.outline import outline
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ complete -c metalauncher -f
 def run(options: Namespace, root: Root, console: Console) -> int:
     """Print the completion for a shell; return 0."""
     del root, console
-    write_text(STDOUT, {"bash": bash, "zsh": zsh, "fish": fish}[options.shell]())
+    print_text({"bash": bash, "zsh": zsh, "fish": fish}[options.shell]())
     return 0
 
 

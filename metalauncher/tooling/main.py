@@ -7,12 +7,13 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from metalauncher.errors import USAGE, errno_text
+from metalauncher.errors import USAGE
 from metalauncher.places import Root, root_from
 from metalauncher.report import report_bug
+from metalauncher.terminal import Unwritten
 from metalauncher.tooling.commands import parser
 from metalauncher.tooling.roots import root_within
-from metalauncher.tooling.talk import Console, Unable, decode, encode
+from metalauncher.tooling.talk import Console, Unable, decode, encode, system_text
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,6 +24,7 @@ _INTERRUPTED = 130  # as a shell reports SIGINT
 
 def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     """Run the command that `arguments` name and return its exit code: 0 done, 1 findings, 3 could not finish."""
+    _occupy_standard_streams()
     console = Console(environment)
     options: Namespace | None = None
     try:
@@ -37,7 +39,7 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     except OSError as error:
         where = decode(os.fsencode(error.filename)) + ": " if error.filename else ""
         console.progress("")
-        console.fail(Unable(where + errno_text(error.errno), command="metalauncher --help"))
+        console.fail(Unable(where + system_text(error), command="metalauncher --help"))
         return USAGE
     except ModuleNotFoundError as error:
         missing = _missing_extra(error, options)
@@ -45,6 +47,9 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
             return report_bug(error)
         console.fail(missing)
         return USAGE
+    except Unwritten:
+        console.progress("")
+        raise
     except SystemExit as end:  # argparse's, after --help
         return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
@@ -53,6 +58,15 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     except Exception as error:
         return report_bug(error)
     return int(status)
+
+
+def _occupy_standard_streams() -> None:
+    """Let no file that a command opens become its standard output: where 0, 1 or 2 is closed, writing there fails."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open("/dev/null", os.O_RDONLY)  # the lowest number that is free
 
 
 def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:

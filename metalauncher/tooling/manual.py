@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metalauncher import __version__
-from metalauncher.terminal import STDOUT, write_text
+from metalauncher.terminal import print_text
 from metalauncher.tooling.commands import EXIT_STATUS
 from metalauncher.tooling.outline import outline
 
@@ -100,4 +100,4 @@ def _text(text: str) -> str:
 
 
 if __name__ == "__main__":
-    write_text(STDOUT, manual())
+    print_text(manual())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from metalauncher.terminal import STDOUT, write_text
+from metalauncher.terminal import print_text
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -22,5 +22,5 @@ def text(name: str) -> str:
 def run(options: Namespace, root: Root, console: Console) -> int:
     """Print; return 0."""
     del root, console
-    write_text(STDOUT, text(options.name))
+    print_text(text(options.name))
     return 0

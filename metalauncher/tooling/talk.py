@@ -14,6 +14,8 @@ from metalauncher.terminal import (
     STDOUT,
     YELLOW,
     is_coloured,
+    print_lines,
+    print_text,
     printable,
     write_lines,
     write_message,
@@ -83,20 +85,28 @@ class Console:
         self._progress = posix.isatty(STDERR)
 
     def out(self, lines: Iterable[str]) -> None:
-        """Write findings on stdout."""
+        """Write findings on stdout.
+
+        Raises:
+            Unwritten: it can't take them.
+        """
         if not self._coloured:
-            write_lines(STDOUT, lines)
+            print_lines(lines)
             return
         # Colours stay; whatever else is not printable is escaped.
         safe = [
             "".join([part if _COLOUR.fullmatch(part) else printable(part) for part in _COLOUR.split(line)])
             for line in lines
         ]
-        write_text(STDOUT, "".join([line + "\n" for line in safe]))
+        print_text("".join([line + "\n" for line in safe]))
 
     def document(self, document: Mapping[str, Json]) -> None:
-        """Write one JSON document on stdout."""
-        write_text(STDOUT, json.dumps(document, indent=2) + "\n")
+        """Write one JSON document on stdout.
+
+        Raises:
+            Unwritten: it can't take it.
+        """
+        print_text(json.dumps(document, indent=2) + "\n")
 
     def paint(self, text: str, colour: str) -> str:
         """Return `text`, made printable, coloured if stdout is for a person."""

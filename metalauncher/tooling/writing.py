@@ -34,9 +34,11 @@ def write_whole(directory: bytes, name: bytes, data: bytes, mode: int) -> None:
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         os.rename(temporary, directory + b"/" + name)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError):  # a full disk names no file; and the temporary one is nobody's concern
+            error.filename, error.filename2 = os.fsdecode(directory + b"/" + name), None
         raise
     sync(directory)
 
@@ -54,7 +56,8 @@ def make_directories(path: bytes) -> list[bytes]:
     """Make `path` and what is missing above it, with mode 0755; return those made, outermost first."""
     made: list[bytes] = []
     missing: list[bytes] = []
-    while not os.path.isdir(path):
+    path = os.path.abspath(path)
+    while not os.path.isdir(path) and path != os.path.dirname(path):
         missing.append(path)
         path = os.path.dirname(path)
     for directory in reversed(missing):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import tempfile
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from metalauncher.terminal import STDOUT
 from metalauncher.tooling.check.bundles import missing_bundles
 from metalauncher.tooling.check.findings import RunImage as ShownRunImage
 from metalauncher.tooling.check.findings import describe, find, rank
 from metalauncher.tooling.check.fingerprint import fingerprint
 from metalauncher.tooling.check.fleet import JOBS, check_all, interruptible
-from metalauncher.tooling.check.journal import Asked, Journal, resume
+from metalauncher.tooling.check.journal import Asked, Journal, Printed, resume
 from metalauncher.tooling.check.judge import Judge
 from metalauncher.tooling.check.merge import merge
 from metalauncher.tooling.check.present import check_page, present
@@ -200,8 +198,7 @@ class _Run:
             if results:
                 self._console.say(f"{count(len(results), 'result')} taken over from {self._options.resume}")
         if self._options.jsonl:
-            out: IO[bytes] = open(os.dup(STDOUT), "wb", buffering=0)
-            journal = Journal(out)
+            journal = Journal(Printed())
             stack.callback(journal.close)
             journal.begin(self._asked)
             for result in results.values():

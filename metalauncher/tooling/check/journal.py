@@ -14,6 +14,7 @@ import stat
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher import __version__
+from metalauncher.terminal import print_bytes
 from metalauncher.tooling.check.targets import LINE_LIMIT, Shard
 from metalauncher.tooling.check.verdict import SCHEMA_VERSION, Result, from_line, to_line
 from metalauncher.tooling.talk import Unable
@@ -116,10 +117,26 @@ def _identity(image: dict[str, Any] | None) -> str:
     return f"{image.get('digest') or image.get('name')}, launchers {image.get('registry_digest')}{executables}"
 
 
+class Printed:
+    """Standard output as a file: that it can't take a line ends the command, as it does with any other findings."""
+
+    def write(self, data: memoryview) -> int:
+        """Write all of `data`.
+
+        Raises:
+            Unwritten: stdout can't take it.
+        """
+        print_bytes(bytes(data))
+        return len(data)
+
+    def close(self) -> None:
+        """Leave it open: it is not this command's alone."""
+
+
 class Journal:
     """Where results are written to: each line whole, and out of this process, before the next is begun."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | Printed) -> None:
         """Take the file, opened unbuffered."""
         self._file: Final = file
 

@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Final
 
-from metalauncher.terminal import STDOUT, write_text
+from metalauncher.terminal import print_text
 from metalauncher.tooling.check.report_html import html
 from metalauncher.tooling.check.report_markdown import markdown
 from metalauncher.tooling.check.report_text import lines
@@ -62,7 +62,7 @@ def present(options: Namespace, console: Console, findings: Findings, asked: Ask
     if options.json:
         console.document(_document(findings, asked))
     elif options.markdown:
-        write_text(STDOUT, markdown(findings))
+        print_text(markdown(findings))
     elif not options.jsonl:
         console.out(lines(findings, console.paint))
     if findings.unchecked:

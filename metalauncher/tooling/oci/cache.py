@@ -3,18 +3,25 @@
 Any number of processes and threads may share a directory: an entry appears whole, under its digest, or not at all, and
 is believed only when its bytes come to that digest. It holds what registries gave this user, so that nobody else may
 look into it.
+
+The directory is its own, which a marker in it says (the Cache Directory Tagging Specification), and it removes only
+what it wrote: regular files of this user whose names have the shape of its own, at the depth where it puts them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
 import secrets
+import stat
 import threading
 import time
 from typing import IO, TYPE_CHECKING, Final
 
+from metalauncher.errors import errno_text
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.verified import Verified, read_whole
 
@@ -30,6 +37,15 @@ _TEMPORARY = ".tmp-"
 _ABANDONED = 24 * 3600.0  # seconds after which a temporary file is nobody's
 _FRESH = 3600.0  # seconds for which an entry that was used is not marked as used again
 
+MARKER: Final = "CACHEDIR.TAG"  # by which backups pass over it, too: https://bford.info/cachedir/
+_MARK: Final = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of blobs, made by metalauncher.\n"
+_ALGORITHM = re.compile(r"sha256|sha512")
+_SHARD = re.compile(r"[0-9a-f]{2}")
+_ENTRY = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
+_TEMPORARY_NAME = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{16}")
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 class BlobCache:
     """A directory of blobs. What can't be read or written there is as if it were not there: no run fails for it."""
@@ -42,8 +58,9 @@ class BlobCache:
             limit: bytes of all entries together. Those used longest ago are thrown out when there are more; for a
                 moment there may be an eighth more, for each process.
         """
-        self._directory: Final = directory
+        self._directory: Final = os.path.abspath(directory)
         self._limit: Final = limit
+        self._is_ours = False  # known to be: the marker was seen or written
         self._lock: Final = threading.Lock()
         self._unchecked = limit  # bytes added since the size was last looked at: the first addition looks
 
@@ -69,7 +86,7 @@ class BlobCache:
     def open(self, descriptor: Descriptor) -> Iterator[IO[bytes] | None]:
         """Open an entry, None if it is not there. Its bytes are not looked at yet."""
         try:
-            file = open(os.open(self._path(descriptor.digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
+            file = _open_regular(self._path(descriptor.digest))
         except OSError:
             yield None
             return
@@ -97,7 +114,7 @@ class BlobCache:
             chunks: its bytes. What they raise is passed on, and nothing is kept; they are read to the end also where
                 nothing can be written.
         """
-        entry = _Entry(self._path(descriptor.digest))
+        entry = _Entry(self._path(descriptor.digest) if self._claim() else None)
         try:
             for chunk in chunks:
                 entry.add(chunk)
@@ -106,6 +123,30 @@ class BlobCache:
             raise
         if entry.keep():
             self._count(descriptor.size)
+
+    def foreign(self) -> str | None:
+        """Return why the directory may not be used; None if it may: it is missing, empty, or marked as ours."""
+        try:
+            if not stat.S_ISDIR(os.stat(self._directory).st_mode):
+                return "is no directory"
+            if _is_marked(self._directory):
+                return None
+            # Another process may be about to mark it.
+            others = [name for name in os.listdir(self._directory) if not _TEMPORARY_NAME.fullmatch(name)]
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return errno_text(error.errno)
+        return "is neither empty nor a cache of metalauncher" if others and not _is_marked(self._directory) else None
+
+    def _claim(self) -> bool:
+        """Make the directory and its marker, where need be; return whether it is ours."""
+        with self._lock:
+            if not self._is_ours and self.foreign() is None:
+                with contextlib.suppress(OSError):
+                    _make_private(self._directory)
+                    self._is_ours = _mark(self._directory)
+            return self._is_ours
 
     def _path(self, digest: str) -> str:
         algorithm, _, name = digest.partition(":")
@@ -136,33 +177,104 @@ class BlobCache:
             return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._throw_out(time.time())
+            if _is_marked(self._directory):
+                self._throw_out(descriptor, time.time())
         except OSError:
             return
         finally:
             os.close(descriptor)
 
-    def _throw_out(self, now: float) -> None:
-        entries: list[tuple[float, int, str]] = []
-        for folder, _, names in os.walk(self._directory):
-            for name in names:
-                path = os.path.join(folder, name)
+    def _throw_out(self, top: int, now: float) -> None:
+        entries: list[tuple[float, int, str, str, str]] = []
+        for algorithm, shard, folder in _shards(top):
+            for name in os.listdir(folder):
+                is_entry = _ENTRY.fullmatch(name) and name.startswith(shard)
+                if not is_entry and not _TEMPORARY_NAME.fullmatch(name):
+                    continue
                 try:
-                    status = os.lstat(path)
+                    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if not name.startswith(_TEMPORARY):
-                    entries.append((status.st_mtime, status.st_size, path))
+                if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                    continue
+                if is_entry:
+                    entries.append((max(status.st_mtime, 1), status.st_size, algorithm, shard, name))
                 elif now - status.st_mtime > _ABANDONED:
-                    entries.append((0, status.st_size, path))
-        total = sum([size for _, size, _ in entries])
+                    entries.append((0, status.st_size, algorithm, shard, name))
+        total = sum([size for _, size, *_ in entries])
         wanted = self._limit if total <= self._limit else int(self._limit * _KEEP)
-        for used, size, path in sorted(entries):
+        for used, size, algorithm, shard, name in sorted(entries):
             if total <= wanted and used:
                 break
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            with contextlib.suppress(FileNotFoundError), _folder(top, algorithm, shard) as folder:
+                os.unlink(name, dir_fd=folder)
             total -= size
+
+
+def _shards(top: int) -> Iterator[tuple[str, str, int]]:
+    """Yield the folders that entries lie in, each opened: no link on the way leads elsewhere."""
+    for algorithm in sorted(filter(_ALGORITHM.fullmatch, os.listdir(top))):
+        with contextlib.suppress(NotADirectoryError), _folder(top, algorithm) as outer:
+            for shard in sorted(filter(_SHARD.fullmatch, os.listdir(outer))):
+                with contextlib.suppress(NotADirectoryError), _folder(top, algorithm, shard) as folder:
+                    yield algorithm, shard, folder
+
+
+@contextlib.contextmanager
+def _folder(top: int, *names: str) -> Iterator[int]:
+    """Open a folder below `top`, following no link.
+
+    Raises:
+        NotADirectoryError: there is a link or a file on the way.
+    """
+    opened: list[int] = []
+    try:
+        for name in names:
+            try:
+                opened.append(os.open(name, _FOLDER, dir_fd=opened[-1] if opened else top))
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    raise NotADirectoryError(errno.ENOTDIR, "is a link", name) from None
+                raise
+        yield opened[-1]
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _open_regular(path: str) -> IO[bytes]:
+    """Open a regular file; a FIFO is not waited for.
+
+    Raises:
+        OSError: it can't be opened, or is none.
+    """
+    descriptor = os.open(path, _READ)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", path)
+    return open(descriptor, "rb")
+
+
+def _is_marked(directory: str) -> bool:
+    try:
+        with _open_regular(os.path.join(directory, MARKER)) as file:
+            return file.read(len(_MARK) + 1) == _MARK
+    except OSError:
+        return False
+
+
+def _mark(directory: str) -> bool:
+    """Write the marker, whole; return whether it is there."""
+    temporary = os.path.join(directory, _TEMPORARY + secrets.token_hex(8))
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        with open(descriptor, "wb", buffering=0) as file:
+            file.write(_MARK)
+        os.rename(temporary, os.path.join(directory, MARKER))
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+    return _is_marked(directory)
 
 
 def _is_sound(file: IO[bytes], descriptor: Descriptor) -> bool:
@@ -178,11 +290,14 @@ def _is_sound(file: IO[bytes], descriptor: Descriptor) -> bool:
 class _Entry:
     """A blob as it is being written; where that fails, the rest goes nowhere."""
 
-    def __init__(self, path: str) -> None:
-        self._path: Final = path
-        folder = os.path.dirname(path)
+    def __init__(self, path: str | None) -> None:
+        """Take where it is kept, None for nowhere."""
+        self._path: Final = path or ""
+        folder = os.path.dirname(self._path)
         self._temporary = os.path.join(folder, _TEMPORARY + secrets.token_hex(8))
         self._file: IO[bytes] | None = None
+        if path is None:
+            return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             try:
@@ -224,9 +339,9 @@ class _Entry:
 
 
 def _make_private(folder: str) -> None:
-    """Make a folder and what is missing above it, for this user alone."""
+    """Make a folder, named by an absolute path, and what is missing above it, for this user alone."""
     missing = []
-    while not os.path.isdir(folder):
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
         missing.append(folder)
         folder = os.path.dirname(folder)
     for path in reversed(missing):

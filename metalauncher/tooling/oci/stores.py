@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -36,7 +37,7 @@ class Stores:
         connections: int,
         cache: str | None = None,
     ) -> None:
-        """Take how to speak to registries; nothing is read and nobody is asked.
+        """Take how to speak to registries; nobody is asked.
 
         Args:
             environment: says where logins, proxies and the cache are.
@@ -47,7 +48,7 @@ class Stores:
             cache: a directory for blobs; "" for none, None for that of the user.
 
         Raises:
-            Unable: a mirror is none.
+            Unable: a mirror is none, or the named cache is somebody else's.
         """
         self._environment: Final = environment
         self._insecure: Final = frozenset(insecure)
@@ -55,7 +56,17 @@ class Stores:
         self._ca_file: Final = ca_file
         self._connections: Final = connections
         directory = _user_cache(environment) if cache is None else cache
-        self._blobs: Final = Blobs(BlobCache(directory) if directory else None)
+        kept = BlobCache(directory) if directory else None
+        foreign = kept.foreign() if kept is not None else None
+        if foreign is not None and cache is not None:
+            raise Unable(
+                f"--cache: {directory}: {foreign}",
+                need="a directory that is missing, empty, or was made by an earlier run",
+                do="name another one, or --no-cache",
+                command=f"ls -la {shlex.quote(directory)}",
+            )
+        # What the user did not name is as if it were not there.
+        self._blobs: Final = Blobs(kept if foreign is None else None)
         self._lock: Final = threading.Lock()
         self._registry: Registry | None = None
 

@@ -21,7 +21,7 @@ from harness import PROJECT
 from making import unprivileged
 
 from metalauncher.tooling.oci import sharing
-from metalauncher.tooling.oci.cache import BlobCache
+from metalauncher.tooling.oci.cache import MARKER, BlobCache
 from metalauncher.tooling.oci.model import OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Descriptor, ImageError
 from metalauncher.tooling.oci.sharing import Blobs, SharingStore
 from metalauncher.tooling.oci.verified import Verified, read_whole
@@ -67,8 +67,8 @@ class CountingStore:
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return the files of a cache."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return the files of a cache, but for its marker."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
 
 
 def read(store: SharingStore, data: bytes) -> bytes:
@@ -177,7 +177,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     """A write that fails half way leaves nothing under the name, nor beside it."""
     script = (
         "import sys, resource, signal\n"
-        "from metalauncher.tooling.oci.cache import BlobCache\n"
+        "from metalauncher.tooling.oci.cache import MARKER, BlobCache\n"
         "from metalauncher.tooling.oci.model import Descriptor\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
@@ -207,10 +207,10 @@ def test_the_limit_is_kept(tmp_path: Path) -> None:
             if file.name == descriptor(blob).digest[7:]:
                 os.utime(file, (0, DAY + number))
     assert cache.read(descriptor(blobs[0])) == blobs[0]  # which is marked as used again
-    abandoned = entries(tmp_path)[0].parent / ".tmp-1234"
+    abandoned = entries(tmp_path)[0].parent / ".tmp-0123456789abcdef"
     abandoned.write_bytes(bytes(10_000))
     os.utime(abandoned, (0, 0))
-    fresh = abandoned.with_name(".tmp-5678")
+    fresh = abandoned.with_name(".tmp-fedcba9876543210")
     fresh.write_bytes(bytes(10_000))
     more = [bytes([number]) * 10_000 for number in range(9, 12)]
     for blob in more:
@@ -250,7 +250,7 @@ def test_processes_share_it(tmp_path: Path) -> None:
     """Several processes write and read the same blobs, with one throwing out, and none gets a wrong or half one."""
     script = (
         "import hashlib, sys\n"
-        "from metalauncher.tooling.oci.cache import BlobCache\n"
+        "from metalauncher.tooling.oci.cache import MARKER, BlobCache\n"
         "from metalauncher.tooling.oci.model import Descriptor\n"
         "cache = BlobCache(sys.argv[1], limit=300_000)\n"
         "hits = 0\n"
@@ -344,3 +344,114 @@ def test_what_is_too_big_to_keep_streams(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert read(shared, BIG) == BIG
     assert len(store.asked) == 2
     assert entries(tmp_path) == []
+
+
+# Only its own.
+
+
+def _fill(folder: Path) -> dict[Path, bytes]:
+    """Put into a folder what other people keep there, old and large."""
+    files = {
+        "letter.txt": b"dear",
+        ".tmp-notes": b"notes",
+        "photos/2020/one.jpg": bytes(200_000),
+        "sha256/readme": bytes(200_000),
+        f"sha256/ab/{'cd' * 32}": bytes(200_000),  # a name of another shard
+        f"sha256/ab/{'ab' * 31}": bytes(200_000),
+        f"sha256/abc/{'ab' * 32}": bytes(200_000),
+        f"sha1/ab/{'ab' * 20}": bytes(200_000),
+        f"deep/sha256/ab/{'ab' * 32}": bytes(200_000),
+    }
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, (0, 0))
+    return {folder / name: data for name, data in files.items()}
+
+
+def _use(folder: Path) -> None:
+    cache = BlobCache(str(folder), limit=50_000)
+    for number in range(20):
+        blob = number.to_bytes(4, "big") * 2500
+        cache.write(descriptor(blob), [blob])
+    cache.trim()
+
+
+def test_somebody_elses_directory_is_left_alone(tmp_path: Path) -> None:
+    """Nothing is removed from it, and nothing written to it."""
+    files = _fill(tmp_path)
+    _use(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    assert BlobCache(str(tmp_path)).foreign() == "is neither empty nor a cache of metalauncher"
+
+
+def test_what_others_put_into_ours_stays(tmp_path: Path) -> None:
+    """In a cache that is marked only names of its own shape, at its own depth, count as its entries."""
+    _use(tmp_path)
+    assert (tmp_path / MARKER).exists()
+    files = _fill(tmp_path)
+    _use(tmp_path)
+    assert all(path.read_bytes() == data for path, data in files.items())
+    assert sum(path.stat().st_size for path in set(entries(tmp_path)) - set(files)) <= 50_000
+
+
+@pytest.mark.parametrize("level", ["algorithm", "shard", "entry"])
+def test_links_in_a_cache_lead_nowhere(level: str, tmp_path: Path) -> None:
+    """What lies behind a link in the cache is not the cache's."""
+    elsewhere = tmp_path / "elsewhere"
+    entry = elsewhere / f"sha256/ab/{'ab' * 32}"
+    entry.parent.mkdir(parents=True)
+    entry.write_bytes(bytes(200_000))
+    os.utime(entry, (0, 0))
+    cache = tmp_path / "cache"
+    BlobCache(str(cache), limit=50_000).write(descriptor(b"x"), [b"x"])
+    target = {"algorithm": "sha256", "shard": "sha256/ab", "entry": f"sha256/ab/{'ab' * 32}"}[level]
+    link = cache / target
+    if level == "algorithm":
+        (cache / "sha256").rename(cache / "sha512")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(elsewhere / target)
+    _use(cache)
+    assert entry.stat().st_size == 200_000
+
+
+def test_a_marker_of_another_program_is_none(tmp_path: Path) -> None:
+    """The tag alone does not make a directory ours."""
+    (tmp_path / MARKER).write_text("Signature: 8a477f597d28d172789f06886806bc55\n# by another program\n")
+    files = _fill(tmp_path)
+    _use(tmp_path)
+    assert all(path.read_bytes() == data for path, data in files.items())
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    """In the place of an entry, of the marker, or of the directory itself."""
+    cache = BlobCache(str(tmp_path / "cache"))
+    cache.write(descriptor(b"data"), [b"data"])
+    (file,) = entries(tmp_path)
+    file.unlink()
+    os.mkfifo(file)
+    assert cache.read(descriptor(b"data")) is None
+    (tmp_path / "cache" / MARKER).unlink()
+    os.mkfifo(tmp_path / "cache" / MARKER)
+    assert BlobCache(str(tmp_path / "cache")).foreign() is not None
+    os.mkfifo(tmp_path / "fifo")
+    assert BlobCache(str(tmp_path / "fifo")).foreign() == "is no directory"
+    _use(tmp_path / "fifo")
+
+
+def test_a_relative_directory_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made where the command runs; looking for what is above it ends."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("cache", "./a/b", "c/../d"):
+        BlobCache(name).write(descriptor(b"x"), [b"x"])
+        assert BlobCache(name).read(descriptor(b"x")) == b"x"
+    assert {path.parent for path in tmp_path.rglob(MARKER)} >= {tmp_path / "cache", tmp_path / "a/b", tmp_path / "d"}
+
+
+def test_two_who_make_it_at_once(tmp_path: Path) -> None:
+    """Whoever comes second finds a directory with a marker that is being written, and uses it all the same."""
+    (tmp_path / ".tmp-0123456789abcdef").write_bytes(b"Sig")
+    cache = BlobCache(str(tmp_path))
+    cache.write(descriptor(b"x"), [b"x"])
+    assert cache.read(descriptor(b"x")) == b"x"
