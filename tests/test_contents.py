@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cache import Cache
 from contents import ContentsError, Image, Linked, _components, frozen_modules, linked_into
 from driver import KEPT
-from fetch import CPYTHON_VERSION, MYPYC, TOMLI, cpython_sha256, pins
+from fetch import CPYTHON_VERSION, MYPYC, TOMLI, cpython_sha256, fetch_tomli, pins
 from harness import PROJECT, Form, python_form, static_form
 from linkmap import MapError, Placed, read_map
 from sboms import sha256, sidecar
@@ -65,6 +66,18 @@ def test_versions() -> None:
     assert musl["source_sha256"] == component(document, "zig")["source_sha256"]
     assert re.fullmatch(r"1\.2\.\d+", musl["version"])
     assert [item["name"] for item in document["components"] if item["source_sha256"] is None] == ["metalauncher"]
+
+
+def test_zipapp_has_the_pinned_parser() -> None:
+    """The zipapp's tomli is the pinned one, whatever is installed."""
+    document = described(python_form())
+    pin = pins(TOMLI)["tomli"]
+    tomli = component(document, "tomli")
+    assert (tomli["version"], (tomli["source_sha256"],)) == pin
+    folder = fetch_tomli(Cache()) / "tomli"
+    with zipfile.ZipFile(python_form().executable) as archive:
+        for file in folder.glob("*.py"):
+            assert archive.read(f"tomli/{file.name}") == file.read_bytes()
 
 
 def test_pins(tmp_path: Path) -> None:

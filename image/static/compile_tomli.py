@@ -11,8 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import mypy.build  # by the real version, as it chooses what to import from the standard library
-
 
 class _Version(NamedTuple):
     major: int
@@ -22,15 +20,15 @@ class _Version(NamedTuple):
     serial: int
 
 
-# mypyc writes C for the Python that it runs in: sys.version_info decides on immortal objects and a module's slots, and the names
-# of extension modules get into the result. From here on that is the Python of the static executable.
+# mypyc writes C for the Python that it runs in: sys.version_info decides on immortal objects and a module's slots, and
+# the names of extension modules get into the result. From here on that is the Python of the static executable.
 TARGET = (3, 13)
-sys.version_info = _Version(*TARGET, 0, "final", 0)
+sys.version_info = _Version(*TARGET, 0, "final", 0)  # type: ignore[assignment]
 importlib.machinery.EXTENSION_SUFFIXES[:] = [".so"]
 sysconfig.get_config_vars().update(EXT_SUFFIX=".so", SIZEOF_SIZE_T=8, Py_GIL_DISABLED=0)
 
-# mypyc.build imports these at its head, for what compiles and installs extension modules. That is not called here, and not
-# every setuptools can be imported by every Python.
+# mypyc.build imports these at its head, for what compiles and installs extension modules. That is not called here, and
+# not every setuptools can be imported by every Python.
 for name in ("mypyc.build_setup", "setuptools", "distutils", "distutils.ccompiler", "distutils.sysconfig"):
     sys.modules[name] = ModuleType(name)
 vars(sys.modules["distutils"]).update(

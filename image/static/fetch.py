@@ -11,11 +11,14 @@ import sys
 import tarfile
 import urllib.request
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cache import Cache
 
 CPYTHON_VERSION = "3.13.5"
 CPYTHON_SHA256 = "93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640"
@@ -86,6 +89,11 @@ def fetch_wheels(requirements: Path, folder: Path, wanted: Callable[[str], bool]
             archive.extractall(folder, [name for name in archive.namelist() if wanted(name)])  # noqa: S202  # pip knows its digest
     shutil.rmtree(wheels)
     return digests
+
+
+def fetch_tomli(cache: Cache) -> Path:
+    """Return a folder with tomli, for both dispatching forms."""
+    return cache.step("tomli", TOMLI, make=partial(fetch_wheels, TOMLI), say="fetching tomli")
 
 
 def pip(arguments: list[str]) -> None:

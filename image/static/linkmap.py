@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Columns: two addresses, a size, an alignment, all but the last in hexadecimal; then a section of the output, or further to
-# the right one of an input file, or a symbol.
+# Columns: two addresses, a size, an alignment, all but the last in hexadecimal; then a section of the output, or
+# further to the right one of an input file, or a symbol.
 _HEAD = re.compile(r"\s*VMA\s+LMA\s+Size\s+Align\s+Out\s+In\s+Symbol\n")
 _LINE = re.compile(r" *([0-9a-f]+) +[0-9a-f]+ +([0-9a-f]+) +\d+ (?:(\S+)|        (\S.*):\((\S+)\))$", re.MULTILINE)
 
