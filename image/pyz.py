@@ -16,9 +16,13 @@ import sys
 import zipfile
 from pathlib import Path
 
-import tomli
-
 import metalauncher
+
+sys.dont_write_bytecode = True
+sys.path.append(str(Path(__file__).resolve().parent / "static"))
+
+from cache import Cache  # noqa: E402
+from fetch import TOMLI, fetch_tomli, pins  # noqa: E402
 
 # An absolute interpreter: PATH begins with /cnb/process, where an app may have a process called python3.
 # -I: nothing of the app's PYTHON* variables or working directory; -S: no site-packages.
@@ -26,22 +30,17 @@ SHEBANG = b"#!/usr/bin/python3 -IS\n"
 MAIN = "from metalauncher.__main__ import main\n\nmain()\n"
 # PEP 552: the file holds the source's hash, and nobody compares it at import.
 UNCHECKED_HASH = (1).to_bytes(4, "little")
-PACKAGES = ("metalauncher", "tomli")
 
 
-def sources(package: str) -> dict[str, bytes]:
+def sources(package: Path) -> dict[str, bytes]:
     """Return the package's own modules by their name in the archive; what lies in folders below is the tooling's."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit(f"pyz: {package} is missing; run `make venv` first")
-    folder = Path(spec.submodule_search_locations[0])
-    return {f"{package}/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.py"))}
+    return {f"{package.name}/{path.name}": path.read_bytes() for path in sorted(package.glob("*.py"))}
 
 
 def build() -> bytes:
     """Return the zipapp's bytes."""
     files = {"__main__.py": MAIN.encode()}
-    for package in PACKAGES:
+    for package in (Path(metalauncher.__file__).parent, fetch_tomli(Cache()) / "tomli"):
         files |= sources(package)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as out:
@@ -61,18 +60,30 @@ def contents(data: bytes) -> bytes:
     """Return what the zipapp is made of, as image/static/contents.py says it of the executable: a JSON document."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = sorted({name.removesuffix(".py") for name in archive.namelist() if name.endswith(".py")})
+    version, (digest,) = pins(TOMLI)["tomli"]
     components = [
-        {"name": name, "version": version, "licence": licence, "purl": f"pkg:{kind}/{name}@{version}"}
-        for name, version, licence, kind in (
-            ("metalauncher", metalauncher.__version__, "Apache-2.0", "generic"),
-            ("tomli", tomli.__version__, "MIT", "pypi"),
-        )
+        {
+            "name": "metalauncher",
+            "version": metalauncher.__version__,
+            "licence": "Apache-2.0",
+            "purl": f"pkg:generic/metalauncher@{metalauncher.__version__}",
+            "cpe": None,
+            "source_sha256": None,
+        },
+        {
+            "name": "tomli",
+            "version": version,
+            "licence": "MIT",
+            "purl": f"pkg:pypi/tomli@{version}",
+            "cpe": None,
+            "source_sha256": digest,
+        },
     ]
     modules = [name.replace("/", ".").removesuffix(".__init__") for name in names if "/" in name]
     document = {
         "schema_version": 1,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "components": [component | {"cpe": None, "source_sha256": None} for component in components],
+        "components": components,
         "modules": {"application": modules},
     }
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from contents import ContentsError, Image, Linked, _components, frozen_modules, read_map
+from cache import Cache
+from contents import ContentsError, Image, Linked, _components, frozen_modules, linked_into
 from driver import KEPT
-from fetch import CPYTHON_VERSION, WHEELS
+from fetch import CPYTHON_VERSION, MYPYC, TOMLI, cpython_sha256, fetch_tomli, pins
 from harness import PROJECT, Form, python_form, static_form
+from linkmap import MapError, Placed, read_map
 from sboms import sha256, sidecar
+from toolchain import REQUIREMENTS, Toolchain
 
 from metalauncher import __version__
 from metalauncher.tooling.sbom.contents import parse_contents
 
 STATIC = PROJECT / "image/static"
-REQUIREMENTS = STATIC / "mypyc-requirements.txt"
 
 
 def described(form: Form) -> dict[str, Any]:
@@ -48,16 +50,41 @@ def test_it_speaks_of_the_file_beside_it(kind: Form) -> None:
 
 
 def test_versions() -> None:
-    """Versions and sources are those that the build is pinned to, and musl's is that of the library linked in."""
+    """Versions and digests are those that the build is pinned to; nothing but our own code is without a digest."""
     document = described(static_form())
-    assert component(document, "cpython")["version"] == CPYTHON_VERSION
+    for name, requirements, distribution in (
+        ("tomli", TOMLI, "tomli"),
+        ("mypyc", MYPYC, "mypy"),
+        ("zig", REQUIREMENTS, "ziglang"),
+    ):
+        pin = pins(requirements)[distribution]
+        assert component(document, name)["version"] == pin.version
+        assert component(document, name)["source_sha256"] in pin.sha256
+    cpython = component(document, "cpython")
+    assert (cpython["version"], cpython["source_sha256"]) == (CPYTHON_VERSION, cpython_sha256())
+    musl = component(document, "musl")
+    assert musl["source_sha256"] == component(document, "zig")["source_sha256"]
+    assert re.fullmatch(r"1\.2\.\d+", musl["version"])
+    assert [item["name"] for item in document["components"] if item["source_sha256"] is None] == ["metalauncher"]
+
+
+def test_zipapp_has_the_pinned_parser() -> None:
+    """The zipapp's tomli is the pinned one, whatever is installed."""
+    document = described(python_form())
+    pin = pins(TOMLI)["tomli"]
     tomli = component(document, "tomli")
-    assert (tomli["version"], tomli["source_sha256"]) == WHEELS["tomli"]
-    assert f"mypy=={component(document, 'mypyc')['version']} " in REQUIREMENTS.read_text()
-    package = subprocess.run(
-        ["dpkg-query", "--show", "--showformat=${Version}", "musl-dev"], capture_output=True, text=True, check=True
-    )
-    assert package.stdout.partition("-")[0] == component(document, "musl")["version"]
+    assert (tomli["version"], (tomli["source_sha256"],)) == pin
+    folder = fetch_tomli(Cache()) / "tomli"
+    with zipfile.ZipFile(python_form().executable) as archive:
+        for file in folder.glob("*.py"):
+            assert archive.read(f"tomli/{file.name}") == file.read_bytes()
+
+
+def test_pins(tmp_path: Path) -> None:
+    """A pin has a name, a version and one digest or more; a line without one is no pin, and pip refuses it."""
+    file = tmp_path / "requirements.txt"
+    file.write_text(f"# why\na==1 \\\n    --hash=sha256:{'0' * 64} \\\n    --hash=sha256:{'1' * 64}\nb==2\n")
+    assert pins(file) == {"a": ("1", ("0" * 64, "1" * 64))}
 
 
 def test_modules_are_those_of_the_executable() -> None:
@@ -105,17 +132,18 @@ def test_objects() -> None:
 
 
 MAP = """\
-Discarded input sections
- .text.gone     0x0000000000000000       0x10 /lib/libgone.a(gone.o)
-
-Linker script and memory map
- .text.a        0x0000000000400000       0x10 /lib/libpython3.13.a(a.o)
- .text.long_enough_for_a_line_of_its_own
-                0x0000000000400010       0x20 /usr/lib/musl/libc.a(execve.lo)
- .text.none     0x0000000000400030        0x0 /lib/libpython3.13.a(none.o)
- .build         0x000000006b340000       0x40 /lib/libpython3.13.a(getpath.o)
- .debug         0x0000000000000000      0x400 /lib/libpython3.13.a(debug.o)
- .text.native   0x0000000000400040        0x8 /cache/native.o
+             VMA              LMA     Size Align Out     In      Symbol
+          400000           400000     1000    16 .text
+          400000           400000       10    16         /lib/libpython3.13.a(a.o):(.text.a)
+          400000           400000       10     1                 a
+          400010           400010       20     4         /lib/libc.a(zc/o/b9f4/execve.o):(.text.execve)
+          400030           400030        0     1         /lib/libpython3.13.a(none.o):(.text.none)
+          400040           400040        8     1         /cache/native.o:(.text.native)
+          400048           400048        8     1         <internal>:(.rodata.str1.1)
+               0                0      400     1 .debug_info
+               0                0      400     1         /lib/libpython3.13.a(debug.o):(.debug_info)
+        6b340000         6b340000       40    16 .build
+        6b340000         6b340000       40    16         /lib/libpython3.13.a(getpath.o):(.text.getpath)
 """
 
 
@@ -126,25 +154,29 @@ def image() -> Image:
 
 
 def test_map(image: Image) -> None:
-    """What was dropped, is empty, is the build's alone or is no memory at all is not counted."""
-    assert read_map(MAP, image) == Linked(
-        {Path("/lib/libpython3.13.a"): {"a"}, Path("/usr/lib/musl/libc.a"): {"execve"}}, {"native.o"}
+    """What is empty, is the build's alone or is no memory at all is not counted."""
+    assert linked_into(image, MAP) == Linked(
+        {Path("/lib/libpython3.13.a"): {"a"}, Path("/lib/libc.a"): {"execve"}}, {"native.o"}
     )
-    with pytest.raises(ContentsError, match=r"^the linker's map has no placement$"):
-        read_map("Discarded input sections\n", image)
+    *_, last = read_map(MAP)
+    assert last == Placed(0x6B340000, 0x40, ".build", "/lib/libpython3.13.a(getpath.o)", ".text.getpath")
+    with pytest.raises(MapError, match=r"^the linker's map is not one of lld$"):
+        linked_into(image, "Linker script and memory map\n")
 
 
-def test_unknown_library() -> None:
+def test_unknown_library(tmp_path: Path) -> None:
     """A library that nobody described ends the build: the SBOM would be less than the truth."""
+    (tmp_path / "wheel.sha256").write_text("0" * 64)
+    tools = Toolchain(tmp_path, tmp_path)
     linked = Linked({Path("/lib/libpython3.13.a"): {"a"}, Path("/lib/libz.a"): {"inflate"}}, {"native.o"})
     with pytest.raises(
         ContentsError, match=r"^/lib/libz\.a is linked in, and contents\.py does not know what that is$"
     ):
-        _components(linked, Path(), "1", REQUIREMENTS, ["sys"])
+        _components(linked, Path(), "1", tools, ["sys"])
     with pytest.raises(ContentsError, match=r"^the linker's map names neither CPython nor the parser$"):
-        _components(Linked({}, set()), Path(), "1", REQUIREMENTS, ["sys"])
+        _components(Linked({}, set()), Path(), "1", tools, ["sys"])
     with pytest.raises(ContentsError, match=r"^the linker's map and the table of built-in modules differ about _sha2$"):
-        _components(Linked({Path("libpython3.13.a"): {"a"}}, {"native.o"}), Path(), "1", REQUIREMENTS, ["_sha2"])
+        _components(Linked({Path("libpython3.13.a"): {"a"}}, {"native.o"}), Path(), "1", tools, ["_sha2"])
 
 
 def test_frozen_modules() -> None:

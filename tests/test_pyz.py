@@ -24,7 +24,7 @@ def build(target: Path) -> bytes:
     """Build the zipapp as `make pyz` does; return its bytes."""
     subprocess.run(
         [sys.executable, str(BUILD), str(target)],
-        env={"PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path]), "PYTHONHASHSEED": "random"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path]), "PYTHONHASHSEED": "random"},
         capture_output=True,
         check=True,
     )

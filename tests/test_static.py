@@ -44,7 +44,7 @@ def segments(executable: bytes) -> Iterator[Segment]:
 
 def test_reproducible(executable: bytes) -> None:
     """The application's part of the build gives the same bytes elsewhere; `make reproduce` is for all of it."""
-    assert rebuild(("source", "tomli", "mypyc", "parser", "python")) == executable
+    assert rebuild(("source", "tomli", "mypyc", "zig", "toolchain", "parser", "python")) == executable
 
 
 def test_it_begins_with_its_entry(executable: bytes) -> None:

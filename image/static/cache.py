@@ -27,7 +27,7 @@ class Cache:
         user = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         self.root = Path(os.environ.get("METALAUNCHER_CACHE") or Path(user) / "metalauncher").resolve()
 
-    def step(self, name: str, *inputs: str | bytes | Path, make: Callable[[Path], None], say: str) -> Path:
+    def step(self, name: str, *inputs: str | bytes | Path, make: Callable[[Path], object], say: str) -> Path:
         """Return the folder of a step's results; make it if there is none yet for these inputs.
 
         Args:
@@ -51,7 +51,7 @@ class Cache:
                 self._make(name, folder, make)
         return folder
 
-    def _make(self, name: str, folder: Path, make: Callable[[Path], None]) -> None:
+    def _make(self, name: str, folder: Path, make: Callable[[Path], object]) -> None:
         scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
         try:
             make(scratch)

@@ -1,17 +1,42 @@
 """Translates tomli's parser to C with mypyc, for the CPython of the static executable: PACKAGE-PARENT OUTPUT.
 
-Run with mypy on the path, by any Python that it supports; the result is the same.
+Run with mypy on the path, its wheel without compiled code, by any Python that it supports; the result is the same.
 """
 
+import importlib.machinery
 import os
 import sys
 import sysconfig
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
-from mypyc.build import mypyc_build
-from mypyc.options import CompilerOptions
 
+class _Version(NamedTuple):
+    major: int
+    minor: int
+    micro: int
+    releaselevel: str
+    serial: int
+
+
+# mypyc writes C for the Python that it runs in: sys.version_info decides on immortal objects and a module's slots, and
+# the names of extension modules get into the result. From here on that is the Python of the static executable.
 TARGET = (3, 13)
+sys.version_info = _Version(*TARGET, 0, "final", 0)  # type: ignore[assignment]
+importlib.machinery.EXTENSION_SUFFIXES[:] = [".so"]
+sysconfig.get_config_vars().update(EXT_SUFFIX=".so", SIZEOF_SIZE_T=8, Py_GIL_DISABLED=0)
+
+# mypyc.build imports these at its head, for what compiles and installs extension modules. That is not called here, and
+# not every setuptools can be imported by every Python.
+for name in ("mypyc.build_setup", "setuptools", "distutils", "distutils.ccompiler", "distutils.sysconfig"):
+    sys.modules[name] = ModuleType(name)
+vars(sys.modules["distutils"]).update(
+    ccompiler=sys.modules["distutils.ccompiler"], sysconfig=sys.modules["distutils.sysconfig"]
+)
+
+from mypyc.build import mypyc_build  # noqa: E402
+from mypyc.options import CompilerOptions  # noqa: E402
 
 # What is changed in tomli._parser for speed, not for meaning: tests hold the result against tomli as published.
 CHANGES = (
@@ -91,7 +116,6 @@ def change(parser: Path) -> None:
 
 def main(parent: str, output: str) -> None:
     """Write __native_tomli.c and its headers to `output`."""
-    sysconfig.get_config_vars()["EXT_SUFFIX"] = ".so"  # else the name of the running Python gets into the result
     change(Path(parent, "tomli/_parser.py"))
     os.chdir(parent)  # mypyc records the paths as given
     options = CompilerOptions(

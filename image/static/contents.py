@@ -10,17 +10,17 @@ import hashlib
 import json
 import re
 import struct
-import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fetch import CPYTHON_VERSION, WHEELS, cpython_sha256
+from fetch import CPYTHON_VERSION, MYPYC, TOMLI, cpython_sha256, pins
+from linkmap import read_map
 
-# In the map: where a section of an object went, and how large it is.
-_PLACED = re.compile(r"0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S+)$", re.MULTILINE)
-_MEMBER = re.compile(r"(.+\.a)\((.+)\.l?o\)")
-_PLACEMENT = "Linker script and memory map"
+if TYPE_CHECKING:
+    from toolchain import Toolchain
+
+_MEMBER = re.compile(r"(.+\.a)\((?:.*/)?([^/]+)\.l?o\)")
 _LOAD = 1  # PT_LOAD
 _NAME_LIMIT = 200
 
@@ -41,20 +41,17 @@ class Linked(NamedTuple):
     objects: set[str]
 
 
-def read_map(text: str, image: Image) -> Linked:
-    """Read a map of GNU ld; what was dropped, and what only the build needs, does not lie in the image's memory."""
+def linked_into(image: Image, text: str) -> Linked:
+    """Return what is in the executable, by the linker's map; what only the build needs does not lie in its memory."""
     linked = Linked({}, set())
-    start = text.find(_PLACEMENT)
-    if start < 0:
-        raise ContentsError("the linker's map has no placement")
-    for address, size, file in _PLACED.findall(text, start):
-        if not int(size, 16) or not image.holds(int(address, 16)):
+    for placed in read_map(text):
+        if not image.holds(placed.address):
             continue
-        member = _MEMBER.fullmatch(file)
+        member = _MEMBER.fullmatch(placed.file)
         if member:
             linked.libraries.setdefault(Path(member[1]), set()).add(member[2])
-        elif file.endswith(".o"):
-            linked.objects.add(Path(file).name)
+        elif placed.file.endswith(".o"):
+            linked.objects.add(Path(placed.file).name)
     return linked
 
 
@@ -140,7 +137,7 @@ def frozen_modules(source: str) -> list[str]:
     return re.findall(r'\{"([\w.]+)", code_\d+,', source)
 
 
-def describe(program: Path, work: Path, source: Path, version: str, mypy: Path) -> bytes:
+def describe(program: Path, work: Path, source: Path, version: str, tools: Toolchain) -> bytes:
     """Return the description of an executable, a JSON document.
 
     Args:
@@ -148,18 +145,18 @@ def describe(program: Path, work: Path, source: Path, version: str, mypy: Path) 
         work: the folder it was linked in, with the linker's map and frozen.c.
         source: CPython's.
         version: the application's.
-        mypy: the requirements with the version of mypyc.
+        tools: what it was compiled and linked with.
     """
     data = program.read_bytes()
     image = Image(data)
-    linked = read_map((work / "map").read_text(), image)
+    linked = linked_into(image, (work / "map").read_text())
     python = {name for name in frozen_modules((work / "frozen.c").read_text()) if image.has_code_of(name)}
     own = {name for name in python if name.partition(".")[0] in ("metalauncher", "tomli")}
     built_in = image.built_in_modules()
     document = {
         "schema_version": 1,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "components": _components(linked, source, version, mypy, built_in),
+        "components": _components(linked, source, version, tools, built_in),
         "modules": {
             "cpython": sorted({name for name in built_in if not name.startswith("tomli.")} | (python - own)),
             "application": sorted(own | {name for name in built_in if name.startswith("tomli.")}),
@@ -168,24 +165,22 @@ def describe(program: Path, work: Path, source: Path, version: str, mypy: Path) 
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
-def _components(linked: Linked, source: Path, version: str, mypy: Path, built_in: list[str]) -> list[dict[str, Any]]:
+def _components(
+    linked: Linked, source: Path, version: str, tools: Toolchain, built_in: list[str]
+) -> list[dict[str, Any]]:
     members = {path.name: names for path, names in linked.libraries.items()}
     python = members.get("libpython3.13.a", set())
     if not python or "native.o" not in linked.objects:
         raise ContentsError("the linker's map names neither CPython nor the parser")
-    tomli_version, tomli_sha256 = WHEELS["tomli"]
-    mypy_version = re.search(r"^mypy==(\S+)", mypy.read_text(), re.MULTILINE)
-    if mypy_version is None:
-        raise ContentsError(f"{mypy.name} has no version of mypy")
     components = [
         _component("metalauncher", version, "Apache-2.0"),
         _component(
             "cpython", CPYTHON_VERSION, "PSF-2.0", sha256=cpython_sha256(),
             cpe=f"cpe:2.3:a:python:python:{CPYTHON_VERSION}:*:*:*:*:*:*:*",
         ) | {"objects": sorted(python)},
-        _component("tomli", tomli_version, "MIT", purl=f"pkg:pypi/tomli@{tomli_version}", sha256=tomli_sha256),
+        _pinned("tomli", "tomli", TOMLI),
         # Its run-time library, lib-rt, which the translated parser is compiled with.
-        _component("mypyc", mypy_version[1], "MIT", purl=f"pkg:pypi/mypy@{mypy_version[1]}"),
+        _pinned("mypyc", "mypy", MYPYC),
     ]  # fmt: skip
     if any(member.startswith("Hacl_") for member in python) != ("_sha2" in built_in):
         raise ContentsError("the linker's map and the table of built-in modules differ about _sha2")
@@ -196,9 +191,13 @@ def _components(linked: Linked, source: Path, version: str, mypy: Path, built_in
             case "libpython3.13.a":
                 pass
             case "libc.a":
-                components.append(_musl(library, names))
-            case "libgcc.a" | "libgcc_eh.a":
-                components.append(_component("libgcc", _gcc_version(), "GPL-3.0-or-later WITH GCC-exception-3.1"))
+                components.append(_musl(tools, names))
+            case "libzigc.a" | "libcompiler_rt.a":
+                zig = _component(
+                    "zig", tools.version, "MIT", purl=f"pkg:pypi/ziglang@{tools.version}", sha256=tools.sha256
+                )
+                if zig not in components:
+                    components.append(zig)
             case _:
                 raise ContentsError(f"{library} is linked in, and contents.py does not know what that is")
     return components
@@ -217,6 +216,12 @@ def _component(
     }
 
 
+def _pinned(name: str, distribution: str, requirements: Path) -> dict[str, Any]:
+    """Describe what comes from a pinned wheel, all of the MIT licence."""
+    version, (sha256,) = pins(requirements)[distribution]
+    return _component(name, version, "MIT", purl=f"pkg:pypi/{distribution}@{version}", sha256=sha256)
+
+
 def _hacl(source: Path) -> dict[str, Any]:
     """Describe the part of CPython that comes from HACL*, by what CPython's own SBOM says."""
     packages = json.loads((source / "Misc" / "sbom.spdx.json").read_text())["packages"]
@@ -230,23 +235,11 @@ def _hacl(source: Path) -> dict[str, Any]:
     return _component("hacl-star", version, "MIT", purl=purl, cpe=cpe, sha256=sha256)
 
 
-def _musl(library: Path, members: set[str]) -> dict[str, Any]:
-    """Describe musl with the version that its library was built as, and its parts that are linked in."""
-    built = subprocess.run(["ar", "p", str(library), "version.lo"], check=True, capture_output=True).stdout
-    version = re.search(rb"\0(\d+\.\d+\.\d+)\0", built)
-    if version is None:
-        raise ContentsError(f"{library} does not say which version it is")
-    number = version[1].decode()
-    cpe = f"cpe:2.3:a:musl-libc:musl:{number}:*:*:*:*:*:*:*"
-    return _component("musl", number, "MIT", cpe=cpe) | {"objects": sorted(members)}
-
-
-def _gcc_version() -> str:
-    return _print(["gcc", "-dumpfullversion"]).strip()
-
-
-def _print(command: list[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def _musl(tools: Toolchain, members: set[str]) -> dict[str, Any]:
+    """Describe musl, whose sources are in the toolchain's wheel, and its parts that are linked in."""
+    version = tools.musl_version()
+    cpe = f"cpe:2.3:a:musl-libc:musl:{version}:*:*:*:*:*:*:*"
+    return _component("musl", version, "MIT", cpe=cpe, sha256=tools.sha256) | {"objects": sorted(members)}
 
 
 def application_version(tree: Path) -> str:

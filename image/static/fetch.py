@@ -11,7 +11,14 @@ import sys
 import tarfile
 import urllib.request
 import zipfile
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cache import Cache
 
 CPYTHON_VERSION = "3.13.5"
 CPYTHON_SHA256 = "93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640"
@@ -20,13 +27,27 @@ DEBIAN_SUITE, DEBIAN_SOURCE = "trixie", "python3.13"
 DEBIAN_MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-WHEELS = {
-    "tomli": ("2.5.0", "32a7b79ac57a2e83670ce329ccf675798bc5a2094783a63676866b70503f2e2b"),
-}
+HERE = Path(__file__).resolve().parent
+TOMLI = HERE / "tomli-requirements.txt"
+MYPYC = HERE / "mypyc-requirements.txt"
+_PIN = re.compile(r"^([\w.-]+)==(\S+)((?:\s*\\\n\s+--hash=sha256:[0-9a-f]{64})+)$", re.MULTILINE)
 
 
 class FetchError(Exception):
     """Something could not be had, or is not what it should be."""
+
+
+class Pin(NamedTuple):
+    """A distribution as a file of requirements pins it: its version, and the sha256 of each wheel that may be taken."""
+
+    version: str
+    sha256: tuple[str, ...]
+
+
+def pins(requirements: Path) -> dict[str, Pin]:
+    """Return what a file of requirements pins, by name; pip reads the same file, and checks the digests."""
+    found = _PIN.findall(requirements.read_text())
+    return {name: Pin(version, tuple(re.findall(r"[0-9a-f]{64}", hashes))) for name, version, hashes in found}
 
 
 def cpython_sha256() -> str:
@@ -55,16 +76,26 @@ def fetch_cpython(folder: Path) -> None:
     shutil.rmtree(folder / "apt", ignore_errors=True)
 
 
-def fetch_wheel(name: str, folder: Path) -> None:
-    """Unpack the pure-Python wheel of a pinned distribution into `folder`."""
-    version, sha256 = WHEELS[name]
-    pip(["download", "--no-deps", "--only-binary=:all:", "--platform=any", "--python-version=3.13",
-         f"--dest={folder}", f"{name}=={version}"])  # fmt: skip
-    (wheel,) = folder.glob("*.whl")
-    _verify(wheel, sha256)
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)  # noqa: S202  # its digest is known
-    wheel.unlink()
+def fetch_wheels(requirements: Path, folder: Path, wanted: Callable[[str], bool] = lambda _: True) -> list[str]:
+    """Unpack the wheels of pinned distributions into `folder`: of their files those that are wanted, by name.
+
+    Return the sha256 of each wheel.
+    """
+    wheels = folder / "wheels"
+    pip(["download", "--no-deps", "--only-binary=:all:", "--require-hashes", f"--dest={wheels}",
+         f"--requirement={requirements}"])  # fmt: skip
+    found = sorted(wheels.glob("*.whl"))
+    digests = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in found]
+    for wheel in found:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder, [name for name in archive.namelist() if wanted(name)])  # noqa: S202  # pip knows its digest
+    shutil.rmtree(wheels)
+    return digests
+
+
+def fetch_tomli(cache: Cache) -> Path:
+    """Return a folder with tomli, for both dispatching forms."""
+    return cache.step("tomli", TOMLI, make=partial(fetch_wheels, TOMLI), say="fetching tomli")
 
 
 def pip(arguments: list[str]) -> None:

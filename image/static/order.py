@@ -1,45 +1,33 @@
-"""Writes hot-code.ld and hot-data.ld anew: which sections of the linked program a dispatch touches, in that order.
+"""Writes hot-code.txt and hot-data.txt anew: which sections of the linked program a dispatch touches, in that order.
 
     python image/static/order.py
 
 For after a change of CPython, tomli, the compiler, or much of the application. The lists only order the file, so a name
-too few or too many is no mistake. Needs valgrind, which sees every access. layout.ld includes the lists.
+too few or too many is no mistake. Needs valgrind, which sees every access.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from bisect import bisect_right
 from pathlib import Path
-from typing import NamedTuple
 
 sys.dont_write_bytecode = True
 
+from linkmap import Placed, read_map  # noqa: E402
+
 HERE = Path(__file__).resolve().parent
 CODE, DATA = (".text", ".cold"), (".data", ".cold_data")  # layout.ld's
-HEAD = "/* Sections that a dispatch touches, in the order in which it first does. Written by order.py. */\n"
+HEAD = "# Sections that a dispatch touches, in the order in which it first does. Written by order.py.\n"
 TRUE = "/bin/true"
 # Larger ones come last, those at the end of which most is not touched.
 LARGE = 4096
 # What is dispatched: METALAUNCHER_ROOT is driver.py's, and so are the versions.
 VERSIONS = ("0.12", "0.9", "0.14")
 KINDS = ("I ", " L", " S", " M")  # of an instruction, a load, a store, both
-# A line of the linker's map: a name, on a line of its own if it is long, an address, a size, a file.
-_NAME = r"^ (\.\S+|COMMON)"
-_PLACE = r"\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+\S"
-
-
-class Section(NamedTuple):
-    """One input section in the linked program."""
-
-    address: int
-    size: int
-    output: str
-    name: str
 
 
 def main() -> None:
@@ -48,8 +36,9 @@ def main() -> None:
     from steps import WARM_UP, build
 
     folder = build(Cache())
-    sections = read_map((folder / "map").read_text())
-    touched: dict[Section, set[int]] = {}
+    placed = read_map((folder / "map").read_text())
+    sections = sorted(section for section in placed if section.output in CODE + DATA)
+    touched: dict[Placed, set[int]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch, "root")
         shutil.copytree(WARM_UP, root)
@@ -58,31 +47,15 @@ def main() -> None:
             shutil.copy(TRUE, launcher)
         for version in VERSIONS:
             trace(folder / "metalauncher", root, version, sections, touched)
-    for name, outputs in (("hot-code.ld", CODE), ("hot-data.ld", DATA)):
+    for name, outputs in (("hot-code.txt", CODE), ("hot-data.txt", DATA)):
         found = [section for section in touched if section.output in outputs]
         found.sort(key=lambda section: section.size / len(touched[section]) if section.size > LARGE else 0)
-        lines = dict.fromkeys(f"*({section.name})\n" for section in found)
+        lines = dict.fromkeys(f"{section.name}\n" for section in found)
         (HERE / name).write_text(HEAD + "".join(lines))
         print(f"{name}: {len(lines)} sections, {sum(section.size for section in found) // 1024} KB")
 
 
-def read_map(text: str) -> list[Section]:
-    """Return what ld's map says of the sections that are ordered, by address."""
-    sections, output, name = [], "", ""
-    for line in text[text.index("\nLinker script and memory map") :].splitlines():
-        if line.startswith("."):
-            output = line.split()[0]
-        if (named := re.match(_NAME, line)) is not None:
-            name = named[1]
-        placed = re.match(f"(?:{_NAME}|){_PLACE}", line)
-        if placed is not None and name and output in CODE + DATA and int(placed[3], 16) > 0:
-            sections.append(Section(int(placed[2], 16), int(placed[3], 16), output, name))
-        if placed is not None:
-            name = ""
-    return sorted(sections)
-
-
-def trace(program: Path, root: Path, version: str, sections: list[Section], touched: dict[Section, set[int]]) -> None:
+def trace(program: Path, root: Path, version: str, sections: list[Placed], touched: dict[Placed, set[int]]) -> None:
     """Add the sections that a dispatch touches, each with its pages that it touches."""
     environ = {
         "METALAUNCHER_ROOT": str(root),

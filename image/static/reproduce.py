@@ -1,7 +1,8 @@
 """Builds the static executable a second time, all of it, where everything is different, and compares: `make reproduce`.
 
 Another folder, another cache, another time, another environment and umask and, where that is allowed, another file
-system and host name. Only what its digest pins is not fetched again: the sources of CPython and tomli, and mypyc.
+system and host name. Only what its digest pins is not fetched again: the sources of CPython and tomli, mypyc, and the
+compiler with the sources of musl.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ sys.dont_write_bytecode = True
 from cache import Cache  # noqa: E402
 from steps import HERE, RESULT, TREE  # noqa: E402
 
-PINNED = ("source", "tomli", "mypyc")
+PINNED = ("source", "tomli", "mypyc", "zig")
 ENVIRON = {
     "HOME": "/nonexistent",
     "LANG": "C.UTF-8",
