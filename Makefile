@@ -1,9 +1,11 @@
-# make demo: sets itself up, lays out a run image and real apps, and starts each through metalauncher.
+# make demo: sets itself up, lays out a run image with real launchers, and starts real apps through metalauncher.
+#   LAUNCHERS=DIR: with those of a folder, launcher-VERSION; LAUNCHERS=stand-ins: with none of lifecycle's.
 # make test: sets itself up, builds both dispatching forms, and passes the quick tests over them, on all processors.
 # make test-all: passes all tests: long searches, large fleets, every launcher and container runtime; coverage >= 95 %.
 # make fresh: runs both commands in a bare Debian 12, and a part in a bare Debian 13; FULL=1: everything in both.
 # make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
+# make launchers [VERSIONS=all]: builds real launchers of lifecycle through its Go module, and prints where they are.
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
 # make lock: resolves each requirements.in anew, and pins all that comes with it by hash. Look at the difference.
@@ -13,6 +15,7 @@ BIN := $(VENV)/bin
 PYZ := dist/metalauncher.pyz
 STATIC := dist/metalauncher-linux-x86_64
 LAUNCHERS ?=
+VERSIONS ?= quick
 FUZZ := build/fuzz-venv
 SECONDS ?= 60
 FORM ?= all
@@ -35,7 +38,7 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo test test-all ready fresh lock image fuzz lint format pyz static reproduce bench venv clean help
+.PHONY: demo test test-all ready fresh lock image launchers fuzz lint format pyz static reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -62,6 +65,9 @@ image: $(if $(and $(LIFECYCLE),$(OUT)),venv $(if $(filter $(STATIC),$(EXECUTABLE
 		{ echo 'make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run [BASE=oci:base]' >&2; exit 2; }
 	$(BIN)/python -m metalauncher image --base $(BASE) --executable $(EXECUTABLE) \
 		$(addprefix --bundle ,$(LIFECYCLE)) --out $(OUT)
+
+launchers: venv
+	@$(BIN)/python tests/real/launchers.py $(VERSIONS)
 
 fuzz: $(FUZZ)/.installed pyz static
 	$(FUZZ)/bin/python fuzz/fuzz.py --seconds $(SECONDS) --form $(FORM)

@@ -1,8 +1,9 @@
 """The demo: a run image's places under a scratch root, real apps' layers beside it, and every app started through it.
 
-`python3 demo/demo.py EXECUTABLE ROOT [LAUNCHERS]`: EXECUTABLE is a dispatching form; ROOT is made anew; LAUNCHERS is
-a folder with real launchers, `launcher-VERSION`, in place of the stand-in. Exits 1 if anything went otherwise than it
-should.
+`python3 demo/demo.py EXECUTABLE ROOT [LAUNCHERS]`: EXECUTABLE is a dispatching form; ROOT is made anew. The launchers
+are lifecycle's own, built through its Go module; where that can't be done the demo says why, and a stand-in takes their
+place. LAUNCHERS is a folder to take them from, as `launcher-VERSION`, or `stand-ins`. Exits 1 if anything went
+otherwise than it should.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(PROJECT / "image/static"), str(PROJECT / "tests/real")]
+
+import golang  # noqa: E402
+import launchers as real  # noqa: E402
+
 APPS = PROJECT / "tests/data/apps"
 DESCRIPTORS = PROJECT / "launchers.d"
 STAND_IN = PROJECT / "demo/stand-in-launcher"
@@ -29,7 +35,27 @@ SHOWS: tuple[tuple[str, str, str | int, str], ...] = (
 )
 
 
-def lay_out(root: Path, executable: Path, launchers: Path | None) -> None:
+def versions() -> list[str]:
+    """Return the versions of lifecycle that the demo's descriptors declare, oldest first."""
+    return real.in_order(file.stem.partition("@")[2] for file in DESCRIPTORS.glob("buildpacks_lifecycle@*.toml"))
+
+
+def choose(wanted: str) -> tuple[dict[str, Path], str]:
+    """Return the launchers by version, and what to call them."""
+    if wanted not in ("", "stand-ins"):
+        return {version: Path(wanted, f"launcher-{version}") for version in versions()}, f"those in {wanted}"
+    if not wanted:
+        try:
+            go = golang.find()
+            built = {version: real.build(version, go).executable for version in versions()}
+        except golang.Unavailable as missing:
+            print(f"The real launchers of lifecycle can't be built: {missing}\nIt falls back to stand-ins.\n")
+        else:
+            return built, f"the real ones of lifecycle {', '.join(built)}, built with {go.version}"
+    return dict.fromkeys(versions(), STAND_IN), "stand-ins"
+
+
+def lay_out(root: Path, executable: Path, launchers: dict[str, Path]) -> None:
     """Put metalauncher, the descriptors and the launchers where a run image has them."""
     shutil.rmtree(root, ignore_errors=True)
     program = root / "usr/bin/metalauncher"
@@ -48,7 +74,7 @@ def lay_out(root: Path, executable: Path, launchers: Path | None) -> None:
         version = descriptor.stem.partition("@")[2]
         launcher = places / "launchers/buildpacks/lifecycle" / version / "launcher"
         launcher.parent.mkdir(parents=True)
-        shutil.copy2(STAND_IN if launchers is None else launchers / f"launcher-{version}", launcher)
+        shutil.copy2(launchers[version], launcher)
 
 
 def export(root: Path, app: str, route: str) -> Path:
@@ -98,23 +124,24 @@ def show(root: Path, number: int, app: str, route: str, expected: str | int, wha
     )
     for line in why.stderr.splitlines()[:3]:
         print(f"   {line}")
-    return run.returncode == 0 and why.returncode == 0 and f"/{expected}/launcher" in why.stdout
+    started = run.returncode == 0 and "server argc=2 args=--port 8080\n" in run.stdout  # the app's own words
+    return started and why.returncode == 0 and f"/{expected}/launcher" in why.stdout
 
 
 def main() -> int:
     """Lay everything out, start each app, and say whether all went as it should."""
     executable, root = Path(sys.argv[1]), Path(sys.argv[2]).absolute()
-    launchers = Path(sys.argv[3]) if len(sys.argv) > 3 and sys.argv[3] else None
+    launchers, called = choose(sys.argv[3] if len(sys.argv) > 3 else "")
     lay_out(root, executable, launchers)
-    print(f"A run image's places are laid out under {root}; its launchers are", end=" ")
-    print("stand-ins." if launchers is None else f"those in {launchers}.")
+    print(f"A run image's places are laid out under {root}; its launchers are {called}.")
     wrong = [
         f"{app} by {route}"
         for number, (app, route, expected, what) in enumerate(SHOWS, 1)
         if not show(root, number, app, route, expected, what)
     ]
     refused = sum(isinstance(expected, int) for _, _, expected, _ in SHOWS)
-    print(f"\n{len(SHOWS) - refused} apps dispatched, {refused} refused" + (f"; WRONG: {wrong}" if wrong else "."))
+    print(f"\nLaunchers: {called}.")
+    print(f"{len(SHOWS) - refused} apps dispatched, {refused} refused" + (f"; WRONG: {wrong}" if wrong else "."))
     return 1 if wrong else 0
 
 

@@ -22,9 +22,10 @@ from metalauncher import __main__ as entry
 from metalauncher import launch, terminal
 from metalauncher.apis import ApiVersion
 from metalauncher.errors import MetadataUnreadable
-from metalauncher.messages import describe, refusal_lines, why
+from metalauncher.messages import describe, why
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_environment, read_record
+from metalauncher.refusal_text import refusal_lines
 from metalauncher.registry import InvalidDescriptor, Launcher, Registry, load_registry, read_descriptor
 from metalauncher.selection import Selection, select
 from metalauncher.which import digest
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 SECONDS = 5.0  # of the processor: no input of a fuzzer's size may take longer
 LIMITS = ("more than the allowed", "an integer has more than")  # which the standard library's parser has not
-EXIT_CODES = frozenset((0, 1, 3, 11, 12, 80, 81, 82))
+EXIT_CODES = frozenset((0, 1, 3, 11, 12, 80, 81, 82, 83))
 KINDS = {1: "metadata-unreadable", 80: "no-launcher-installed", 81: "pin-unsatisfied", 82: "nothing-executed"}
 _API = re.compile(r"v?([0-9]+)\.?([0-9]*)\Z", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9.-]+(/[A-Za-z0-9.-]+)*\Z", re.ASCII)
@@ -252,7 +253,9 @@ def command(data: bytes) -> None:
     middle = words.index(b"") if b"" in words else len(words)
     arguments, variables = words[:middle], [word for word in words[middle:] if word]
     root = os.fsencode(bench().root)
-    environ = [b"METALAUNCHER_ROOT=" + root, *variables, b"CNB_LAYERS_DIR=" + root + b"/layers"]
+    # The first of each counts: no input may choose a file to be written.
+    fixed = [b"METALAUNCHER_ROOT=" + root, b"METALAUNCHER_TERMINATION_LOG="]
+    environ = [*fixed, *variables, b"CNB_LAYERS_DIR=" + root + b"/layers"]
     for argv, execfn in (
         ([b"metalauncher", *arguments], b"/usr/bin/metalauncher"),
         ([b"web", *arguments], b"/cnb/process/web"),
@@ -276,7 +279,15 @@ def _started(argv: list[bytes], environ: list[bytes], execfn: bytes) -> None:
     screen.check()
     own = execfn == b"/usr/bin/metalauncher"
     assert code in EXIT_CODES, (code, screen.written)
-    assert own or code not in (0, 3), code
+    environment = read_environment(environ)
+    is_dispatch = not own or (argv[1:2] == [b"--launch"] and code != 3)
+    dry = environment.get(b"METALAUNCHER_DRYRUN", b"") if is_dispatch else b""
+    assert own or code != 3, code
+    assert not is_dispatch or code != 0 or dry == b"exit0", code
+    assert code != 83 or dry, code
+    if is_dispatch and code in (0, 83):
+        assert screen.written[2], "nothing said"
+        return
     stdout, stderr = screen.written[1].decode(), screen.written[2].decode()
     is_json = own and argv[1:2] == [b"--which"] and code != 3 and b"--json" in argv and stdout.startswith("{")
     if is_json:
@@ -287,10 +298,12 @@ def _started(argv: list[bytes], environ: list[bytes], execfn: bytes) -> None:
         assert not code or document["error"]["kind"] == KINDS.get(code, document["error"]["kind"])
     if code:
         first = stderr.splitlines()[0] if stderr else ""
-        is_dispatch = not own or (argv[1:2] == [b"--launch"] and code != 3)
-        if is_dispatch and read_environment(environ).get(b"METALAUNCHER_LOG") == b"json":
-            assert json.loads(first)["exit_code"] == code
-            first = stderr.splitlines()[1]
+        if is_dispatch and environment.get(b"METALAUNCHER_LOG") == b"json":
+            event, refusal = [json.loads(line) for line in stderr.splitlines()]
+            assert event["exit_code"] == refusal["exit_code"] == code
+            first = refusal["text"][0]
+        elif is_dispatch:  # what METALAUNCHER_LOG or a dry run says goes before
+            first = next((line for line in stderr.splitlines() if line.startswith("ERROR: ")), first)
         assert first.startswith("ERROR: "), (code, stderr)
         assert len(first) > len("ERROR: "), code
         assert "internal error" not in first, first

@@ -11,7 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from metalauncher.execute import Become
 
-OWN_NAME = b"metalauncher"
+# As installed, and as built: what `make` writes and vendors download has to answer under the name it comes with.
+OWN_NAMES = (b"metalauncher", b"metalauncher.pyz")
+OWN_PREFIX = b"metalauncher-linux-"
 
 
 def start(argv: list[bytes], environ: list[bytes], execfn: bytes, become: Become) -> int:
@@ -33,15 +35,14 @@ def start(argv: list[bytes], environ: list[bytes], execfn: bytes, become: Become
             return run(argv[1:], environ, execfn, become)
         from metalauncher.launch import launch
 
-        # The kernel hands a script's interpreter the very path that was exec'd, as its argument after the option.
-        if _basename(argv[0] if argv else b"") == OWN_NAME and argv[1:3] == [b"--launch", execfn]:
-            return launch(environ, become, 2, argv[0], execfn)
+        if _is_shim(argv, execfn):
+            return launch(environ, become, 2, argv[0], argv[2])
         return launch(environ, become, 0, execfn)
     except Exception as error:  # a bug, or no memory left: one line, never a traceback in an app's log
         # Without the frames it came through: they hold the memory that is needed now.
         error.__context__ = None
         failure = error.with_traceback(None)
-    from metalauncher.messages import report_bug
+    from metalauncher.report import report_bug
 
     return report_bug(failure)
 
@@ -50,8 +51,35 @@ def _basename(path: bytes) -> bytes:
     return path.rpartition(b"/")[2]
 
 
+def _is_own_basename(path: bytes) -> bool:
+    name = _basename(path)
+    return name in OWN_NAMES or name.startswith(OWN_PREFIX)
+
+
+def _is_shim(argv: list[bytes], execfn: bytes) -> bool:
+    """Tell whether the kernel started this process as the interpreter of a shim, `#!METALAUNCHER --launch`.
+
+    The kernel hands a script's interpreter the script's path, as its argument after the option. That is the very path
+    that was exec'd, except where the shim is itself the interpreter of a script: then the path that was exec'd is that
+    script's (Linux, fs/exec.c, fs/binfmt_script.c: `bprm->filename` stays, `bprm->interp` changes).
+    """
+    if len(argv) < 3 or argv[1] != b"--launch" or not _is_own_basename(argv[0]):
+        return False
+    if argv[2] == execfn:
+        return True
+    from metalauncher.execute import SCRIPTS_LIMIT, interpreter_of, read_head
+
+    script = execfn
+    for _ in range(SCRIPTS_LIMIT):
+        script = interpreter_of(read_head(script))
+        if not script or script == argv[2]:
+            break
+    # And that is a shim: an app's own argument may name any interpreter.
+    return bool(script) and interpreter_of(read_head(script)) == argv[0]
+
+
 def _is_own_name(execfn: bytes) -> bool:
-    if _basename(execfn) != OWN_NAME:
+    if not _is_own_basename(execfn):
         return False
     # Spelled in whatever way: "/cnb//process/./metalauncher".
     parts = [part for part in execfn.rpartition(b"/")[0].split(b"/") if part not in (b"", b".")]

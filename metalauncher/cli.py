@@ -20,6 +20,7 @@ TOOLS = (
     "matrix",
     "lint",
     "probe",
+    "compare",
     "check",
     "bundle",
     "image",
@@ -58,6 +59,7 @@ With the package (pip install metalauncher) also, each with --help:
   matrix                show which launcher serves which APIs, and the gaps
   lint                  check the descriptors and their launchers
   probe                 run the launchers to prove what they claim
+  compare               run two launchers side by side, and say what differs
   check                 prove that apps will start on a run image
   image                 build a run image without a daemon
   labels                print a run image's labels, or check them
@@ -68,7 +70,7 @@ With the package (pip install metalauncher) also, each with --help:
 
 Under any other name every argument is the app's.
 Exit codes: 0 done, 1 metadata.toml, 3 usage, 11 Platform API, 12 Buildpack API,
-80 no launcher installed, 81 pin, 82 no launcher could be started.
+80 no launcher installed, 81 pin, 82 no launcher could be started, 83 dry run.
 """
 
 
@@ -130,7 +132,8 @@ def _tool(arguments: list[bytes], environment: Mapping[bytes, bytes]) -> int:
     """Run a command of the package; the forms that dispatch hold no other modules than those beside this one."""
     command = _text(arguments[0])
     if command not in TOOLS:
-        raise UsageError(f"there is no command {command!r}")
+        guess = _guess(command)
+        raise UsageError(f"there is no command {command!r}" + (f": {guess}" if guess else ""))
     try:
         from metalauncher.tooling.main import main
     except ModuleNotFoundError as error:
@@ -139,6 +142,15 @@ def _tool(arguments: list[bytes], environment: Mapping[bytes, bytes]) -> int:
         text = f"{command!r} is a command of the package, not of this form: pip install metalauncher has it"
         raise UsageError(text) from None
     return main(arguments, environment)
+
+
+def _guess(command: str) -> str:
+    """Return what may have been meant, as a question; "" where nothing is like it, and in the forms that dispatch."""
+    try:
+        from metalauncher.tooling.suggest import did_you_mean
+    except ModuleNotFoundError:
+        return ""
+    return did_you_mean(command, (*TOOLS, "--which", "--launch", "--version", "--help"))
 
 
 def _question(arguments: list[bytes]) -> Question:

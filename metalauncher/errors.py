@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 USAGE = 3
 INTERNAL = 70
+DRY_RUN = 83  # a launcher would have been started; not 0, for a job must not pass for done
 
 # In Go's wording, which is what the launchers themselves print; the C libraries differ among each other (musl says
 # "Symbolic link loop"), and both forms of metalauncher have to say the same.

@@ -1,35 +1,32 @@
-"""`METALAUNCHER_LOG=json`: one event per dispatch, one JSON line on stderr. Loaded only when that is set."""
+"""`METALAUNCHER_LOG=json`: what a dispatch says, as one JSON object a line on stderr. Loaded only when that is set."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 from metalauncher import __version__
 from metalauncher.jsontext import dump
 from metalauncher.messages import headline
 from metalauncher.selection import Selection
 from metalauncher.terminal import STDERR, write_text
-from metalauncher.which import Answer, rule
+from metalauncher.which import rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from metalauncher.execute import Itself
+    from metalauncher.errors import Refusal
     from metalauncher.jsontext import Json
-    from metalauncher.launch import Decision
-    from metalauncher.places import Root
+    from metalauncher.which import Answer
 
 
-def log_dispatch(decision: Decision, root: Root, itself: Itself) -> None:
-    """Write the event: a launcher is about to be started, or why none is.
-
-    There is nobody left to write once exec succeeds, so the launcher named is the first that nothing speaks against.
-    """
+def log_dispatch(answer: Answer, *, dry: bool) -> None:
+    """Write the event of a dispatch: the launcher that is about to be started, or why there is none."""
+    decision = answer.decision
     record = decision.record
     event: dict[str, Json] = {
-        "event": "dispatch",
-        "metalauncher": __version__,
         "platform_api": decision.environment.get(b"CNB_PLATFORM_API", b"").decode("utf-8", "surrogateescape") or None,
         "buildpacks": [{"id": b.id, "api": b.text} for b in record.buildpacks] if record else [],
+        "dry_run": dry,
     }
-    answer = Answer(decision, root, itself)
     chosen, outcome = answer.launcher, answer.outcome
     if chosen is not None and isinstance(outcome, Selection):
         event |= {
@@ -37,6 +34,7 @@ def log_dispatch(decision: Decision, root: Root, itself: Itself) -> None:
             "descriptor": chosen.descriptor,
             "decided_by": rule(answer, outcome),
         }
+        _write("info", "dispatch", event)
     elif not isinstance(outcome, Selection):
         event |= {
             "launcher": None,
@@ -44,4 +42,20 @@ def log_dispatch(decision: Decision, root: Root, itself: Itself) -> None:
             "kind": outcome.kind,
             "error": headline(outcome)[-1],
         }
-    write_text(STDERR, dump(event) + "\n")
+        _write("error", "dispatch", event)
+
+
+def log_refusal(refusal: Refusal, lines: list[str]) -> None:
+    """Write the event of a refusal, with the whole text that is otherwise written as it is."""
+    _write("error", "refusal", {"exit_code": refusal.exit_code, "kind": refusal.kind, "text": lines})
+
+
+def log_warning(text: str) -> None:
+    """Write the event of a warning."""
+    _write("warning", "warning", {"text": text})
+
+
+def _write(level: str, event: str, fields: dict[str, Json]) -> None:
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    head: dict[str, Json] = {"timestamp": time, "level": level, "event": event, "metalauncher": __version__}
+    write_text(STDERR, dump(head | fields) + "\n")

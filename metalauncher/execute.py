@@ -31,6 +31,7 @@ _FINAL_ERRNOS = frozenset((7, 12, 11))
 
 # A file as small as this may be a shim that leads back here; launchers are megabytes.
 _SHIM_LIMIT = 4096
+_PIECE = 1 << 16  # bytes of two files that are compared at a time
 _SCRIPT_HEAD = 256  # bytes that the kernel looks at for a script's interpreter
 _EINVAL = 22
 SCRIPTS_LIMIT = 5  # scripts whose interpreter is a script, as the kernel's
@@ -103,9 +104,23 @@ def interpreter_of(head: bytes) -> bytes:
 
 
 def _same_bytes(one: bytes, other: bytes) -> bool:
-    # Only files of one size come here, which no sane registry has: off the common path, whole files may be read.
-    size = 64 << 20
-    return read_head(one, size) == read_head(other, size) != b""
+    """Tell whether two files hold the same; piece by piece, for a container may have little memory."""
+    descriptors: list[int] = []
+    flags = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK
+    try:
+        descriptors.append(posix.open(one, flags))
+        descriptors.append(posix.open(other, flags))
+        pieces = [posix.read(descriptor, _PIECE) for descriptor in descriptors]
+        if not pieces[0]:  # nothing in it, or nothing to be read: it is no copy
+            return False
+        while pieces[0] and pieces[0] == pieces[1]:
+            pieces = [posix.read(descriptor, _PIECE) for descriptor in descriptors]
+        return pieces[0] == pieces[1]
+    except OSError:
+        return False
+    finally:
+        for descriptor in descriptors:
+            close_read(descriptor)
 
 
 def execute(
@@ -124,7 +139,7 @@ def execute(
         become: execs; returns only where that failed.
         skip: how many leading arguments are metalauncher's own.
         itself: what must not be exec'd.
-        warn: called for each that could not be exec'd, before the next is tried.
+        warn: called for each that could not be exec'd, when another is tried; the last one's is the refusal's to say.
     """
     failures: list[Failure] = []
     paths = [root.locate(launcher.path.encode()) for launcher in ranked]
@@ -132,9 +147,10 @@ def execute(
     # send each other round for ever.
     first = max([rank for rank, path in enumerate(paths) if itself.was_invoked_as(path)], default=0)
     for launcher, path in list(zip(ranked, paths, strict=True))[first:]:
+        if failures:
+            warn(failures[-1])
         errno = 0 if itself.is_at(path) else become(path, skip)
         failures.append(Failure(launcher, path, errno_text(errno) if errno else "is metalauncher itself"))
-        warn(failures[-1])
         if errno in _FINAL_ERRNOS:
             break
     return NothingExecuted(tuple(failures))
@@ -244,7 +260,9 @@ def _original_argv(orig_argv: list[str]) -> list[bytes]:
     # Some locales do not give back the bytes they decoded.
     raw = _read_proc(b"/proc/self/cmdline")
     argv = raw.split(b"\0")[:-1] if raw else []
-    if len(argv) == len(orig_argv):
+    if len(argv) == len(orig_argv) and all(
+        [was.encode() == given for was, given in zip(orig_argv, argv, strict=True) if was.isascii()]
+    ):
         return argv
     import os
 
@@ -254,9 +272,13 @@ def _original_argv(orig_argv: list[str]) -> list[bytes]:
 def _original_environ() -> list[bytes]:
     # What the kernel put on the stack: setenv() leaves it alone.
     raw = _read_proc(b"/proc/self/environ")
+    known = [name + b"=" + value for name, value in posix.environ.items()]
     if raw is not None:
-        return raw.split(b"\0")[:-1]
-    return [name + b"=" + value for name, value in posix.environ.items()]
+        entries = raw.split(b"\0")[:-1]
+        # CPython sets LC_CTYPE alone (PEP 538).
+        if {entry for entry in known if not entry.startswith(b"LC_CTYPE=")} <= {*entries}:
+            return entries
+    return known
 
 
 def _read_proc(path: bytes) -> bytes | None:
@@ -266,6 +288,8 @@ def _read_proc(path: bytes) -> bytes | None:
         return None
     parts: list[bytes] = []
     try:
+        if posix.fstat(descriptor).st_size:  # no file of procfs has one: this is the image's, where nothing is mounted
+            return None
         while part := posix.read(descriptor, 1 << 20):
             parts.append(part)
     except OSError:

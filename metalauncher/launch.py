@@ -85,19 +85,21 @@ def launch(environ: list[bytes], become: Become, skip: int, *own: bytes) -> int:
     decision = decide(environment, root, lambda _: read_record(environment, root))
     outcome = decision.outcome
     itself = Itself(root, *own)
-    if environment.get(b"METALAUNCHER_LOG") == b"json":
-        from metalauncher.events import log_dispatch
+    if environment.get(b"METALAUNCHER_LOG") or environment.get(b"METALAUNCHER_DRYRUN"):
+        from metalauncher.observe import observe
 
-        log_dispatch(decision, root, itself)
+        status = observe(decision, root, itself)
+        if status is not None:
+            return status
     if isinstance(outcome, Selection):
         outcome = execute(outcome.ranked, root, become, skip, itself, lambda failure: _warn(failure, environment))
-    from metalauncher.messages import refuse
+    from metalauncher.report import refuse
 
     refuse(outcome, decision)
     return outcome.exit_code
 
 
 def _warn(failure: Failure, environment: Mapping[bytes, bytes]) -> None:
-    from metalauncher.messages import warn
+    from metalauncher.report import warn
 
     warn(str(failure), environment)

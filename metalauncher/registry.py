@@ -340,6 +340,9 @@ def _path(table: dict[str, Any]) -> str:
     segments = [segment for segment in path.split("/") if segment not in ("", ".")]
     if not segments or ".." in segments:
         raise _Wrong("launcher.path", f"{path!r} is not a plain path to a file")
+    if path.endswith("/"):
+        # To the kernel it is a directory's: a file of that name is refused with ENOTDIR (path_resolution(7)).
+        raise _Wrong("launcher.path", f"{path!r} ends in '/', which only a directory's path does")
     if segments[0] == "cnb":
         # The app's own launcher layer always lies over that.
         raise _Wrong("launcher.path", f"{path!r} is under /cnb, which belongs to the app")

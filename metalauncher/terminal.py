@@ -49,8 +49,8 @@ def write_bytes(descriptor: int, data: bytes) -> None:
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEADLY)
     waiting = _signal.sigpending()
     try:
-        while data:
-            data = data[posix.write(descriptor, data) :]
+        while data and (written := posix.write(descriptor, data)):
+            data = data[written:]
     except OSError:
         # Closed, full, or nobody reads: there is nobody left to tell.
         if raised := (_signal.sigpending() - waiting) & _DEADLY:

@@ -9,10 +9,11 @@ from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted
 from metalauncher.execute import Itself
 from metalauncher.jsontext import dump
 from metalauncher.launch import Decision, decide
-from metalauncher.messages import app_needs, decided_by, describe, refusal_lines, why
+from metalauncher.messages import app_needs, decided_by, describe, why
 from metalauncher.places import EXECUTABLE, Root, root_from
 from metalauncher.predict import locate, why_not_executable
 from metalauncher.record import Buildpack, Record, metadata_path, read_platform_api, read_record
+from metalauncher.refusal_text import refusal_lines
 from metalauncher.selection import Selection, sift
 from metalauncher.terminal import RED, STDERR, STDOUT, write_bytes, write_lines, write_message, write_text
 

@@ -137,12 +137,12 @@ def directory(name: str) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def release_members(
-    version: str, launcher: bytes = STAND_IN, *, sboms: bool | None = None
+    version: str, launcher: bytes = STAND_IN, *, sboms: bool | None = None, descriptor: str | None = None
 ) -> list[tuple[tarfile.TarInfo, bytes]]:
     """Return the members of a release: SBOMs from 0.16 on, the phases being links to one program."""
     with_sboms = int(version.split(".")[1]) >= 16 if sboms is None else sboms
     members = [
-        entry("lifecycle.toml", lifecycle_toml(version).encode(), mode=0o644),
+        entry("lifecycle.toml", (descriptor or lifecycle_toml(version)).encode(), mode=0o644),
         directory("lifecycle"),
         entry("lifecycle/launcher", launcher),
         entry("lifecycle/lifecycle", b"\x7fELF the lifecycle itself"),
@@ -171,11 +171,18 @@ def pack(members: Iterable[tuple[tarfile.TarInfo, bytes]], *, mode: str = "w:gz"
     return archive.getvalue()
 
 
-def release(folder: Path, version: str, launcher: bytes = STAND_IN, *, sboms: bool | None = None) -> Path:
+def release(
+    folder: Path,
+    version: str,
+    launcher: bytes = STAND_IN,
+    *,
+    sboms: bool | None = None,
+    descriptor: str | None = None,
+) -> Path:
     """Write a release's tarball under its official name."""
     folder.mkdir(exist_ok=True)
     file = folder / f"lifecycle-v{version}+linux.x86-64.tgz"
-    file.write_bytes(pack(release_members(version, launcher, sboms=sboms)))
+    file.write_bytes(pack(release_members(version, launcher, sboms=sboms, descriptor=descriptor)))
     return file
 
 

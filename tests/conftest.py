@@ -15,6 +15,7 @@ from containers import RUNTIMES
 from harness import Form, Image, python_form, static_form
 from kit import Kit
 from native import Native, Starter, need, public_folder
+from real_launchers import Launchers
 from rebased import Rig, World
 from strategies import choose_profile
 
@@ -111,6 +112,12 @@ def native(public: Path) -> Native:
 def starter(native: Native, public: Path) -> Starter:
     """Return what starts programs from a chosen state."""
     return Starter(native, public / "scratch")
+
+
+@pytest.fixture(scope="session")
+def real() -> Launchers:
+    """Return lifecycle's own launchers; a test fails, saying what is missing, where the one it needs can't be built."""
+    return Launchers()
 
 
 @pytest.fixture(scope="session")

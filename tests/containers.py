@@ -1,4 +1,4 @@
-"""Really run images: a registry on loopback, umoci, crun and runc. All of it ends with its test."""
+"""Really run images: a registry on loopback, umoci, crun, runc and gVisor. All of it ends with its test."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ from images import file, folder, link
 PACKAGES = {
     "crun": "crun",
     "runc": "runc",
+    "runsc": "runsc",
     "skopeo": "skopeo",
     "umoci": "umoci",
     "docker-registry": "docker-registry",
     "buildah": "buildah",
 }
-RUNTIMES = ("crun", "runc")
+# `make test` runs containers with the first, `make test-all` with each.
+RUNTIMES = ("crun", *[pytest.param(name, marks=pytest.mark.thorough) for name in ("runc", "runsc")])
 # crun takes no hybrid cgroups: it is shown none.
 _NO_CGROUPS = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "-")
+# gVisor is a kernel in a process: with ptrace it needs neither KVM nor modules, and a network it needs none.
+_GVISOR = ("--network=none", "--ignore-cgroups", "--platform=ptrace")
 
 
 def need(*commands: str) -> None:
@@ -112,21 +116,36 @@ class Ended:
 
 @dataclass(frozen=True)
 class Container:
-    """A running one."""
+    """A running one.
+
+    Attributes:
+        process: the runtime that started it.
+        kill: sends its PID 1 a signal.
+        pid: of its PID 1 as the host numbers it; of gVisor's kernel, where that is the runtime.
+        processes: gives the names of the processes in it.
+    """
 
     process: subprocess.Popen[str]
     kill: Callable[[str], None]
     pid: int
+    processes: Callable[[], list[str]]
 
-    def processes(self) -> list[int]:
-        """Return the processes in the container's PID namespace, as the host numbers them."""
-        mine = (Path("/proc") / str(self.pid) / "ns/pid").readlink()
-        found = []
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if entry.name.isdigit() and (entry / "ns/pid").readlink() == mine:
-                    found.append(int(entry.name))
-        return found
+
+def _in_namespace_of(pid: int) -> list[str]:
+    """Return the names of the processes in the PID namespace of a process."""
+    mine = (Path("/proc") / str(pid) / "ns/pid").readlink()
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and (entry / "ns/pid").readlink() == mine:
+                found.append((entry / "comm").read_text().strip())
+    return found
+
+
+def _in_gvisor(base: list[str], name: str) -> list[str]:
+    """Return the names of the processes in a container of gVisor, whose kernel alone knows them."""
+    header, *rows = call(*base, "ps", name).splitlines()
+    return [row[header.index("CMD") :].strip() for row in rows]
 
 
 class Bundle:
@@ -180,9 +199,11 @@ class Bundle:
         base = [runtime, "--root", str(state)]
         if runtime == "crun":
             base = [*_NO_CGROUPS, *base, "--cgroup-manager=disabled"]
+        if runtime == "runsc":
+            base = [*base, *_GVISOR]
         pid_file = self.folder / f"{name}.pid"
         process = subprocess.Popen(
-            [*base, "run", "--pid-file", str(pid_file), "-b", str(self.folder), name],
+            [*base, "run", "--pid-file", str(pid_file), "--bundle", str(self.folder), name],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -195,7 +216,11 @@ class Bundle:
                 assert time.monotonic() < end, "the container did not start"
                 time.sleep(0.005)
             pid = int(pid_file.read_text()) if pid_file.exists() and pid_file.read_text() else 0
-            yield Container(process, lambda signal: _signal(base, name, signal), pid)
+
+            def processes() -> list[str]:
+                return _in_gvisor(base, name) if runtime == "runsc" else _in_namespace_of(pid)
+
+            yield Container(process, lambda signal: _signal(base, name, signal), pid, processes)
         finally:
             # Also where it has ended: the runtimes then say that there is no such container.
             subprocess.run([*base, "delete", "--force", name], capture_output=True, timeout=60)

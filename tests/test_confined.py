@@ -7,13 +7,14 @@ what a script can't do there is said here.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import APPS, Form
+from harness import APPS, PROJECT, Form
 from native import Jail, Native, Started, Starter, Words, need
 
 KB, MB = 1 << 10, 1 << 20
@@ -243,14 +244,15 @@ def test_address_randomisation(persona: int, enter: Enter) -> None:
         assert check(enter(("persona", persona))).values("personality") == [f"{persona:x}"]
 
 
-# What a dispatch may ask of the kernel: to read. Not write, socket, clone, ioctl, rt_sigaction, nor anything by name.
-ALLOWED = "execve set_tid_address openat newfstatat fstat getdents64 read lseek close brk mmap munmap exit_group"
-if os.uname().machine == "x86_64":
-    ALLOWED += " arch_prctl open stat"
+SECURITY = (PROJECT / "docs/security.md").read_text()
+_LISTED = re.search(r"```system-calls\n(.+?)```", SECURITY, re.DOTALL)
+assert _LISTED
+# What a dispatch may ask of the kernel, as the page says: to read. The launcher is a program of one call.
+ALLOWED = " ".join(_LISTED[1].split()) + " exit_group"
 
 
 def test_a_seccomp_allow_list(jail: Jail, native: Native, enter: Enter) -> None:
-    """A successful dispatch gets by with reading; anything else would kill it. The same list kills a refusal."""
+    """A successful dispatch gets by with the calls that docs/security.md lists; the same list kills a refusal."""
     if jail.form.is_script:
         started = enter(("seccomp", ALLOWED))  # Python asks for much more: that the filter bites is shown by it
         assert started.exit_code == -SIGSYS
@@ -263,6 +265,62 @@ def test_a_seccomp_allow_list(jail: Jail, native: Native, enter: Enter) -> None:
     jail.use_metadata((APPS / "p06-bom300k/layers/config/metadata.toml").read_bytes())
     started = enter(("seccomp", ALLOWED), environ=(b"CNB_PLATFORM_API=0.6",))
     assert (started.exit_code, started.stdout, started.stderr) == (42, b"", b"")
+
+
+@pytest.mark.parametrize("name", ["set_tid_address", "arch_prctl"])
+def test_what_no_go_program_calls_may_be_refused(name: str, jail: Jail, native: Native, enter: Enter) -> None:
+    """A profile recorded from a Go program may answer set_tid_address with EPERM; without the other nothing starts."""
+    jail.install("buildpacks/lifecycle", "0.21.17", native.program("answer"))
+    filtered = ALLOWED.replace(name, f"-{name}")
+    assert filtered != ALLOWED
+    started = enter(("seccomp", filtered))
+    if jail.form.is_script or name == "arch_prctl":
+        assert started.exit_code < 0
+        return
+    assert (started.exit_code, started.stdout, started.stderr) == (42, b"", b"")
+
+
+def test_every_listed_call_is_needed(jail: Jail, native: Native, enter: Enter) -> None:
+    """None is listed for nothing: without it a dispatch that meets a link and a large file does not end well."""
+    if jail.form.is_script:
+        assert enter(("seccomp", ALLOWED)).exit_code == -SIGSYS
+        return
+    for version in ("0.21.17", "0.17.7"):
+        jail.install("buildpacks/lifecycle", version, native.program("answer"))
+    jail.use_metadata((APPS / "p06-bom300k/layers/config/metadata.toml").read_bytes())
+    (jail.root / "etc/cnb/launchers.d").mkdir(parents=True)
+    (jail.root / "etc/cnb/launchers.d/a.toml").symlink_to("/dev/null")
+    environ = (b"CNB_PLATFORM_API=0.6",)
+    assert enter(("seccomp", ALLOWED), environ=environ).exit_code == 42
+    names = [name for name in ALLOWED.split() if name != "exit_group"]
+    ended = {name: enter(("seccomp", " ".join([n for n in names if n != name])), environ=environ) for name in names}
+    assert {name for name, started in ended.items() if started.exit_code == 42} == set()
+
+
+@pytest.mark.only("python")
+def test_a_file_where_procfs_would_be(jail: Jail, enter: Enter) -> None:
+    """A file of the image at /proc/self/environ is no procfs: the environment is the process's own."""
+    for name, text in (("environ", "CNB_PLATFORM_API=0.3\0FROM=file\0"), ("cmdline", "a\0b\0c\0d\0")):
+        file = jail.root / "proc/self" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    started = enter()
+    assert (started.exit_code, started.stdout, started.stderr) == (0, b"", b"")
+    assert "FROM=file" not in started.values("variable")
+    assert "CNB_PLATFORM_API=0.12" in started.values("variable")
+    (jail.root / "proc/self/environ").write_text("")
+    assert "CNB_PLATFORM_API=0.12" in check(enter()).values("variable")
+
+
+def test_a_copy_of_itself_with_little_memory(jail: Jail, native: Native, enter: Enter) -> None:
+    """A launcher that is a copy of metalauncher is told apart piece by piece, and the next one runs."""
+    shutil.copy2(jail.executable, jail.install("buildpacks/lifecycle", "0.17.7", native.program("answer")))
+    jail.install("buildpacks/lifecycle", "0.9.3", native.program("answer"))
+    jail.use_metadata((APPS / "p04/layers/config/metadata.toml").read_bytes())
+    limits = [_floor(jail.form, name) for name in ("address-space", "data", "stack")]
+    started = enter(*limits, environ=(b"CNB_PLATFORM_API=0.4",))
+    assert (started.exit_code, started.stdout) == (42, b"")
+    assert started.stderr.count(b"is metalauncher itself") == 1
 
 
 def test_a_set_id_executable_has_no_root(jail: Jail, enter: Enter) -> None:

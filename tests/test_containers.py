@@ -1,4 +1,4 @@
-"""Run images and apps on them, as platforms run them: through a registry, by crun and runc, as PID 1 of a container."""
+"""Run images and apps on them, as platforms run them: through a registry, by each runtime, as PID 1 of a container."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def apps(native: Native) -> list[App]:
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory, native: Native, releases: list[Path]) -> Iterator[Shipped]:
     """Build the run images, export the apps onto them, push all to a registry and pull it back."""
-    need("skopeo", "umoci", "docker-registry", *RUNTIMES)
+    need("skopeo", "umoci", "docker-registry")
     folder = tmp_path_factory.mktemp("images")
     bases = {"scratch": "scratch", "debian": debian_base(folder / "debian")}
     tags = []
@@ -136,7 +136,8 @@ def test_web(shipped: Shipped, where: str, route: str, app: str, version: str, r
     assert first == f"launcher buildpacks/lifecycle@{version} starts the process web"
     assert lines(rest, "argument") == ["--port", "8080"]
     assert [lines(rest, word) for word in ("uid", "gid", "pid", "cwd")] == [["1000"], ["1000"], ["1"], ["/workspace"]]
-    assert lines(rest, "root") == ["Read-only file system"]
+    # gVisor looks at a directory's owner first, Linux at what is mounted.
+    assert lines(rest, "root") == ["Permission denied" if runtime == "runsc" else "Read-only file system"]
     assert lines(rest, "interface") in ([], ["lo"])
     environ = dict(entry.split("=", 1) for entry in lines(rest, "env"))
     expected = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -204,8 +205,9 @@ def test_signal_reaches_the_app(shipped: Shipped, route: str, runtime: str) -> N
             "launcher buildpacks/lifecycle@0.21.17 starts the process serve\n"
         )
         assert container.process.stdout.readline() == "ready\n"
-        assert container.processes() == [container.pid]
-        assert (Path("/proc") / str(container.pid) / "cmdline").read_bytes() == b"/workspace/app\0serve\0"
+        assert container.processes() == ["app"]
+        if runtime != "runsc":
+            assert (Path("/proc") / str(container.pid) / "cmdline").read_bytes() == b"/workspace/app\0serve\0"
         container.kill("TERM")
         out, err = container.process.communicate(timeout=60)
     assert (container.process.returncode, out, err) == (7, "SIGTERM\n", "")

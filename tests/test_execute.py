@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -197,9 +198,8 @@ def test_alone_it_is_82(name: str, app: Image, native: Native) -> None:
     alone(app)
     path = place_only(app)
     done = app.dispatch()
-    warning, *refusal = done.stderr.splitlines(keepends=True)
+    refusal = done.stderr.splitlines(keepends=True)
     assert (done.returncode, done.stdout) == (82, "")
-    assert warning == f"Warning: {_line(path, reason)}\n"
     assert refusal[0] == f"ERROR: failed to launch: {path}: {reason}\n"
     assert f"  have:    {_line(path, reason)}\n" in refusal
     foretold = app.which()
@@ -251,7 +251,7 @@ def test_a_pin_has_no_other(app: Image) -> None:
     app.environ["METALAUNCHER_PIN"] = "example/first"
     done, foretold = app.dispatch(), app.which()
     assert (done.returncode, foretold.returncode) == (82, 82)
-    assert (done.stdout, done.stderr.count("Warning: ")) == ("", 1)
+    assert (done.stdout, done.stderr.count("Warning: ")) == ("", 0)  # the refusal names the one there is
 
 
 def test_a_file_that_is_being_written(app: Image) -> None:
@@ -295,8 +295,8 @@ def test_too_large_arguments_end_it(app: Image, native: Native, starter: Starter
     done = starter.start(link, (b"web",), filled(low - 700), stack)
     assert (done.exit_code, done.stdout) == (82, b"")
     lines = done.stderr.decode().splitlines()
-    assert lines[0] == f"Warning: {_line(path, 'argument list too long')}"
-    assert lines[1] == f"ERROR: failed to launch: {path}: argument list too long"
+    assert lines[0] == f"ERROR: failed to launch: {path}: argument list too long"
+    assert f"  have:    {_line(path, 'argument list too long')}" in lines
     assert "second" not in done.stderr.decode()
 
 
@@ -405,7 +405,7 @@ def test_two_copies_do_not_send_each_other_round(
     state = (*jail.entered(), ("limit", 0, 5, 5))  # seconds of computing: for ever ends then
     done = starter.start("/cnb/process/web", (b"/cnb/process/web",), environ, *state)
     assert (done.exit_code, done.stdout) == (82, b"")
-    assert done.stderr.count(b"Warning: ") == 2  # one for each, whoever says it
+    assert done.stderr.count(b"Warning: ") == 1  # for the first, whoever says it; the refusal is about the second
     assert b"ERROR: failed to launch: /usr/lib/cnb/launchers/" in done.stderr
 
 
@@ -490,8 +490,12 @@ def test_the_log_of_a_dispatch(way: str, app: Image) -> None:
     assert done.stderr.count("\n") == 1
     (event,) = _events(done.stderr)
     version = app.run(app.executable, "--version").stdout.split()[1]
+    written = datetime.fromisoformat(str(event.pop("timestamp")))
+    assert abs((datetime.now(UTC) - written).total_seconds()) < 3600  # it is this clock's, in UTC
     assert event == {
+        "level": "info",
         "event": "dispatch",
+        "dry_run": False,
         "metalauncher": version,
         "platform_api": "0.12",
         "buildpacks": [{"id": "example/bp", "api": "0.10"}],
@@ -508,7 +512,9 @@ def test_the_log_names_the_one_that_runs(name: str, app: Image, native: Native) 
     OBSTACLES[name][0](place(app), native)
     done = app.dispatch()
     assert done.stdout == "second ran:\n"
-    (event,) = _events(done.stderr)
+    event, warning = _events(done.stderr)
+    assert (warning["level"], warning["event"]) == ("warning", "warning")
+    assert str(warning["text"]).startswith(f"{FIRST} at ")
     assert event["launcher"] == {
         "id": "example/second",
         "version": "1.0",
@@ -529,15 +535,17 @@ def test_the_log_names_the_one_that_runs(name: str, app: Image, native: Native) 
     ],
 )
 def test_the_log_of_a_refusal(variable: str, value: str, exit_code: int, kind: str, app: Image) -> None:
-    """The event has the exit code, the kind, and the first line of the refusal that follows."""
+    """The event has the exit code, the kind, and CNB's line; another holds the whole text, and that is all."""
     app.environ |= {"METALAUNCHER_LOG": "json", variable: value}
     done = app.dispatch()
-    (event,) = _events(done.stderr)
-    assert (done.returncode, done.stdout) == (exit_code, "")
-    assert (event["exit_code"], event["kind"], event["launcher"]) == (exit_code, kind, None)
-    first, second, *_ = done.stderr.splitlines()
-    assert first.startswith("{")
-    assert second == f"ERROR: {event['error']}"
+    event, refusal = _events(done.stderr)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (exit_code, "", 2)
+    assert (event["level"], event["exit_code"], event["kind"], event["launcher"]) == ("error", exit_code, kind, None)
+    assert (refusal["level"], refusal["exit_code"], refusal["kind"]) == ("error", exit_code, kind)
+    del app.environ["METALAUNCHER_LOG"]
+    text = app.dispatch().stderr.splitlines()
+    assert refusal["text"] == text
+    assert text[0] == f"ERROR: {event['error']}"
 
 
 def test_the_log_holds_what_is_not_text(app: Image) -> None:
@@ -545,20 +553,20 @@ def test_the_log_holds_what_is_not_text(app: Image) -> None:
     app.environ["METALAUNCHER_LOG"] = "json"
     app.use_metadata('[[buildpacks]]\nid = "a\\"b\\n\\u00e9\\U0001f600\\u0000"\napi = "0.10"\n')
     done = app.dispatch()
-    warning = done.stderr.splitlines()[1]
-    (event,) = _events(done.stderr)
+    event, warning = _events(done.stderr)
     assert event["buildpacks"] == [{"id": 'a"b\né😀\0', "api": "0.10"}]
-    assert warning.startswith("Warning: ")
+    assert warning["event"] == "warning"
 
 
-@pytest.mark.parametrize("value", [None, "", "text", "JSON", "1"])
+@pytest.mark.parametrize("value", [None, "", "JSON", "1"])
 def test_no_log_unless_asked(value: str | None, app: Image) -> None:
-    """Unset, or anything but `json`, prints nothing."""
+    """Unset or empty prints nothing; what it does not know is said to be unknown, and the app starts."""
     if value is not None:
         app.environ["METALAUNCHER_LOG"] = value
     app.install("example/first", "2.0", "#!/bin/sh\nexit 7\n")
     done = app.dispatch()
-    assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
+    warning = f"Warning: METALAUNCHER_LOG is text or json, not {value!r}: nothing is logged\n" if value else ""
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", warning)
 
 
 def test_every_exit_code_of_the_app_arrives(app: Image) -> None:

@@ -77,7 +77,10 @@ def test_a_pin_loads_what_reads_it(environ: list[bytes]) -> None:
 def test_words_are_loaded_only_to_be_said(environ: list[bytes]) -> None:
     """A dispatch that succeeds loads no wording, no command line, no prediction, and nothing of others' but tomli."""
     found = dispatched(environ)
-    words = ("which", "cli", "messages", "predict", "events", "jsontext", "releases", "terminal", "tooling")
+    words = (
+        *("which", "cli", "messages", "predict", "events", "jsontext", "observe", "refusal_text", "releases", "report"),
+        *("shortfall", "terminal", "tooling"),
+    )
     assert not {f"metalauncher.{name}" for name in words} & found
     assert not {"packaging", "structlog", "json", "os", "pathlib", "subprocess", "zlib"} & found
     assert {name.partition(".")[0] for name in found if "metalauncher" not in name and "tomli" not in name} <= {

@@ -72,9 +72,10 @@ def test_modules_of_the_package() -> None:
                     "jsontext",
                     "launch",
                     "messages",
+                    "observe",
                 ),
-                *("pins", "places", "predict", "record", "registry", "releases", "selection", "terminal", "tomlfile"),
-                *("versions", "which"),
+                *("pins", "places", "predict", "record", "refusal_text", "registry", "releases", "report", "selection"),
+                *("shortfall", "terminal", "tomlfile", "versions", "which"),
             )
         )
         == MODULES

@@ -19,12 +19,14 @@ import pytest
 from harness import DATA, PROJECT, Form, Image
 from making import environment, launcher, record, reference
 
-from metalauncher import errors
+from metalauncher import __version__, errors
 from metalauncher.__main__ import start
 from metalauncher.errors import NothingExecuted, Refused
 from metalauncher.launch import Decision
-from metalauncher.messages import refusal_lines, report_bug, span
+from metalauncher.messages import span
+from metalauncher.refusal_text import refusal_lines
 from metalauncher.registry import Launcher, Registry, load_registry
+from metalauncher.report import report_bug
 from metalauncher.terminal import printable, write_message, write_text
 
 CASES = sorted((DATA / "refusals").glob("*.toml"))
@@ -145,21 +147,25 @@ def test_first_line_is_cnbs(name: str) -> None:
     assert text.startswith(f"ERROR: {OWN_TEXTS[name]}\n")
 
 
-COMMANDS = ("/usr/bin/metalauncher ", "docker ", "ls ")
+LABELS = ("what:", "need:", "have:", "now:", "fix:", "details:", "about:")
+COMMANDS = ("kubectl ", "docker ")
 
 
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
 def test_shape(file: Path) -> None:
-    """Every message has its lines in one order, says what is needed and what to do, and ends with a command to run."""
+    """Every message has its lines in one order, says what is needed and what to do, and ends with commands to run."""
     lines = file.with_suffix(".txt").read_text().splitlines()
     while lines[0].startswith("Warning: "):
         del lines[0]
     labels = [line[2:11].strip() for line in lines if line.startswith("  ") and line[2] != " "]
-    assert labels == [label for label in ("need:", "have:", "nearest:", "do:") if label in labels]
-    assert {"need:", "do:"} <= set(labels)
+    assert labels == [label for label in LABELS if label in labels]
+    assert {"what:", "need:", "details:", "about:"} <= set(labels)
+    assert {"now:", "fix:"} & set(labels)
     assert lines[0].startswith("ERROR: ")
-    assert lines[-1].startswith(" " * 11)
-    assert lines[-1].strip().startswith(COMMANDS)
+    assert lines[-2][11:].startswith(COMMANDS)
+    exit_code = tomllib.loads(file.read_text())["exit"]
+    assert lines[-1] == f"  about:   metalauncher {__version__}, exit code {exit_code}: docs/troubleshooting.md"
+    assert (PROJECT / "docs/troubleshooting.md").exists()
     assert all(line.isprintable() for line in lines)
 
 
@@ -192,7 +198,8 @@ def test_remedy(errno: int, remedy: str, tmp_path: Path, capfd: pytest.CaptureFi
     assert start([b"web"], environ, b"/cnb/process/web", become) == 82
     err = capfd.readouterr().err
     assert remedy in err
-    assert len(tried) == err.count("Warning: ") == (2 if errno == 13 else 1)
+    # The last one's failure is the refusal's to say, and it is said once.
+    assert len(tried) == err.count("Warning: ") + 1 == (2 if errno == 13 else 1)
 
 
 def test_every_refusal_has_words() -> None:
@@ -216,7 +223,8 @@ def test_every_refusal_has_words() -> None:
         for known in (app, None):
             lines = refusal_lines(refusal, Decision({}, Registry((some,)), known, refusal))
             assert lines[0].startswith("ERROR: ")
-            assert "  do:      " in "\n".join(lines)
+            assert {line[2:11].strip() for line in lines} & {"now:", "fix:"}
+            assert all(line[11:].strip() for line in lines[1:] if not line.startswith("ERROR: "))
 
 
 @pytest.mark.parametrize(
@@ -348,3 +356,17 @@ def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("posix.write", write)
     write_text(2, "whole \udcff")
     assert b"".join(written) == b"whole \\udcff"
+
+
+def test_a_write_of_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor that takes no byte and gives no error is not asked for ever."""
+    asked: list[bytes] = []
+
+    def write(_descriptor: int, data: bytes) -> int:
+        asked.append(data)
+        assert len(asked) < 5
+        return 3 if len(asked) == 1 else 0
+
+    monkeypatch.setattr("metalauncher.terminal.posix.write", write)
+    write_text(2, "ERROR")
+    assert asked == [b"ERROR", b"OR"]

@@ -132,6 +132,73 @@ def test_its_own_name(path: str, argv0: bytes, jail: Jail, enter: Enter) -> None
     assert (started.exit_code, started.stderr, started.report) == (0, b"", [])
 
 
+BUILT = ["metalauncher.pyz", "metalauncher-linux-x86_64", "metalauncher-linux-arm64"]
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_the_names_of_what_is_built(name: str, jail: Jail, enter: Enter) -> None:
+    """As downloaded it answers, too; but a process type of that name is the app's."""
+    link = jail.root / "opt" / name
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to("/usr/bin/metalauncher")
+    started = enter(f"/opt/{name}", (b"anything", b"--version"))
+    assert started.stdout.startswith(b"metalauncher ")
+    assert (started.exit_code, started.stderr, started.report) == (0, b"", [])
+    for way in ("link", "shim"):
+        jail.lead(way, name)
+        path = f"/cnb/process/{name}"
+        assert arguments(enter(path, (path.encode(), b"--version"))) == [path, "--version"]
+
+
+@pytest.mark.parametrize("name", ["metalauncher-linux", "metalauncherx", "metalauncher.py", "Metalauncher"])
+def test_a_name_that_is_nearly_ours(name: str, jail: Jail, enter: Enter) -> None:
+    """It is anybody's."""
+    link = jail.root / "opt" / name
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to("/usr/bin/metalauncher")
+    assert arguments(enter(f"/opt/{name}", (f"/opt/{name}".encode(), b"--version"))) == [f"/opt/{name}", "--version"]
+
+
+SCRIPTS = {
+    "script": ["#!/cnb/lifecycle/launcher bash"],
+    "script-of-a-script": ["#!/cnb/lifecycle/launcher bash", "#!/opt/script0"],
+    "no-option": ["#!/cnb/lifecycle/launcher"],
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("way", ["link", "shim"])
+def test_the_launcher_as_a_scripts_interpreter(way: str, name: str, jail: Jail, enter: Enter) -> None:
+    """The launcher gets what the kernel would give it as that interpreter, by either route."""
+    jail.lead(way, "web")
+    lines = SCRIPTS[name]
+    for number, line in enumerate(lines):
+        file = jail.root / f"opt/script{number}"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(line + "\n")
+        file.chmod(0o755)
+    path = f"/opt/script{len(lines) - 1}"
+    started = enter(path, (path.encode(), b"one"))
+    option = ["bash"] if "bash" in lines[0] else []
+    scripts = [f"/opt/script{number}" for number in range(len(lines))]
+    assert arguments(started) == ["/cnb/lifecycle/launcher", *option, *scripts, "one"]
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\n", "#!/usr/bin/metalauncher --launch\n", ""])
+def test_arguments_as_a_shim_would_have_them(script: str, jail: Jail, enter: Enter) -> None:
+    """They are the app's, where no shim is on the way, whatever file they name."""
+    jail.lead("straight", "web")
+    file = jail.root / "opt/named"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(script)
+    given = ("/usr/bin/metalauncher", "--launch", "/opt/named", "x")
+    started = enter("/cnb/process/web", tuple([argument.encode() for argument in given]))
+    first = "/cnb/process/web" if jail.form.is_script else given[0]
+    assert arguments(started) == [first, *given[1:]]
+
+
 @pytest.mark.parametrize("argv0", [b"/cnb/process/web", b"worker", b"", b"--which", b"\xff"])
 def test_launch_by_hand(argv0: bytes, jail: Jail, enter: Enter) -> None:
     """`metalauncher --launch ARGV0 ARG…` dispatches with that argv."""

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 class Cache:
     """A directory with one folder per step and content."""
 
-    def __init__(self) -> None:
-        """Choose the directory: METALAUNCHER_CACHE, or `metalauncher` in the user's cache."""
+    def __init__(self, speaker: str = "static") -> None:
+        """Choose the directory: METALAUNCHER_CACHE, or `metalauncher` in the user's cache.
+
+        Args:
+            speaker: who says what is being made.
+        """
+        self.speaker = speaker
         user = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         self.root = Path(os.environ.get("METALAUNCHER_CACHE") or Path(user) / "metalauncher").resolve()
 
@@ -42,7 +47,7 @@ class Cache:
         with (self.root / f".{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another build may be at the same step
             if not folder.is_dir():
-                print(f"static: {say} …", flush=True)
+                print(f"{self.speaker}: {say} …", flush=True)
                 self._make(name, folder, make)
         return folder
 

@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,12 +45,12 @@ static void print(const char *text)
     size_t left = strlen(text);
     while (left > 0) {
         ssize_t written = write(STDERR_FILENO, text, left);
-        if (written < 0 && errno != EINTR)
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
             return;
-        if (written > 0) {
-            text += written;
-            left -= (size_t)written;
-        }
+        text += written;
+        left -= (size_t)written;
     }
 }
 
@@ -85,17 +86,32 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 }
 
 /*
- * Instead of the C library's, which sets close-on-exec a second time, for kernels older than 2.6.23, and asks the kernel
- * for ids that it has passed on the stack already.
+ * The system calls that look at files are those of a Go program, for the profile that a container runs under may have been
+ * recorded from one: openat, newfstatat and readlinkat, never open, stat and readlink.
+ * Also, the C library's open() sets close-on-exec a second time, for kernels older than 2.6.23.
  */
 int open(const char *path, int flags, ...)
 {
     va_list arguments;
     va_start(arguments, flags);
-    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+    /* O_TMPFILE holds O_DIRECTORY's bit: of the two, only the whole has a mode. */
+    mode_t mode = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
-    return (int)syscall(SYS_open, path, flags, mode);
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
+
+/* What stat() and lstat() call; on a 64-bit machine musl's struct is the kernel's. */
+int fstatat(int directory, const char *restrict path, struct stat *restrict status, int flags)
+{
+    return (int)syscall(SYS_newfstatat, directory, path, status, flags);
+}
+
+ssize_t readlink(const char *restrict path, char *restrict target, size_t size)
+{
+    return syscall(SYS_readlinkat, AT_FDCWD, path, target, size);
+}
+
+/* The ids were passed on the stack: no need to ask the kernel. */
 
 uid_t getuid(void)
 {
@@ -221,9 +237,14 @@ static PyObject *list_of_bytes(char **strings)
 static _Noreturn void resume(void)
 {
     PyEval_RestoreThread(resumption.thread);
-    /* Set-id, or file capabilities: the environment is somebody else's, and may not say where to look for launchers. */
-    if (getauxval(AT_SECURE) != 0)
+    /*
+     * Set-id, or file capabilities: the environment is somebody else's, and may say neither where to look for launchers
+     * nor which file to write.
+     */
+    if (getauxval(AT_SECURE) != 0) {
         remove_variables("METALAUNCHER_ROOT=");
+        remove_variables("METALAUNCHER_TERMINATION_LOG=");
+    }
     const char *execfn = (const char *)getauxval(AT_EXECFN);
     PyObject *arguments[] = {
         list_of_bytes(original.argv),

@@ -6,6 +6,8 @@ import argparse
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from metalauncher.terminal import STDOUT, write_text
+from metalauncher.tooling.oci.platforms import parse_platform
+from metalauncher.tooling.suggest import did_you_mean
 from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
@@ -53,12 +55,24 @@ class Parser(argparse.ArgumentParser):
         """Parse; what is left over is refused here, by the command it was given to, not by the whole program."""
         found, left = super().parse_known_args(args, namespace)
         if left:
-            self.error(f"unrecognized arguments: {' '.join(left)}")
+            options = [name for action in self._actions for name in action.option_strings]
+            guesses = [did_you_mean(word, options) for word in left if word.startswith("-")]
+            self._refuse(f"unrecognized arguments: {' '.join(left)}", "".join(guesses[:1]))
         return found, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            message = f"argument {name}: invalid choice: {value!r} (choose from {', '.join(choices)})"
+            self._refuse(message, did_you_mean(str(value), choices))
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
-        raise Unable(message, command=f"{self.prog} --help")
+        self._refuse(message, "")
+
+    def _refuse(self, message: str, guess: str) -> NoReturn:
+        raise Unable(message, do=guess, command=f"{self.prog} --help")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -89,6 +103,18 @@ def add_root(command: Parser) -> None:
     command.add_argument(
         "--root", metavar="DIR", help="an unpacked root filesystem to work on (default: this one, or METALAUNCHER_ROOT)"
     )
+
+
+def add_platform(command: Parser, help_text: str) -> None:
+    """Add `--platform`, whose value is a platform in Go's names, however it was written; None where it is not given."""
+    command.add_argument("--platform", metavar="OS/ARCH", type=_platform, help=help_text)
+
+
+def _platform(text: str) -> str:
+    try:
+        return parse_platform(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_registries(command: Parser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -220,13 +221,12 @@ def _is_whole(bundle: Bundle, result: Installed, root: Root) -> bool:
             return False
     except OSError:
         return False
-    for name in SBOMS.values():
-        try:
-            with open(folder + b"/" + name.encode(), "rb") as file:
-                found = file.read()
-        except FileNotFoundError:
-            found = None
-        if found != bundle.sboms.get(name):
+    for name in SBOMS:
+        path = folder + b"/" + name.encode()
+        expected = bundle.sboms.get(name)
+        # A link, which may lead out of the root, is nothing that was written here.
+        found = None if not os.path.lexists(path) else "" if os.path.islink(path) else digest_of(path) or ""
+        if found != (None if expected is None else hashlib.sha256(expected).hexdigest()):
             return False
     return True
 
@@ -253,7 +253,7 @@ def _write(bundle: Bundle, launcher: Launcher, text: str, target: Target) -> Non
             with contextlib.suppress(OSError):
                 os.unlink(file)
         raise
-    for name in SBOMS.values():
+    for name in SBOMS:
         if name not in bundle.sboms:  # of another executable
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder + b"/" + name.encode())
@@ -290,7 +290,7 @@ def _discard(gone: Sequence[Installed], root: Root) -> list[str]:
             left.append(f"{launcher.path} was left: it lies outside {own_folder(launcher)}")
             continue
         folder = root.locate(os.path.dirname(launcher.path).encode())
-        for name in ("launcher", STATEMENTS, *SBOMS.values()):
+        for name in ("launcher", STATEMENTS, *SBOMS):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder + b"/" + name.encode())
         # Up to the folder of all launchers, as far as they are empty.

@@ -100,8 +100,6 @@ def _bundle_document(item: Installed, root: Root) -> dict[str, Json]:
             "architecture": None if isinstance(binary, str) else binary.machine or None,
         },
         "sboms": [
-            decode(folder + b"/" + name.encode())
-            for name in SBOMS.values()
-            if os.path.isfile(folder + b"/" + name.encode())
+            decode(folder + b"/" + name.encode()) for name in SBOMS if os.path.isfile(folder + b"/" + name.encode())
         ],
     }

@@ -14,6 +14,7 @@ SCHEMAS = (
     "matrix",
     "lint",
     "probe",
+    "compare",
     "check",
     "image",
     "labels",
@@ -34,7 +35,7 @@ EXIT_STATUS = (
 
 
 def _commands() -> tuple[Parser, ...]:
-    launchers = (_bundle(), _list(), _matrix(), _lint(), _probe())
+    launchers = (_bundle(), _list(), _matrix(), _lint(), _probe(), _compare())
     return (*launchers, check(), image(), labels(), sbom(), vex(), _schema(), _completion())
 
 
@@ -95,12 +96,13 @@ def _bundle_add() -> Parser:
     command = Parser(
         "metalauncher bundle add",
         "Install a launcher: its executable, its SBOMs, and last its descriptor, each whole or not at all. SOURCE is a"
-        " lifecycle release's tarball as it is, a directory of the same shape, or a bare executable. Doing it again"
-        " changes nothing.",
+        " lifecycle release's tarball as it is, the flat tarball of a launcher that is released by itself, a directory"
+        " of either shape, or a bare executable. What has no lifecycle.toml says nothing about itself: --id, --version,"
+        " --platform-apis and --buildpack-apis do. Doing it again changes nothing.",
         (
             "metalauncher bundle add lifecycle-v0.21.17+linux.x86-64.tgz --root rootfs",
             "metalauncher bundle add ./rebuilt --version 0.17.7+vendor.1",
-            "metalauncher bundle add launcher --id acme/launcher --version 1.0 \\\n      --platform-apis"
+            "metalauncher bundle add launcher.tgz --id acme/launcher --version 1.0 \\\n      --platform-apis"
             " '>=0.7,<=0.15' --buildpack-apis 0.7,0.8,0.9",
         ),
         summary="install a launcher",
@@ -246,6 +248,54 @@ def _probe() -> Parser:
     )
     command.add_argument(
         "--jobs", metavar="N", type=positive_integer, help="starts at a time (default: one for each processor)"
+    )
+    add_root(command)
+    add_json(command)
+    return command
+
+
+def _compare() -> Parser:
+    command = Parser(
+        "metalauncher compare",
+        "Run two launchers over a thousand small apps, each in the same scratch directory, and compare what came"
+        " of it: exit status, output, and all that the app got. Nothing of the machine is changed, and no root is"
+        " needed. Exit 1 where something differs; 3 where a case did not finish.",
+        (
+            "metalauncher compare lifecycle-v0.20.11+linux.x86-64.tgz ./rebuilt",
+            "metalauncher compare buildpacks/lifecycle@0.17.7 ./launcher --root rootfs",
+            "metalauncher compare go-launcher rust-launcher --allow go-rust --json",
+        ),
+        summary="run two launchers side by side, and say what differs",
+    )
+    command.set_defaults(module="compare.command")
+    command.add_argument(
+        "a", metavar="A", help="an executable, a release's tarball, or ID[@VERSION] of an installed one"
+    )
+    command.add_argument("b", metavar="B", help="the other one")
+    command.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="AREA, AREA/NAME or a pattern with *; may be repeated",
+    )
+    command.add_argument(
+        "--allow",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="differences that are known, in TOML; go-rust comes with metalauncher; may be repeated",
+    )
+    command.add_argument("--all", action="store_true", help="show also what is alike, and what is allowed")
+    command.add_argument(
+        "--platform-api", metavar="V", help="of the apps that are not about APIs (default: the newest that both accept)"
+    )
+    command.add_argument("--buildpack-api", metavar="V", help="the same; both go together")
+    command.add_argument(
+        "--timeout", metavar="SECONDS", type=positive, default=30.0, help="for each start (default: 30)"
+    )
+    command.add_argument(
+        "--jobs", metavar="N", type=positive_integer, help="cases at a time (default: one for each processor)"
     )
     add_root(command)
     add_json(command)

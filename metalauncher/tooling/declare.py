@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
@@ -50,6 +51,8 @@ def declare(bundle: Bundle, wishes: Wishes, path: str | None = None) -> tuple[La
         Unable: something is missing, or not of the descriptor's format.
     """
     document = _read(bundle)
+    if bundle.lifecycle_toml is None:
+        _refuse_silence(bundle, wishes)
     launcher = _launcher_table(document, bundle, wishes) | ({"path": path} if path else {})
     apis = _apis(document, wishes)
     lifecycle = document.get("lifecycle")
@@ -96,12 +99,7 @@ def _launcher_table(document: Mapping[str, Any], bundle: Bundle, wishes: Wishes)
         "requires": None if wishes.requires is None else list(wishes.requires),
     }
     table |= {key: value for key, value in wished.items() if value is not None}
-    if "id" not in table:
-        if bundle.lifecycle_toml is None:
-            raise _needs(bundle, "--id and --version")
-        table["id"] = LIFECYCLE
-    if bundle.lifecycle_toml is None and "version" not in table:
-        raise _needs(bundle, "--version")
+    table.setdefault("id", LIFECYCLE)
     return table | {"sha256": bundle.sha256}
 
 
@@ -196,10 +194,29 @@ def _unable(bundle: Bundle, reason: str) -> Unable:
     )
 
 
-def _needs(bundle: Bundle, what: str) -> Unable:
-    return Unable(
-        f"{bundle.source}: a bare executable says nothing about itself: {what} must be given",
+def _refuse_silence(bundle: Bundle, wishes: Wishes) -> None:
+    """See that the command line says what no `lifecycle.toml` does.
+
+    Raises:
+        Unable: it does not, naming every option that is missing.
+    """
+    needed = {
+        "--id": wishes.identifier,
+        "--version": wishes.version,
+        "--platform-apis": wishes.platform_apis,
+        "--buildpack-apis": wishes.buildpack_apis,
+    }
+    missing = [option for option, value in needed.items() if value is None]
+    if not missing:
+        return
+    *first, last = missing
+    named = f"{', '.join(first)} and {last}" if first else last
+    what = "a bare executable" if bundle.member is None else f"a launcher without {TOML}"
+    raise Unable(
+        f"{bundle.source}: {what} says nothing about itself: {named} must be given",
         need="--id, --version, --platform-apis and --buildpack-apis",
-        command=f"metalauncher bundle add {bundle.source} --id ID --version V --platform-apis 0.7,0.8"
-        " --buildpack-apis '>=0.7,<=0.12'",
+        do="its release notes or its README say which APIs it supports",
+        command=f"metalauncher bundle add {shlex.quote(bundle.source)} --id {wishes.identifier or 'ID'}"
+        f" --version {wishes.version or 'V'} --platform-apis {shlex.quote(wishes.platform_apis or '0.7,0.8')}"
+        f" --buildpack-apis {shlex.quote(wishes.buildpack_apis or '>=0.7,<=0.12')}",
     )

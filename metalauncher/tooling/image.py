@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher import __version__
@@ -16,7 +17,7 @@ from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.new_layer import write_layer
 from metalauncher.tooling.oci.reference import Reference, parse_reference
 from metalauncher.tooling.oci.stores import open_local
-from metalauncher.tooling.oci.write import write_archive, write_layout
+from metalauncher.tooling.oci.write import write_archive, write_layout, write_oci_archive
 from metalauncher.tooling.run_image import Scratch, check_interpreters, read_base
 from metalauncher.tooling.sbom.model import moment
 from metalauncher.tooling.scratch import scratch_folder
@@ -38,6 +39,7 @@ SCRATCH: Final = "scratch"
 _TAG = "latest"
 _RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
 _COMMAND = "metalauncher image --help"
+_PLACES = "oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]"
 
 
 class Built(NamedTuple):
@@ -80,18 +82,21 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     return 0
 
 
+_WRITTEN: Final = ("oci", "oci-archive", "docker-archive")
+_SCHEMES = ("oci:", "oci-archive:", "docker-archive:", "dir:", "docker://")
+
+
 def _parse(text: str, option: str) -> Reference:
     """Parse a reference; a plain DIR[:TAG] is a layout."""
-    plain = not text.startswith(("oci:", "docker-archive:", "dir:", "docker://"))
     try:
-        reference = parse_reference(f"oci:{text}" if plain else text)
+        reference = parse_reference(text if text.startswith(_SCHEMES) else f"oci:{text}")
     except ValueError as error:
         raise Unable(f"{option}: {error}", command=_COMMAND) from None
-    if reference.kind in ("oci", "docker-archive"):
+    if reference.kind in _WRITTEN:
         return reference
     raise Unable(
         f"{option} {text}: is neither a layout nor an archive",
-        need="oci:DIR[:TAG] or docker-archive:FILE[:NAME]",
+        need=_PLACES,
         do="copy the image from or to the registry with a tool that does that",
         command="skopeo copy docker://NAME oci:DIR:TAG",
     )
@@ -174,9 +179,16 @@ def _machine(platform: str) -> str:
 
 
 def _bad_base(text: str, error: ImageError) -> Unable:
+    if error.trouble == "denied":
+        place = parse_reference(text).place if text.startswith(_SCHEMES) else text
+        return Unable(
+            f"--base {text}: {error.reason}",
+            need="a base that may be read",
+            command=f"ls -ld {shlex.quote(place)}",
+        )
     return Unable(
         f"--base {text}: {error.reason}",
-        need="a whole image for linux: oci:DIR[:TAG], docker-archive:FILE[:NAME], or scratch",
+        need=f"a whole image for linux: {_PLACES}, or scratch",
         do="fetch it again into a new layout",
         command="skopeo copy docker://NAME:TAG oci:DIR:TAG",
     )
@@ -184,10 +196,13 @@ def _bad_base(text: str, error: ImageError) -> Unable:
 
 def _write(built: Built, reference: Reference, console: Console) -> None:
     try:
-        if reference.kind == "oci":
-            write_layout(built.store, reference.place, reference.tag or _TAG, console.progress)
-        else:
-            write_archive(built.store, reference.place, reference.tag, console.progress)
+        match reference.kind:
+            case "oci":
+                write_layout(built.store, reference.place, reference.tag or _TAG, console.progress)
+            case "oci-archive":
+                write_oci_archive(built.store, reference.place, reference.tag, console.progress)
+            case _:
+                write_archive(built.store, reference.place, reference.tag, console.progress)
     except ImageError as error:
         raise Unable(
             f"--out {reference}: {error.reason}",

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from metalauncher.tooling.arguments import Parser, add_json, add_json_in, add_registries, add_root, positive_integer
+from metalauncher.tooling.arguments import (
+    Parser,
+    add_json,
+    add_json_in,
+    add_platform,
+    add_registries,
+    add_root,
+    positive_integer,
+)
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 
 
@@ -11,8 +19,8 @@ def check() -> Parser:
     command = Parser(
         "metalauncher check",
         "Prove that apps will start on a run image, without running or pulling them: before a rebase, of one app or a"
-        " whole fleet. APP and IMAGE are names in registries, oci:DIR[:TAG] or docker-archive:FILE[:NAME]; IMAGE may"
-        " also be dir:ROOTFS. What decides is what decides when a container starts.",
+        " whole fleet. APP and IMAGE are names in registries, oci:DIR[:NAME], oci-archive:FILE[:NAME] or"
+        " docker-archive:FILE[:NAME]; or dir:ROOTFS. What decides is what decides when a container starts.",
         (
             "metalauncher check registry.example.com/app:1 --run-image acme/run:noble",
             "metalauncher check oci:app --run-image oci:new-run --against oci:run",
@@ -36,8 +44,8 @@ def check() -> Parser:
         "--root", "--registry-root", metavar="DIR", dest="root", help="an unpacked root filesystem in place of that"
     )
     command.add_argument("--against", metavar="IMAGE", help="the run image of before: what changes is said")
-    command.add_argument(
-        "--platform", metavar="OS/ARCH", help="which image of several for different ones (default: linux/amd64)"
+    add_platform(
+        command, f"which image of several for different ones, and what --run-image is for (default: {DEFAULT_PLATFORM})"
     )
     command.add_argument(
         "--unknown",
@@ -92,7 +100,10 @@ def image() -> Parser:
     )
     command.set_defaults(module="image", extra="image")
     command.add_argument(
-        "--base", metavar="IMAGE", required=True, help="oci:DIR[:TAG], docker-archive:FILE[:NAME], or scratch"
+        "--base",
+        metavar="IMAGE",
+        required=True,
+        help="oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], or scratch",
     )
     command.add_argument(
         "--executable",
@@ -108,7 +119,7 @@ def image() -> Parser:
         metavar="IMAGE",
         action="append",
         required=True,
-        help="where to: oci:DIR[:TAG] or docker-archive:FILE[:NAME]; may be repeated",
+        help="where to: oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]; may be repeated",
     )
     add_json(command)
     return command
@@ -137,14 +148,9 @@ def labels() -> Parser:
     command.add_argument(
         "--verify",
         metavar="IMAGE",
-        help="oci:DIR[:TAG], docker-archive:FILE[:NAME], or a name in a registry",
+        help="oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], or a name in a registry",
     )
-    command.add_argument(
-        "--platform",
-        metavar="OS/ARCH",
-        default=DEFAULT_PLATFORM,
-        help=f"which image of an index to verify (default: {DEFAULT_PLATFORM})",
-    )
+    add_platform(command, f"which image of several for different ones to verify (default: {DEFAULT_PLATFORM})")
     add_registries(command)
     add_root(command)
     add_json(command)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.places import IMAGE_DESCRIPTORS, LAUNCHERS, OPERATOR_DESCRIPTORS
 from metalauncher.registry import InvalidDescriptor, Launcher, _list, read_descriptor
+from metalauncher.tooling.suggest import did_you_mean
 from metalauncher.tooling.talk import Unable, decode
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def choose(root: Root, name: str | None, command: str) -> list[Installed]:
         raise Unable(
             f"there is no launcher {name!r}",
             need="ID or ID@VERSION of one that a valid descriptor declares",
+            do=did_you_mean(name, [text if version is not None else text.partition("@")[0] for text in have]),
             have=have
             or [f"no valid descriptor in {' or '.join([decode(root.locate(d)) for d in DIRECTORIES.values()])}"],
             command=command,

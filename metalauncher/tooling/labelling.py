@@ -23,8 +23,9 @@ from metalauncher.tooling.labels import (
     parse_list,
     registry_from_labels,
 )
-from metalauncher.tooling.oci.image import load_image
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.platforms import serves
 from metalauncher.tooling.oci.reference import FORMS, parse_reference
 from metalauncher.tooling.oci.stores import Stores
 from metalauncher.tooling.oci.tree import materialise, read_tree
@@ -129,7 +130,9 @@ def _verify(options: Namespace, console: Console) -> int:
             cache="",
         )
         with contextlib.closing(stores), scratch_folder("metalauncher-labels-") as folder:
-            image = load_image(stores.open(reference), options.platform)
+            image = load_image(stores.open(reference), options.platform or DEFAULT_PLATFORM)
+            if options.platform is not None and image.platform and not serves(image.platform, options.platform):
+                raise ImageError("unsupported", f"is for {image.platform}, not for --platform {options.platform}")
             true = _derive(image, folder, console)
     except ValueError as error:
         raise Unable(f"--verify: {error}", command="metalauncher labels --help") from None

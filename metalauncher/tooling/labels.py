@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
-from metalauncher.messages import _by_rank
+from metalauncher.messages import by_rank
 from metalauncher.registry import Launcher, Registry
 from metalauncher.releases import RELEASES
 from metalauncher.tooling.coverage import enumerate_apis
@@ -42,7 +42,7 @@ _KINDS = ("platform", "buildpack")
 def labels(registry: Registry) -> dict[str, str]:
     """Return every label that a run image with this registry has, sorted by name."""
     known = {kind: _known(registry, kind) for kind in _KINDS}
-    launchers = sorted(registry.launchers, key=_by_rank, reverse=True)
+    launchers = sorted(registry.launchers, key=by_rank, reverse=True)
     documents = [_document(launcher, known) for launcher in launchers]
     found = {
         PLATFORM_APIS: _union(launchers, "platform", known),

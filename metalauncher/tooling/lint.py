@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from metalauncher import __version__
 from metalauncher.errors import errno_text
 from metalauncher.places import IMAGE_DESCRIPTORS, Root
-from metalauncher.registry import InvalidDescriptor, Registry, _list, load_registry
+from metalauncher.registry import DESCRIPTOR_LIMIT, InvalidDescriptor, Registry, _list, load_registry
 from metalauncher.terminal import RED, YELLOW
 from metalauncher.tooling.installed import DIRECTORIES, installed
 from metalauncher.tooling.lint_files import architecture_of, lint_executable, lint_leftovers, lint_owners
 from metalauncher.tooling.lint_registry import lint_baseline, lint_registry
 from metalauncher.tooling.lint_text import lint_text
+from metalauncher.tooling.oci.files import open_regular
+from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.positions import locate, positions
 from metalauncher.tooling.rules import RULES, Finding, in_order
 from metalauncher.tooling.talk import FAINT, Console, Unable, count, decode, encode
@@ -77,8 +79,9 @@ def check_root(root: Root, architecture: str | None, baseline: str | None) -> tu
     findings += lint_registry(registry, hidden)
     wanted = architecture or architecture_of(root)
     files = [source.file for source in sources]
+    opened = {source.shown: source.file for source in sources}
     for launcher in registry.launchers:
-        findings += lint_executable(launcher, root, wanted, _place(launcher))
+        findings += lint_executable(launcher, root, wanted, _place(opened.get(launcher.descriptor)))
         files.append(root.locate(launcher.path.encode()))
     findings += lint_owners(files, root)
     findings += lint_leftovers(root)
@@ -134,12 +137,16 @@ def _unreadable(path: str, reason: str) -> Unable:
     )
 
 
-def _place(launcher: Launcher) -> tuple[int, int]:
-    """Return where a descriptor speaks of its executable."""
+def _place(file: bytes | None) -> tuple[int, int]:
+    """Return where a descriptor speaks of its executable.
+
+    Args:
+        file: what its name leads to inside the root; None where it has come since the directory was read.
+    """
     try:
-        with open(encode(launcher.descriptor), encoding="utf-8-sig") as file:
-            found = positions(file.read())
-    except (OSError, ValueError):
+        with open_regular(decode(file or b"")) as opened:
+            found = positions(opened.read(DESCRIPTOR_LIMIT).decode("utf-8-sig"))
+    except (ImageError, ValueError):
         return 1, 1
     return locate(found, ("launcher", "path"))
 

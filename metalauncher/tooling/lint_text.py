@@ -104,6 +104,8 @@ def _rule(reason: str) -> str:
         return "ML005"
     if "is under /cnb" in reason:
         return "ML006"
+    if "ends in '/'" in reason:
+        return "ML017"
     if reason == "is empty":
         return "ML002"
     return "ML003" if _TYPE.match(reason) else "ML002"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.execute import Itself
-from metalauncher.messages import _by_rank, span
+from metalauncher.messages import by_rank, span
 from metalauncher.places import EXECUTABLE
 from metalauncher.predict import locate, why_not_executable
 from metalauncher.registry import load_registry
@@ -49,7 +49,7 @@ def collect(root: Root) -> tuple[list[Entry], tuple[str, ...]]:
     registry = load_registry(root)
     itself = Itself(root, root.locate(EXECUTABLE.encode()))
     entries: list[Entry] = []
-    for launcher in sorted(registry.launchers, key=_by_rank, reverse=True):
+    for launcher in sorted(registry.launchers, key=by_rank, reverse=True):
         reason = why_not_executable(launcher, root, itself)
         entries.append(Entry(BROKEN if reason else IN_EFFECT, launcher.descriptor, launcher, reason or ""))
     aside = {decode(item.file): item.launcher for item in installed(root)}

@@ -8,8 +8,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from metalauncher.errors import USAGE, errno_text
-from metalauncher.messages import report_bug
 from metalauncher.places import Root, root_from
+from metalauncher.report import report_bug
 from metalauncher.tooling.commands import parser
 from metalauncher.tooling.talk import Console, Unable, decode, encode
 
@@ -26,14 +26,7 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     options: Namespace | None = None
     try:
         options = parser().parse_args([decode(argument) for argument in arguments])
-        given = getattr(options, "root", None)
-        root = root_from(environment) if given is None else Root(encode(given), whole=True)
-        if given == "" or (root.prefix and not os.path.isdir(root.prefix)):
-            raise Unable(
-                f"{'--root' if given is not None else 'METALAUNCHER_ROOT'}: {decode(root.prefix)!r} is no directory",
-                need="an unpacked root filesystem",
-                command=f"ls -ld {shlex.quote(decode(root.prefix))}",
-            )
+        root = _root(getattr(options, "root", None), environment)
         module = importlib.import_module(f"metalauncher.tooling.{options.module}")
         status = module.run(options, root, console)
     except Unable as unable:
@@ -59,6 +52,39 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     except Exception as error:
         return report_bug(error)
     return int(status)
+
+
+def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
+    """Return the root to work on, absolute: commands start programs that run in other directories.
+
+    The dispatch ignores a METALAUNCHER_ROOT that is relative: nothing in a container is to depend on its working
+    directory. Whoever runs a command of the package stands in a directory of their own.
+
+    Args:
+        given: `--root`, None where it was not given.
+        environment: has METALAUNCHER_ROOT, or not.
+
+    Raises:
+        Unable: there is no such directory.
+    """
+    if given is not None:
+        who, named = "--root", encode(given)
+        root = Root(_absolute(named), whole=True)
+    else:
+        who, named = "METALAUNCHER_ROOT", environment.get(b"METALAUNCHER_ROOT", b"")
+        root = root_from({b"METALAUNCHER_ROOT": _absolute(named)}) if named else Root()
+    if given == "" or (root.prefix and not os.path.isdir(root.prefix)):
+        raise Unable(
+            f"{who}: {decode(named)!r} is no directory",
+            need="an unpacked root filesystem",
+            command=f"ls -ld {shlex.quote(decode(named))}",
+        )
+    return root
+
+
+def _absolute(path: bytes) -> bytes:
+    # `..` after a link leads to where the link's target lies: only the file system can tell.
+    return path if path.startswith(b"/") else os.path.realpath(path)
 
 
 def _missing_extra(error: ModuleNotFoundError, options: Namespace | None) -> Unable | None:

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT = (
     ("METALAUNCHER_PIN", "ID[@SPEC]: only this launcher, if it covers the app; SPEC is a version or a PEP 440 range."),
-    ("METALAUNCHER_LOG", "json: one event per dispatch, a JSON line on stderr."),
+    (
+        "METALAUNCHER_LOG",
+        "text or json: say on stderr at each start what is chosen and why, as --which does, or as JSON, one object a"
+        " line.",
+    ),
+    (
+        "METALAUNCHER_DRYRUN",
+        "1: say what would be started, and end with 83, or with the code of the refusal; exit0: with 0 in place of 83.",
+    ),
+    (
+        "METALAUNCHER_TERMINATION_LOG",
+        "Where a refusal is left, if that file is there; /dev/termination-log by default, none where it is empty.",
+    ),
     ("METALAUNCHER_ROOT", "A directory under which metalauncher's own places lie."),
     ("CNB_DEPRECATION_MODE", "error: what a launcher deprecates counts as unsupported."),
     ("NO_COLOR, CNB_NO_COLOR", "No colour, also on a terminal."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
-from metalauncher.messages import _by_rank, span
+from metalauncher.messages import by_rank, span
 from metalauncher.registry import load_registry
 from metalauncher.releases import RELEASES, supporting
 from metalauncher.terminal import RED
@@ -134,7 +134,7 @@ def collect(
         )
 
     needs = frozenset([need for need in exportable() if inside(need)])
-    launchers = tuple(sorted([one for one in registry.launchers if not one.opt_in_env], key=_by_rank, reverse=True))
+    launchers = tuple(sorted([one for one in registry.launchers if not one.opt_in_env], key=by_rank, reverse=True))
     platforms = {need.platform for need in needs} | {
         api
         for one in launchers

@@ -2,6 +2,7 @@
 
 A launcher checks the Platform API first (exit 11), then each Buildpack API (exit 12), and then starts the app's
 process: here Python itself, which ends at once with 0. No shell is needed, and nothing of the machine is changed.
+The app's metadata.toml has the keys that the launcher's descriptor requires: without them no app reaches it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,14 +23,14 @@ from metalauncher.apis import ApiVersion
 from metalauncher.errors import errno_text
 from metalauncher.execute import Itself
 from metalauncher.jsontext import dump
-from metalauncher.messages import _by_rank
+from metalauncher.messages import by_rank
 from metalauncher.places import EXECUTABLE
 from metalauncher.predict import locate
 from metalauncher.registry import load_registry
 from metalauncher.terminal import RED, YELLOW
 from metalauncher.tooling.coverage import enumerate_apis
-from metalauncher.tooling.installed import choose
-from metalauncher.tooling.talk import GREEN, Console, count, decode
+from metalauncher.tooling.installed import DIRECTORIES, choose
+from metalauncher.tooling.talk import GREEN, Console, Unable, count, decode
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from metalauncher.apis import ApiSet
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher
+    from metalauncher.registry import Launcher, Registry
 
     Kind = Literal["platform", "buildpack"]
     Behaviour = Literal["accepted", "refused", "unclear"]
@@ -48,6 +50,8 @@ SCHEMA_VERSION = 1  # schemas/probe.schema.json
 _REFUSALS = {"platform": 11, "buildpack": 12}
 _FIRST_ARRAY_COMMAND = ApiVersion((0, 10))  # from here on metadata.toml has a process's command as an array
 _FIRST_NAMED_PROCESS = ApiVersion((0, 4))  # from here on argv[0] names the process
+# Top-level keys of metadata.toml whose value is no array (buildpacks/lifecycle platform/files, BuildMetadata).
+_EMPTY = {"buildpack-default-process-type": '""', "launcher": "{}"}
 _SAID_LIMIT = 4096  # bytes looked at of what a launcher prints
 _OUTPUT_LIMIT = 1 << 20  # bytes a launcher may print
 
@@ -61,6 +65,7 @@ class Trial(NamedTuple):
         claimed: whether the descriptor says that it is supported.
         platform: the Platform API of the app.
         buildpacks: the Buildpack APIs of the app.
+        requires: the keys that the descriptor says metadata.toml must have.
     """
 
     kind: Kind
@@ -68,6 +73,7 @@ class Trial(NamedTuple):
     claimed: bool
     platform: ApiVersion
     buildpacks: tuple[ApiVersion, ...]
+    requires: tuple[str, ...] = ()
 
 
 class Result(NamedTuple):
@@ -123,21 +129,63 @@ class Report(NamedTuple):
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Probe; return 1 if some launcher accepts less than it claims, else 0."""
-    launchers = sorted(load_registry(root).launchers, key=_by_rank, reverse=True)
-    if options.names:
-        wanted = [item.launcher for name in options.names for item in choose(root, name, "metalauncher list")]
-        names = {(one.id, one.version, one.path) for one in wanted}
-        launchers = [one for one in launchers if (one.id, one.version, one.path) in names]
+    """Probe; return 1 if some launcher accepts less than it claims, else 0.
+
+    Raises:
+        Unable: there is nothing to probe.
+    """
+    launchers = _chosen(options.names, load_registry(root), root, options.root)
     reports = probe(launchers, root, console, options.jobs or os.cpu_count() or 1, options.timeout)
     if options.json:
         console.document(_document(reports))
     else:
         for report in reports:
             console.out(_text(report, console))
-        if not reports:
-            console.say("no launcher to probe")
     return int(any(level == "error" for report in reports for level, _ in report.findings()))
+
+
+def _chosen(names: Sequence[str], registry: Registry, root: Root, given: str | None) -> list[Launcher]:
+    """Return the launchers in effect that the command line names, all where it names none, as they are ranked.
+
+    Args:
+        names: `ID` or `ID@VERSION`.
+        registry: what is in effect.
+        root: where it was read.
+        given: the root as the command line has it.
+
+    Raises:
+        Unable: that is none. Nothing was proved then, and that is not to pass for a proof.
+    """
+    launchers = sorted(registry.launchers, key=by_rank, reverse=True)
+    have = [f"{launcher!r} in {launcher.descriptor}" for launcher in launchers]
+    where = f" --root {shlex.quote(given)}" if given is not None else ""
+    command = f"metalauncher list --all{where}"
+    chosen: set[tuple[str, str, str]] = set()
+    for name in names:
+        wanted = {(one.id, one.version, one.path) for one in [item.launcher for item in choose(root, name, command)]}
+        found = wanted & {(one.id, one.version, one.path) for one in launchers}
+        if not found:
+            raise Unable(
+                f"{name} is not in effect: the operator's descriptors override or mask it",
+                need="a launcher in effect",
+                have=have or ["none"],
+                do="see which file does",
+                command=command,
+            )
+        chosen |= found
+    if not launchers:
+        raise Unable(
+            "there is no launcher to probe",
+            need="a valid descriptor in " + " or ".join([decode(root.locate(place)) for place in DIRECTORIES.values()]),
+            have=[
+                *[f"masked: {file or 'nothing'} by {mask}" for file, mask in registry.masked],
+                *[f"invalid: {bad}" for bad in registry.invalid],
+            ]
+            or ["none"],
+            do="name the root where the launchers are with --root DIR; see what is left aside there",
+            command=command,
+        )
+    return [one for one in launchers if not names or (one.id, one.version, one.path) in chosen]
 
 
 def probe(launchers: Sequence[Launcher], root: Root, console: Console, jobs: int, timeout: float) -> list[Report]:
@@ -202,7 +250,7 @@ def _claims(apis: ApiSet) -> list[tuple[ApiVersion, bool]]:
 
 
 def _platform_trials(launcher: Launcher) -> list[Trial]:
-    return [Trial("platform", api, claimed, api, ()) for api, claimed in _claims(launcher.platform)]
+    return [Trial("platform", api, claimed, api, (), launcher.requires) for api, claimed in _claims(launcher.platform)]
 
 
 def _buildpack_trials(launcher: Launcher, results: Sequence[Result]) -> list[Trial]:
@@ -210,7 +258,10 @@ def _buildpack_trials(launcher: Launcher, results: Sequence[Result]) -> list[Tri
     if not accepted:
         return []
     _, platform = max([(trial.claimed, trial.api) for trial in accepted])
-    return [Trial("buildpack", api, claimed, platform, (api,)) for api, claimed in _claims(launcher.buildpack)]
+    return [
+        Trial("buildpack", api, claimed, platform, (api,), launcher.requires)
+        for api, claimed in _claims(launcher.buildpack)
+    ]
 
 
 def start(path: bytes, trial: Trial, scratch: str, timeout: float) -> Result:
@@ -271,7 +322,10 @@ def _behaviour(trial: Trial, code: int | None) -> Behaviour:
 
 
 def metadata(trial: Trial) -> str:
-    """Return the app's metadata.toml, as a lifecycle of that Platform API writes it: one process, that ends at once."""
+    """Return the app's metadata.toml, as a lifecycle of that Platform API writes it: one process, that ends at once.
+
+    The keys that the launcher requires are there, empty where the trial has nothing to say under them.
+    """
     buildpacks = [
         f'[[buildpacks]]\nid = "probe/{number}"\nversion = "1"\napi = "{api}"\n'
         for number, api in enumerate(trial.buildpacks)
@@ -282,7 +336,14 @@ def metadata(trial: Trial) -> str:
     if trial.platform < _FIRST_ARRAY_COMMAND:
         command, arguments = sys.executable, options
     process = f'[[processes]]\ntype = "web"\ncommand = {dump(command)}\nargs = {dump(arguments)}\ndirect = true\n'
-    return "".join(buildpacks) + process
+    written = {"processes", "buildpacks"} if buildpacks else {"processes"}
+    empty = [
+        f"{dump(key)} = {_EMPTY.get(key.casefold(), '[]')}\n"
+        for key in dict.fromkeys(trial.requires)
+        if key.casefold() not in written
+    ]
+    # Before the tables: after one, a key would be that table's.
+    return "".join([*empty, *buildpacks, process])
 
 
 def _text(report: Report, console: Console) -> list[str]:

@@ -27,6 +27,7 @@ RULES: dict[str, tuple[Level, str]] = {
     "ML014": ("error", "no launcher is in effect"),
     "ML015": ("error", "a gap opened against the baseline"),
     "ML016": ("note", "a temporary file was left over"),
+    "ML017": ("error", "the launcher's path ends in `/`"),
     "ML020": ("error", "the executable is missing"),
     "ML021": ("error", "the executable can't be executed by every user"),
     "ML022": ("error", "the executable is neither an ELF file nor a script"),

@@ -1,25 +1,33 @@
-"""Where a bundle comes from: a release tarball, a directory of the same shape, or a bare executable. Writes nothing."""
+"""Where a bundle comes from: a release's tarball, a directory of that shape, or a bare executable. Writes nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from metalauncher.errors import errno_text
 from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect
+from metalauncher.tooling.checksums import NoDigest, digest_for, parse_digest
 from metalauncher.tooling.talk import Unable
-from metalauncher.tooling.tarball import LAUNCHER, LAUNCHER_LIMIT, LIMITS, SBOMS, TOML, Unacceptable, read_tarball
+from metalauncher.tooling.tarball import (
+    FLAT_LAUNCHER,
+    LAUNCHER,
+    LAUNCHER_LIMIT,
+    LIMITS,
+    TOML,
+    Unacceptable,
+    read_tarball,
+    sboms_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COMMAND = "metalauncher bundle add --help"
-_HEX = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
-_DIGEST_FILE_LIMIT = 4096  # bytes
+_DIGEST_FILE_LIMIT = 16 << 20  # bytes; that of a release with all its files has some KB, of a mirror some MB
 _TAR_MAGIC = (257, b"ustar")
 
 
@@ -29,14 +37,16 @@ class Bundle(NamedTuple):
     Attributes:
         source: as named on the command line.
         launcher: the executable's bytes.
-        lifecycle_toml: the release's descriptor, None for a bare executable.
+        lifecycle_toml: the release's descriptor, None for a bare executable, and where the tarball has none.
         sboms: by the name that each is to have beside the launcher.
+        member: the launcher's name in the tarball or directory, None for a bare executable.
     """
 
     source: str
     launcher: bytes
     lifecycle_toml: bytes | None
     sboms: Mapping[str, bytes]
+    member: str | None
 
     @property
     def sha256(self) -> str:
@@ -85,7 +95,7 @@ def read_source(source: str, architecture: str, digest: str | None) -> Bundle:
 def _refuse(source: str, reason: str) -> Unable:
     return Unable(
         f"{source}: {reason}",
-        need=f"a lifecycle release's tarball, a directory with {TOML} and {LAUNCHER}, or an executable",
+        need=f"a tarball or a directory with {TOML} and {LAUNCHER}, or with {FLAT_LAUNCHER} alone; or an executable",
         command=COMMAND,
     )
 
@@ -102,7 +112,7 @@ def _read_file(source: str, file: IO[bytes]) -> tuple[Bundle, str]:
             "is empty" if not head else "is neither a tarball (.tgz or .tar), nor an ELF file, nor a script with #!"
         )
         raise _refuse(source, reason)
-    bundle = Bundle(source, _read_limited(file, source, LAUNCHER_LIMIT), None, {})
+    bundle = Bundle(source, _read_limited(file, source, LAUNCHER_LIMIT), None, {}, None)
     return bundle, bundle.sha256
 
 
@@ -129,16 +139,21 @@ def _read_limited(file: IO[bytes], path: str, limit: int) -> bytes:
 
 
 def _bundle(source: str, members: Mapping[str, bytes]) -> Bundle:
-    missing = [name for name in (TOML, LAUNCHER) if name not in members]
-    if missing:
-        raise _refuse(source, f"has no {' and no '.join(missing)}")
-    sboms = {SBOMS[name]: data for name, data in members.items() if name in SBOMS}
-    return Bundle(source, members[LAUNCHER], members[TOML], sboms)
+    found = [name for name in (LAUNCHER, FLAT_LAUNCHER) if name in members]
+    if len(found) > 1:
+        raise _refuse(source, f"has {LAUNCHER} and {FLAT_LAUNCHER}: which of them is meant?")
+    if found != [FLAT_LAUNCHER]:  # a lifecycle's release, which says itself what its launcher supports
+        missing = [name for name in (TOML, LAUNCHER) if name not in members]
+        if missing:
+            raise _refuse(source, f"has no {' and no '.join(missing)}")
+    (launcher,) = found
+    sboms = {name: members[member] for member, name in sboms_of(launcher).items() if member in members}
+    return Bundle(source, members[launcher], members.get(TOML), sboms, launcher)
 
 
 def _check_launcher(bundle: Bundle, architecture: str) -> None:
     binary = inspect(bundle.launcher)
-    name = bundle.source if bundle.lifecycle_toml is None else f"{bundle.source}: {LAUNCHER}"
+    name = bundle.source if bundle.member is None else f"{bundle.source}: {bundle.member}"
     if isinstance(binary, str):
         raise _refuse(name, binary)
     if binary.kind == "elf" and binary.machine != architecture:
@@ -159,36 +174,33 @@ def _check_launcher(bundle: Bundle, architecture: str) -> None:
 
 def _expected_digest(source: str, given: str | None) -> tuple[str, str] | None:
     """Return the digest that the source has to have and who says so; None if nobody does."""
-    if given is not None and (match := _HEX.fullmatch(given)):
-        return match[1].lower(), "--sha256"
+    if given is not None and (digest := parse_digest(given)):
+        return digest, "--sha256"
     file = given if given is not None else f"{source}.sha256"
+    # What lies beside the source is looked at unasked: it must not be waited for. What is named may be a pipe.
+    flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_NONBLOCK if given is None else 0)
     try:
-        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
-            text = opened.read(_DIGEST_FILE_LIMIT).decode("utf-8", "replace")
+        with open(os.open(file, flags), "rb") as opened:
+            if given is None and not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise _bad_digest(f"{file}: is not a regular file")
+            data = opened.read(_DIGEST_FILE_LIMIT + 1)
     except OSError as error:
-        if given is None:
+        if given is None and isinstance(error, FileNotFoundError):
             return None
+        if given is None:
+            raise _bad_digest(f"{file}: {errno_text(error.errno)}") from None
         raise _bad_digest(f"--sha256 {given!r} is neither 64 hexadecimal digits nor a file that can be read") from error
-    return _digest_in(text, file, os.path.basename(source)), file
-
-
-def _digest_in(text: str, file: str, name: str) -> str:
-    """Return the digest that a checksum file has for `name`.
-
-    `DIGEST  NAME` is what sha256sum writes; the files that lifecycle publishes have it the other way round.
-    """
-    lines = [line.split() for line in text.splitlines() if line.strip()]
-    for words in lines:
-        digests = [match[1].lower() for word in words if (match := _HEX.fullmatch(word))]
-        others = [os.path.basename(word.lstrip("*")) for word in words if not _HEX.fullmatch(word)]
-        if len(digests) == 1 and (name in others or (len(lines) == 1 and not others)):
-            return digests[0]
-    raise _bad_digest(f"{file}: has no digest for {name}")
+    if len(data) > _DIGEST_FILE_LIMIT:
+        raise _bad_digest(f"{file}: is larger than {size_text(_DIGEST_FILE_LIMIT)}")
+    try:
+        return digest_for(data, source), file
+    except NoDigest as error:
+        raise _bad_digest(f"{file}: {error}") from None
 
 
 def _bad_digest(headline: str) -> Unable:
     return Unable(
         headline,
-        need="64 hexadecimal digits, or a file with them and the name, in either order",
+        need="64 hexadecimal digits, or a file with them as sha256sum, shasum, openssl or PowerShell write it",
         command="metalauncher bundle add TARBALL --sha256 HEX",
     )

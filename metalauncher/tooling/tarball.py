@@ -2,6 +2,7 @@
 
 The layout is that of a lifecycle release (buildpacks/lifecycle tools/packager): `lifecycle.toml`, `lifecycle/launcher`,
 SBOMs from 0.16 on, and the other phases of the lifecycle, which are links to one program and of no interest here.
+Or it is flat, that of a launcher which is released by itself (hone/launcher-rs): `launcher`, and SBOMs.
 """
 
 from __future__ import annotations
@@ -28,9 +29,21 @@ _CHUNK = 1 << 16
 
 TOML = "lifecycle.toml"
 LAUNCHER = "lifecycle/launcher"
-# Their names beside the launcher are those that `exporter -launcher-sbom` looks for.
-SBOMS = {f"lifecycle/launcher.sbom.{kind}.json": f"sbom.{kind}.json" for kind in ("cdx", "spdx", "syft")}
-LIMITS = {TOML: TOML_LIMIT, LAUNCHER: LAUNCHER_LIMIT} | dict.fromkeys(SBOMS, SBOM_LIMIT)
+FLAT_LAUNCHER = "launcher"
+# Their names beside the installed launcher are those that `exporter -launcher-sbom` looks for.
+SBOMS = tuple([f"sbom.{kind}.json" for kind in ("cdx", "spdx", "syft")])
+
+
+def sboms_of(launcher: str) -> dict[str, str]:
+    """Return the names that the SBOMs of a tarball's `launcher` have there, and those they are to have installed."""
+    return {f"{launcher}.{name}": name for name in SBOMS}
+
+
+LIMITS = (
+    {TOML: TOML_LIMIT}
+    | dict.fromkeys((LAUNCHER, FLAT_LAUNCHER), LAUNCHER_LIMIT)
+    | dict.fromkeys((*sboms_of(LAUNCHER), *sboms_of(FLAT_LAUNCHER)), SBOM_LIMIT)
+)
 
 _SPECIAL = {
     tarfile.CHRTYPE: "a character device",
@@ -157,10 +170,15 @@ def _read_members(stream: Any) -> dict[str, bytes]:
             if member.isreg() and name in LIMITS:
                 found[name] = _extract(archive, member, name)
         _check_end(archive.fileobj)
-    below = sorted([name for name in names if name.endswith(f"/{TOML}")])
-    if below and TOML not in found:
-        raise Unacceptable(f"has {below[0]!r}: its files belong at the top, not in a folder")
+    if not found.keys() & {TOML, LAUNCHER, FLAT_LAUNCHER}:
+        below = sorted([name for name in names if name.endswith((f"/{TOML}", f"/{FLAT_LAUNCHER}"))], key=_depth)
+        if below:
+            raise Unacceptable(f"has {below[0]!r}: its files belong at the top, not in a folder")
     return found
+
+
+def _depth(name: str) -> tuple[int, str]:
+    return name.count("/"), name
 
 
 def _name(name: str) -> str:
@@ -186,7 +204,7 @@ def _check(member: tarfile.TarInfo, name: str) -> None:
         raise Unacceptable(f"has a hard link, {name!r}")
     if member.size < 0:
         raise Unacceptable(f"has a member of {member.size} bytes, {name!r}")
-    if member.mode & 0o6000:
+    if member.isreg() and member.mode & 0o6000:  # a directory's only say whose its new files are
         raise Unacceptable(f"has a member with set-id bits, {name!r} (mode {member.mode & 0o7777:04o})")
     if member.issym():
         _check_link(member, name)

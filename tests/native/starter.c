@@ -256,7 +256,7 @@ static int number_of(const char *name)
         CALL(brk), CALL(close), CALL(execve), CALL(exit_group), CALL(fcntl), CALL(fstat), CALL(getdents64),
         CALL(getegid), CALL(geteuid), CALL(getgid), CALL(getuid), CALL(lseek), CALL(mmap), CALL(mprotect), CALL(munmap),
         CALL(newfstatat), CALL(openat), CALL(prlimit64), CALL(read), CALL(rt_sigaction), CALL(rt_sigprocmask),
-        CALL(set_tid_address),
+        CALL(readlinkat), CALL(set_tid_address),
 #ifdef __x86_64__
         CALL(access), CALL(arch_prctl), CALL(open), CALL(readlink), CALL(stat),
 #endif
@@ -268,14 +268,15 @@ static int number_of(const char *name)
     fail();
 }
 
-static void do_seccomp(char **a) /* the names of the system calls to allow, separated by spaces; others kill */
+static void do_seccomp(char **a) /* the system calls to allow, separated by spaces; -NAME gives EPERM; others kill */
 {
     struct sock_filter *code = calloc(2 * strlen(a[0]) + 4, sizeof *code);
     unsigned short at = 0;
     code[at++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (char *name = strtok(a[0], " "); name != NULL; name = strtok(NULL, " ")) {
-        code[at++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number_of(name), 0, 1);
-        code[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        int refused = *name == '-';
+        code[at++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number_of(name + refused), 0, 1);
+        code[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, refused ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_ALLOW);
     }
     code[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     filter = (struct sock_fprog){at, code};

@@ -8,10 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
-from bundles import MACHINE, STAND_IN, Answer, Tool, as_process, elf, lifecycle_toml, release, sbom, tree
+from bundles import MACHINE, STAND_IN, Answer, Tool, as_process, elf, entry, lifecycle_toml, pack, release, sbom, tree
 from harness import PROJECT, REFERENCE_REGISTRY, Image
 
 from metalauncher.places import Root
@@ -172,10 +173,71 @@ def test_bare_executable(tool: Tool, tmp_path: Path) -> None:
     found = values(launcher)
     assert (found["id"], found["opt_in_env"], found["requires"]) == ("acme/rust", "ACME", ["processes", "buildpacks"])
     assert found["platform"] == {"supported": ">=0.7,<=0.15", "deprecated": [], "default": None}
-    refused(tool.on("bundle", "add", program), "a bare executable says nothing about itself: --id and --version")
-    refused(tool.on("bundle", "add", program, "--id", "a/b"), "--version must be given")
-    refused(tool.on("bundle", "add", program, "--id", "a/b", "--version", "1"), "apis.platform: is missing")
+    silent = "a bare executable says nothing about itself: "
+    every = "--id, --version, --platform-apis and --buildpack-apis must be given\n"
+    refused(tool.on("bundle", "add", program), silent + every)
+    apis = ("--platform-apis", "0.7", "--buildpack-apis", "0.7")
+    refused(tool.on("bundle", "add", program, "--id", "a/b", *apis), silent + "--version must be given\n")
+    answer = tool.on("bundle", "add", program, "--id", "a/b", "--version", "1")
+    refused(answer, silent + "--platform-apis and --buildpack-apis must be given\n", f"{program} --id a/b --version 1 ")
     refused(tool.on("bundle", "add", program, *options, "--platform-apis", ">=0.7"), "range '>=0.7' is open above")
+
+
+FLAT = ("--id", "hone/launcher-rs", "--version", "0.1.1a4", "--platform-apis", "0.7,0.8", "--buildpack-apis", "0.7")
+
+
+def flat_release(folder: Path, *more: tuple[tarfile.TarInfo, bytes], prefix: str = "") -> Path:
+    """Write the tarball of a launcher that is released by itself: it and its SBOMs at the top, no lifecycle.toml."""
+    sboms = [entry(f"{prefix}launcher.sbom.{kind}.json", sbom("launcher", kind)) for kind in ("cdx", "spdx", "syft")]
+    file = folder / "launcher-x86_64.tgz"
+    file.write_bytes(pack([entry(f"{prefix}launcher", STAND_IN), *sboms, *more]))
+    return file
+
+
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_flat_release(tool: Tool, tmp_path: Path, prefix: str) -> None:
+    """A flat tarball is installed with its SBOMs; what it can't say itself the command line says; its digest counts."""
+    tarball = flat_release(tmp_path, prefix=prefix)
+    ok(tool.on("bundle", "add", tarball, *FLAT, "--sha256", hashlib.sha256(tarball.read_bytes()).hexdigest()))
+    (launcher,) = load_registry(Root(bytes(tool.root), whole=True)).launchers
+    assert repr(launcher) == "hone/launcher-rs@0.1.1a4"
+    assert values(launcher)["platform"] == {"supported": ["0.7", "0.8"], "deprecated": [], "default": None}
+    folder = tool.root / "usr/lib/cnb/launchers/hone/launcher-rs/0.1.1a4"
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == {
+        "launcher": STAND_IN,
+        **{f"sbom.{kind}.json": sbom("launcher", kind) for kind in ("cdx", "spdx", "syft")},
+    }
+    assert ok(tool.on("bundle", "add", tarball, *FLAT)).out.startswith("already there, nothing to do: ")
+
+
+def test_flat_release_says_nothing_about_itself(tool: Tool, tmp_path: Path) -> None:
+    """Without those options it is refused, and they are named; so is a release that has its launcher in both places."""
+    tarball = flat_release(tmp_path)
+    silent = f"{tarball}: a launcher without lifecycle.toml says nothing about itself: "
+    answer = tool.on("bundle", "add", tarball)
+    refused(answer, f"{silent}--id, --version, --platform-apis and --buildpack-apis must be given\n")
+    refused(tool.on("bundle", "add", tarball, *FLAT[:6]), f"{silent}--buildpack-apis must be given\n")
+    both = flat_release(tmp_path, entry("lifecycle/launcher", STAND_IN))
+    refused(tool.on("bundle", "add", both, *FLAT), "has lifecycle/launcher and launcher: which of them is meant?")
+    below = flat_release(tmp_path, prefix="launcher-rs/")
+    refused(tool.on("bundle", "add", below, *FLAT), "has 'launcher-rs/launcher': its files belong at the top")
+    foreign = flat_release(tmp_path)
+    foreign.write_bytes(pack([entry("launcher", elf(machine=999))]))
+    refused(tool.on("bundle", "add", foreign, *FLAT), f"{foreign}: launcher: is for another architecture")
+    assert tree(tool.root) == {}
+
+
+def test_flat_directory(tool: Tool, tmp_path: Path) -> None:
+    """A directory of that shape will do, and where a lifecycle.toml lies in it, that says what the launcher is."""
+    source = tmp_path / "unpacked"
+    source.mkdir()
+    (source / "launcher").write_bytes(STAND_IN)
+    (source / "launcher.sbom.cdx.json").write_bytes(b"{}")
+    ok(tool.on("bundle", "add", source, *FLAT))
+    (source / "lifecycle.toml").write_text(f'{APIS}[launcher]\nid = "acme/l"\nversion = "2"\n')
+    ok(tool.on("bundle", "add", source))
+    assert launchers(tool) == ["acme/l@2", "hone/launcher-rs@0.1.1a4"]
+    assert (tool.root / "usr/lib/cnb/launchers/acme/l/2/sbom.cdx.json").read_bytes() == b"{}"
 
 
 def test_same_version_other_launcher(tool: Tool, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from bundles import Tool
+from bundles import Tool, release
 from harness import PROJECT, Image
 
 from metalauncher.cli import HELP, TOOLS, run
@@ -84,6 +84,52 @@ def test_wrong_command_line(tool: Tool) -> None:
     assert answer.err == "ERROR: there is no command 'frobnicate'\nmetalauncher --help\n"
     answer = tool("list", "--frob")
     assert answer.err == "ERROR: unrecognized arguments: --frob\n  do:      metalauncher list --help\n"
+
+
+GUESSES = {
+    ("lst",): "list",
+    ("help",): "--help",
+    ("--whch",): "--which",
+    ("chek", "x"): "check",
+    ("bundle", "ad", "x"): "add",
+    ("bundle", "add", "x", "--into", "ect"): "etc",
+    ("bundle", "add", "x", "--platform-api=0.7"): "--platform-apis",
+    ("lint", "--Strict"): "--strict",
+    ("list", "--jsn"): "--json",
+    ("check", "x", "--run-imgae", "y"): "--run-image",
+    ("schema", "descriptr"): "descriptor",
+}
+
+
+@pytest.mark.parametrize("words", GUESSES, ids=" ".join)
+def test_what_may_have_been_meant(tool: Tool, words: tuple[str, ...]) -> None:
+    """What is misspelled, be it a command, an option or a value, is refused with what is most like it."""
+    answer = tool(*words)
+    assert (answer.code, answer.out) == (3, "")
+    assert f"did you mean {GUESSES[words]}?" in answer.err
+    assert answer.err.splitlines()[-1].strip().removeprefix("do:").strip().startswith("metalauncher")
+
+
+@pytest.mark.parametrize("words", [("frobnicate",), ("list", "--frob"), ("bundle", "add", "x", "--into", "opt"), ("",)])
+def test_nothing_like_it(tool: Tool, words: tuple[str, ...]) -> None:
+    """Where nothing is like it, nothing is suggested."""
+    answer = tool(*words)
+    assert answer.code == 3
+    assert "did you mean" not in answer.err
+
+
+def test_misspelled_launcher(tool: Tool, tmp_path: Path) -> None:
+    """A launcher's name is compared with those that are installed, with its version if one is given."""
+    for version in ("0.17.7", "0.21.17"):
+        assert tool.on("bundle", "add", release(tmp_path, version)).code == 0
+    for name, meant in (
+        ("buildpacks/lifecyle", "buildpacks/lifecycle"),
+        ("lifecycle@0.17.7", "buildpacks/lifecycle@0.17.7"),
+        ("buildpacks/lifecycle@0.21.7", "buildpacks/lifecycle@0.21.17"),
+    ):
+        answer = tool.on("bundle", "show", name)
+        assert (answer.code, answer.err.splitlines()[0]) == (3, f"ERROR: there is no launcher {name!r}")
+        assert f"  do:      did you mean {meant}?\n" in answer.err
 
 
 def test_a_defect_is_one_line(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import time
 import pytest
 import zstandard
 from bundles import Tool, elf, on_terminal, release, tree
+from containers import call, need
 from harness import PROJECT, static_form
 from images import OCI, SHIM, Layer, Layout, base, config_of, file, folder, link, pack, sha
 from images import tar as make_tar
@@ -22,6 +23,7 @@ from sboms import check_cyclonedx, check_spdx
 
 from metalauncher.tooling.oci.archive import ArchiveStore
 from metalauncher.tooling.oci.image import load_image
+from metalauncher.tooling.oci.layout import LayoutStore, OciArchiveStore
 
 
 def test_layer_and_image(kit: Kit) -> None:
@@ -234,6 +236,46 @@ def test_archive(kit: Kit) -> None:
     before = archive.read_bytes()
     kit.build("--out", f"docker-archive:{archive}:acme/run", base=debian(kit))
     assert archive.read_bytes() == before
+
+
+def test_oci_archive(kit: Kit) -> None:
+    """The oci-archive holds the very image of the layout: a base again, and the same bytes on every build."""
+    archive = kit.folder / "run.tar"
+    reference = f"oci-archive:{archive}:registry.example.com/acme/run:1"
+    document = kit.build("--out", reference, base=debian(kit)).document
+    assert document["outputs"][1] == reference
+    manifest, _ = OciArchiveStore(str(archive), "registry.example.com/acme/run:1").top()
+    assert manifest.digest == document["manifest"] == LayoutStore(str(kit.out), "latest").top()[0].digest
+    image = load_image(OciArchiveStore(str(archive), None))
+    for layer in image.layers:
+        with image.store.open(layer.blob) as blob:
+            while blob.read(1 << 16):  # to its end, where its digest is looked at
+                pass
+    again = kit.build(base=reference, out=f"oci:{kit.folder}/again").document
+    assert again["launchers"] == document["launchers"]
+    assert kit.tool("labels", "--verify", reference).code == 0
+    before = archive.read_bytes()
+    kit.build("--out", reference, base=debian(kit))
+    assert archive.read_bytes() == before
+    kit.build("--out", f"oci-archive:{kit.folder}/nameless.tar", base=debian(kit))
+    assert load_image(OciArchiveStore(f"{kit.folder}/nameless.tar", None)).manifest.digest == document["manifest"]
+    names = sorted(path.name for path in kit.folder.iterdir())
+    assert [name for name in names if "tmp" in name] == []
+
+
+@pytest.mark.parametrize(
+    "reference", ["oci:{}/layout:registry.example.com:5000/acme/run:1", "oci-archive:{}/run.tar:a/b:1"]
+)
+def test_skopeo_reads_what_was_written(kit: Kit, reference: str) -> None:
+    """By the very reference that it was written to, skopeo finds the image and copies it whole."""
+    need("skopeo")
+    where = reference.format(kit.folder)
+    digest = kit.build(out=where).document["manifest"]
+    assert sha(call("skopeo", "inspect", "--raw", where).encode()) == digest
+    call("skopeo", "--insecure-policy", "copy", "-q", where, f"oci-archive:{kit.folder}/copy.tar:acme/copy:2")
+    assert OciArchiveStore(f"{kit.folder}/copy.tar", "docker.io/acme/copy:2").top()[0].digest == digest
+    call("skopeo", "--insecure-policy", "copy", "-q", where, f"docker-archive:{kit.folder}/docker.tar:acme/copy:2")
+    assert kit.tool("labels", "--verify", f"docker-archive:{kit.folder}/docker.tar:docker.io/acme/copy:2").code == 0
 
 
 def test_layer_twice_in_an_archive(kit: Kit) -> None:

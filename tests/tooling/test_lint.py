@@ -19,6 +19,8 @@ import hashlib
 import os
 import re
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -219,6 +221,48 @@ def test_baseline(tool: Tool, tmp_path: Path, kind: str) -> None:
         answer = tool.on("lint", "--baseline", folder)
         assert answer.code == 3
         assert text in answer.err
+
+
+WATCHED = """
+import sys
+seen = []
+sys.addaudithook(lambda event, found: seen.append(found[0]) if event in ("open", "os.listdir", "os.scandir") else None)
+from metalauncher.cli import run
+code = run([argument.encode() for argument in sys.argv[1:]], [], b"metalauncher", None)
+print(*[path.decode() if isinstance(path, bytes) else path for path in seen if not isinstance(path, int)], sep="\\n")
+sys.exit(code)
+"""
+
+
+def test_nothing_outside_the_root_is_opened(tool: Tool, tmp_path: Path) -> None:
+    """A root's absolute links mean places inside: of what lies there on the machine, FIFOs also, nothing is opened."""
+    outside = tmp_path / "outside"
+    inside = tool.root / str(outside)[1:]
+    for folder in (outside, inside, tool.root / "usr/lib/cnb/launchers.d", tool.root / "etc"):
+        folder.mkdir(parents=True)
+    names = {"usr/lib/cnb/launchers.d/a.toml": "a.toml", "usr/lib/cnb/launchers/a/b/1/launcher": "launcher"}
+    names["etc/cnb"] = "cnb"
+    for place, name in names.items():
+        (tool.root / place).parent.mkdir(parents=True, exist_ok=True)
+        (tool.root / place).symlink_to(outside / name)
+        os.mkfifo(outside / name)
+    (inside / "a.toml").write_text(SOUND.format(id="a/b", version="1", more=""))
+    (inside / "launcher").write_bytes(b"no program\n")
+    (inside / "cnb/launchers.d").mkdir(parents=True)
+    run = subprocess.run(
+        [sys.executable, "-c", WATCHED, "lint", "--root", tool.root],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 1, run.stderr
+    findings = [line for line in run.stdout.splitlines() if "ML022" in line]
+    assert len(findings) == 1
+    assert findings[0].startswith(f"{tool.root}/usr/lib/cnb/launchers.d/a.toml:1:")
+    opened = [line for line in run.stdout.splitlines() if line.startswith("/")]
+    assert str(inside / "a.toml") in opened
+    assert [path for path in opened if path.startswith(str(outside))] == []
 
 
 def test_paths(tool: Tool, tmp_path: Path) -> None:

@@ -183,12 +183,83 @@ def test_metadata_of_either_age() -> None:
 
 
 def test_command_line(tool: Tool) -> None:
-    """An unknown launcher and senseless limits are refused; an empty registry has nothing to probe."""
+    """An unknown launcher and senseless limits are refused."""
     assert tool.on("probe", "a/b").err.startswith("ERROR: there is no launcher 'a/b'\n")
     for option, value in (("--timeout", "0"), ("--timeout", "nan"), ("--jobs", "0"), ("--jobs", "x")):
         answer = tool.on("probe", option, value)
         assert answer.code == 3
         assert value in answer.err
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_nothing_to_probe(tool: Tool, options: tuple[str, ...]) -> None:
+    """An empty registry proves nothing, and that is an error: a gate must not take it for a proof."""
+    answer = tool.on("probe", *options)
+    places = [f"{tool.root}/{place}/launchers.d" for place in ("etc/cnb", "usr/lib/cnb")]
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.splitlines() == [
+        "ERROR: there is no launcher to probe",
+        f"  need:    a valid descriptor in {places[0]} or {places[1]}",
+        "  have:    none",
+        "  do:      name the root where the launchers are with --root DIR; see what is left aside there",
+        f"           metalauncher list --all --root {tool.root}",
+    ]
+
+
+def test_nothing_in_effect(tool: Tool, tmp_path: Path) -> None:
+    """What is masked or invalid is named where nothing else is; a masked launcher that is asked for is no success."""
+    add(tool, tmp_path, accepts(["0.7"], ["0.7"]), "0.7", "0.7")
+    operator = tool.root / "etc/cnb/launchers.d"
+    operator.mkdir(parents=True)
+    (operator / "acme_l@1.toml").write_text("[launcher]\nmasked = true\n")
+    (operator / "broken.toml").write_text("")
     answer = tool.on("probe")
-    assert (answer.code, answer.out, answer.err) == (0, "", "no launcher to probe\n")
-    assert tool.on("probe", "--json").document["launchers"] == []
+    assert (answer.code, answer.out) == (3, "")
+    image = f"{tool.root}/usr/lib/cnb/launchers.d/acme_l@1.toml"
+    assert f"  have:    masked: {image} by {operator}/acme_l@1.toml\n" in answer.err
+    assert f"           invalid: {operator}/broken.toml: " in answer.err
+    add(tool, tmp_path, accepts(["0.7"], ["0.7"]), "0.7", "0.7", "acme/other")
+    answer = tool.on("probe", "acme/other", "acme/l@1")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.splitlines()[:3] == [
+        "ERROR: acme/l@1 is not in effect: the operator's descriptors override or mask it",
+        "  need:    a launcher in effect",
+        f"  have:    acme/other@1 in {tool.root}/usr/lib/cnb/launchers.d/acme_other@1.toml",
+    ]
+    assert tool.on("probe", "acme/other").code == 0
+
+
+def test_keys_that_a_launcher_requires(tool: Tool, tmp_path: Path) -> None:
+    """A launcher that fails without some keys proves its claims if its descriptor requires them, and only then."""
+    keys = ("processes", "buildpacks", "buildpack-default-process-type", "Slices", "odd key")
+    more = f"absent = [key for key in {keys!r} if key not in metadata]\nif absent: print(absent); sys.exit(82)"
+    refuses = ACCEPTS.replace("if os.environ", f"{more}\nif os.environ", 1)
+    file = tmp_path / "launcher"
+    file.write_text(refuses.format(platform=["0.7", "0.8"], buildpack=["0.7"], more=""))
+    apis = ("--platform-apis", "0.7,0.8", "--buildpack-apis", "0.7")
+    requires = [option for key in keys for option in ("--requires", key)]
+    assert tool.on("bundle", "add", file, "--id", "acme/asks", "--version", "1", *apis, *requires).code == 0
+    assert tool.on("bundle", "add", file, "--id", "acme/silent", "--version", "1", *apis).code == 0
+    answer = tool.on("probe", "acme/asks")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("acme/asks@1: 3 of 3 claims proved")
+    answer = tool.on("probe", "acme/silent")
+    assert answer.code == 1
+    assert "claims Platform API 0.8, and fails (exit code 82: ['buildpacks', 'buildpack-default" in answer.out
+
+
+@pytest.mark.parametrize("way", ["option", "option upwards", "variable"])
+def test_relative_root(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A root that is named from where one stands is that one, also for what runs elsewhere."""
+    add(tool, tmp_path, accepts(["0.7"], ["0.7"]), "0.7", "0.7")
+    monkeypatch.chdir(tool.root.parent)
+    if way == "variable":
+        answer = tool("probe", environ={"METALAUNCHER_ROOT": tool.root.name})
+    else:
+        (tmp_path / "far/away").mkdir(parents=True)
+        (tool.root.parent / "link").symlink_to(tmp_path / "far/away")
+        (tmp_path / "far/root").symlink_to(tool.root)
+        answer = tool("probe", "--root", tool.root.name if way == "option" else "link/../root")
+    assert (answer.code, answer.err) == (0, "")
+    launcher = f"{tool.root}/usr/lib/cnb/launchers/acme/l/1/launcher"
+    assert answer.out == f"acme/l@1: 2 of 2 claims proved ({launcher})\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import tempfile
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -23,6 +22,7 @@ from metalauncher.tooling.check.runsource import read_run_directory, read_run_im
 from metalauncher.tooling.check.targets import parse_shard, read_targets
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.platforms import serves
 from metalauncher.tooling.oci.reference import parse_reference
 from metalauncher.tooling.oci.stores import Stores
 from metalauncher.tooling.scratch import scratch_folder
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from metalauncher.tooling.check.verdict import Result
     from metalauncher.tooling.talk import Console
 
-_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 _HELP = "metalauncher check --help"
 
 
@@ -47,9 +46,6 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     """Check; return 0 if all apps start or are not affected, 1 if one is at risk, 3 if it can't be told of one."""
     if options.merge:
         return merge(options, console)
-    platform = options.platform or DEFAULT_PLATFORM
-    if not _PLATFORM.fullmatch(platform):
-        raise Unable(f"--platform: {platform!r} is none", need="OS/ARCHITECTURE", command=f"{_HELP}")
     if (options.run_image is None) == (options.root is None):
         raise Unable(
             "which run image?" if options.root is None else "there are two run images: --run-image and --root",
@@ -72,7 +68,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(stores))
         scratch = stack.enter_context(scratch_folder("metalauncher-check-"))
-        reader = _Reader(stores, platform, scratch, console)
+        reader = _Reader(stores, options.platform, scratch, console)
         image = (
             reader.read_directory(decode(root.prefix)) if options.run_image is None else reader.read(options.run_image)
         )
@@ -80,13 +76,13 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         for one in (image, against):  # an interrupted run's threads may still be at work
             if one is not None:
                 stack.enter_context(contextlib.closing(one))
-        return _Run(options, console, image, against, platform, apps, shard).run(stores)
+        return _Run(options, console, image, against, options.platform or DEFAULT_PLATFORM, apps, shard).run(stores)
 
 
 class _Reader:
     """Reads run images."""
 
-    def __init__(self, stores: Stores, platform: str, scratch: str, console: Console) -> None:
+    def __init__(self, stores: Stores, platform: str | None, scratch: str, console: Console) -> None:
         self._stores: Final = stores
         self._platform: Final = platform
         self._scratch: Final = scratch
@@ -106,11 +102,17 @@ class _Reader:
             self._console.progress(f"reading {name}, layer {number}")
 
         try:
-            return read_run_image(name, self._stores.open(reference), self._platform, scratch, say)
+            image = read_run_image(name, self._stores.open(reference), self._platform or DEFAULT_PLATFORM, scratch, say)
         except (ImageError, ValueError) as error:
             raise _no_run_image(name, reference.kind, reference.place, str(error)) from None
         finally:
             self._console.progress("")
+        # An image alone is taken whatever it is for; one that is asked for by its platform is not.
+        if self._platform is not None and image.platform and not serves(image.platform, self._platform):
+            image.close()
+            reason = f"is for {image.platform}, not for --platform {self._platform}"
+            raise _no_run_image(name, reference.kind, reference.place, reason)
+        return image
 
     def read_directory(self, directory: str, name: str | None = None) -> RunImage:
         """Read an unpacked root filesystem in place of a run image."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.apis import ApiRange, ApiVersion
-from metalauncher.messages import _by_rank
+from metalauncher.messages import by_rank
 from metalauncher.record import Buildpack, Record
 from metalauncher.registry import Launcher, Registry, _launcher, _Wrong
 from metalauncher.selection import BuildpackNotCovered, OptInNotGiven, PlatformNotCovered, sift
@@ -245,7 +245,7 @@ def _cell(launcher: Launcher, chosen: Launcher | None, reason: Rejection | None,
 
 def rank(launchers: Iterable[Launcher]) -> tuple[Launcher, ...]:
     """Return launchers, the best first."""
-    return tuple(sorted(launchers, key=_by_rank, reverse=True))
+    return tuple(sorted(launchers, key=by_rank, reverse=True))
 
 
 def describe(launcher: Launcher) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.places import EXECUTABLE
 from metalauncher.tooling.labels import ENTRYPOINT
-from metalauncher.tooling.oci.layout import open_regular
+from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:

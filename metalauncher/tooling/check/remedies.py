@@ -1,7 +1,7 @@
 """A refusal in one line, and what to do about it before the container is ever started. Pure.
 
-The texts of a dispatch (messages.py) are for whom a container has refused; where they speak of the run image they are
-the same here.
+The texts of a dispatch (refusal_text.py) are for whom a container has refused; where they speak of the run image they
+are the same here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from metalauncher.errors import (
     PlatformApiMalformed,
     PlatformApiNotCovered,
 )
-from metalauncher.messages import _add_launcher, _do, _opt_in, headline
+from metalauncher.messages import headline
+from metalauncher.refusal_text import fixes
+from metalauncher.shortfall import add_launcher, opt_in
 
 if TYPE_CHECKING:
     from metalauncher.errors import Refusal
@@ -48,10 +50,10 @@ def remedy_of(refusal: Refusal, found: Found) -> str:
             # A dispatch that ends here has not looked at the Buildpack APIs yet; a launcher has to have them as well.
             apis = [buildpack.api for buildpack in found.buildpacks if buildpack.api is not None]
             what = "all of its APIs" if apis else f"Platform API {refusal.api}"
-            add = _add_launcher(refusal.api, apis, what, refusal.deprecated)
-            return " ".join([*_opt_in(refusal, decision), add])
+            add = add_launcher(refusal.api, apis, what, refusal.deprecated)
+            return " ".join([*opt_in(refusal, decision), add])
         case BuildpackApisNotCovered() | MetadataKeyMissing():
-            return " ".join(_do(refusal, decision)[:-1])  # the last line is a command for the container
+            return " ".join(fixes(refusal, decision))
         case PlatformApiMalformed():
             return "rebuild the app, or correct CNB_PLATFORM_API in its config"
         case PlatformApiAbsent():

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 from metalauncher.tooling.check.appimage import AppImage
 from metalauncher.tooling.check.search import CNB, HEAD, METADATA_LIMIT, Fact, Search
 from metalauncher.tooling.check.shape import Shape
+from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.image import Image
-from metalauncher.tooling.oci.layout import LayoutStore, open_regular
+from metalauncher.tooling.oci.layout import LayoutStore
 from metalauncher.tooling.oci.model import CONFIG_LIMIT, Descriptor, ImageError, parse_json
 
 if TYPE_CHECKING:

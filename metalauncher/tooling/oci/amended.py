@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
-from metalauncher.tooling.oci.layout import open_regular
+from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.model import (
     MANIFEST_LIMIT,
     OCI_CONFIG,
@@ -16,6 +15,7 @@ from metalauncher.tooling.oci.model import (
     OCI_MANIFEST,
     Descriptor,
     ImageError,
+    describe,
     parse_json,
 )
 from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
@@ -63,9 +63,9 @@ class AmendedStore:
         self._base: Final = base
         self._layer: Final = layer
         self.config: Final = _encode(_config(base, layer, changes))
-        blob = _describe(OCI_CONFIG, self.config)
+        blob = describe(OCI_CONFIG, self.config)
         self._manifest: Final = _encode(_manifest(base, layer, blob))
-        self._descriptor: Final = _describe(OCI_MANIFEST, self._manifest)
+        self._descriptor: Final = describe(OCI_MANIFEST, self._manifest)
         self._blobs: Final = {blob.digest: self.config, self._descriptor.digest: self._manifest}
 
     def top(self) -> tuple[Descriptor, bytes]:
@@ -95,10 +95,6 @@ class AmendedStore:
 
 def _encode(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-def _describe(media_type: str, data: bytes) -> Descriptor:
-    return Descriptor(media_type, f"sha256:{hashlib.sha256(data).hexdigest()}", len(data))
 
 
 def _config(base: Image | None, layer: NewLayer, changes: Changes) -> dict[str, Any]:

@@ -7,48 +7,41 @@ name.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
-import os
-import posixpath
 import re
-import tarfile
 import threading
-import zlib
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from metalauncher.tooling.oci.layout import open_regular
+from metalauncher.tooling.oci.choice import Named, as_index, wanted
+from metalauncher.tooling.oci.compression import HEAD, compression_of, decompressed
+from metalauncher.tooling.oci.files import read_limited
 from metalauncher.tooling.oci.model import (
     CONFIG_LIMIT,
     MANIFEST_LIMIT,
     OCI_CONFIG,
+    OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
     ImageError,
+    describe,
     parse_digest,
     parse_json,
+    platform_of,
 )
+from metalauncher.tooling.oci.tar_files import TarFiles
 from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
-_MEMBERS_LIMIT = 20_000
-_LINKS_LIMIT = 8
 _CONFIG_NAME = re.compile(r"(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?")
-_GZIP = b"\x1f\x8b"
-
-
-class _Part(NamedTuple):
-    """Where a member's content lies in the archive; a link's has a target instead."""
-
-    offset: int
-    size: int
-    target: str
+_LIST = "manifest.json"
+_WHAT = "the archive"
+_CHUNK = 1 << 16
 
 
 class ArchiveStore:
@@ -56,23 +49,36 @@ class ArchiveStore:
 
     def __init__(self, file: str, tag: str | None) -> None:
         """Take the file, and the image's name as `docker save` was given it; None for the only one there is."""
-        self._file: Final = file
+        self._files: Final = TarFiles(file)
         self._tag: Final = tag
         self._lock: Final = threading.Lock()
-        self._parts: dict[str, _Part] = {}
         self._blobs: dict[str, str] = {}  # digest -> member
+        self._made: dict[str, bytes] = {}  # digest -> a manifest that is not in the archive
         self._top: tuple[Descriptor, bytes] | None = None
 
     def top(self) -> tuple[Descriptor, bytes]:
-        """Return a manifest made from the archive's own."""
+        """Return a manifest made from the archive's own; where the name is several images', an index of them."""
         with self._lock:
             if self._top is None:
-                self._parts = _read_parts(self._file)
-                self._top = self._make_manifest()
+                self._top = self._find()
             return self._top
 
-    def _make_manifest(self) -> tuple[Descriptor, bytes]:
-        entry = self._find(_parse_list(self._read("manifest.json", MANIFEST_LIMIT)))
+    def _find(self) -> tuple[Descriptor, bytes]:
+        """Make the manifests of the images that have the name, and no others: an archive may hold hundreds."""
+        entries = _parse_list(self._read(_LIST, MANIFEST_LIMIT))
+        # What tells images apart, until there are manifests, is which entry they are.
+        listed = [Named(_names(entry), Descriptor("", str(place), 0), place) for place, entry in enumerate(entries)]
+        found = [
+            image._replace(manifest=self._make_manifest(entries[image.place]))
+            for image in wanted(listed, self._tag, _WHAT)
+        ]
+        different = list({image.manifest.digest: image for image in found}.values())
+        if len(different) == 1:
+            return different[0].manifest, self._made[different[0].manifest.digest]
+        index = as_index(different, self._tag, _WHAT)
+        return describe(OCI_INDEX, index), index
+
+    def _make_manifest(self, entry: dict[str, Any]) -> Descriptor:
         config_name, layer_names = entry.get("Config"), entry.get("Layers")
         if not isinstance(config_name, str) or not isinstance(layer_names, list):
             raise ImageError("damaged", "manifest.json names no config or no layers")
@@ -81,13 +87,14 @@ class ArchiveStore:
         named = _CONFIG_NAME.fullmatch(config_name)
         if named and digest != f"sha256:{named[1]}":
             raise ImageError("damaged", f"has a config with another digest than its name, {config_name!r}")
-        rootfs = parse_json(data, "the config").get("rootfs")
+        config = parse_json(data, "the config")
+        rootfs = config.get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(layer_names):
             raise ImageError("damaged", f"the config does not name the {len(layer_names)} layers of manifest.json")
         layers = []
         for name, diff_id in zip(layer_names, diff_ids, strict=True):
-            size = self._part(str(name)).size
+            size = self._size(str(name))
             self._blobs[parse_digest(diff_id)] = str(name)
             layers.append({"mediaType": _TAR_LAYER, "digest": diff_id, "size": size})
         self._blobs[digest] = config_name
@@ -98,24 +105,16 @@ class ArchiveStore:
             "layers": layers,
         }
         text = json.dumps(manifest).encode()
-        return Descriptor(OCI_MANIFEST, f"sha256:{hashlib.sha256(text).hexdigest()}", len(text)), text
-
-    def _find(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
-        tags = [tag for entry in entries for tag in entry.get("RepoTags") or [] if isinstance(tag, str)]
-        have = f"there is {', '.join(sorted(tags)[:10])}" if tags else "none has a name"
-        if self._tag is None:
-            if len(entries) != 1:
-                raise ImageError("absent", f"the archive holds {len(entries)} images: name one; {have}")
-            return entries[0]
-        wanted = {self._tag, f"{self._tag}:latest"}
-        for entry in entries:
-            if wanted.intersection([tag for tag in entry.get("RepoTags") or [] if isinstance(tag, str)]):
-                return entry
-        raise ImageError("absent", f"there is no image {self._tag!r}; {have}")
+        descriptor = describe(OCI_MANIFEST, text)._replace(platform=platform_of(config))
+        self._made[descriptor.digest] = text
+        return descriptor
 
     def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
         """Return a blob's content."""
         refuse_large(descriptor, limit)
+        self.top()
+        if descriptor.digest in self._made:
+            return self._made[descriptor.digest]
         with self.open(descriptor) as blob:
             return read_whole(blob, descriptor, limit)
 
@@ -126,80 +125,30 @@ class ArchiveStore:
         name = self._blobs.get(descriptor.digest)
         if name is None:
             raise ImageError("absent", f"there is no blob {descriptor.digest}")
-        part = self._part(name)
-        with open_regular(self._file) as file:
-            source: Any = _Slice(file, part)
-            compressed = os.pread(file.fileno(), 2, part.offset) == _GZIP
-            if compressed:
-                source = _Decompressed(source)
-            yield Verified(source, descriptor, sized=not compressed)  # type: ignore[misc]  # read as an IO[bytes] is
+        with self._files.open(name) as file:
+            source = io.BufferedReader(file, _CHUNK)  # type: ignore[type-var]  # to look at its beginning
+            compressed = bool(compression_of(source.peek(HEAD)[:HEAD]))
+            with decompressed(source) as stream:
+                yield Verified(stream, descriptor, sized=not compressed)  # type: ignore[misc]  # read as an IO[bytes] is
 
     def _read(self, name: str, limit: int) -> bytes:
-        part = self._part(name)
-        if part.size > limit:
-            raise ImageError("too-large", f"{name} has {part.size} bytes; {limit} are allowed")
-        with open_regular(self._file) as file:
-            data = os.pread(file.fileno(), part.size, part.offset)
-        if len(data) != part.size:
+        size = self._size(name)
+        data = read_limited(self._files, name, limit)
+        if len(data) != size:
             raise ImageError("damaged", f"is cut off inside {name}")
         return data
 
-    def _part(self, name: str) -> _Part:
-        for _ in range(_LINKS_LIMIT):
-            part = self._parts.get(posixpath.normpath(name))
-            if part is None:
-                raise ImageError("damaged", f"holds no {name!r}: this is no archive that docker save wrote")
-            if not part.target:
-                return part
-            name = posixpath.join(posixpath.dirname(name), part.target)  # as Docker linked equal layers
-        raise ImageError("damaged", f"holds a loop of links at {name!r}")
+    def _size(self, name: str) -> int:
+        if self._files.holds(name):
+            return self._files.size(name)
+        if name == _LIST and self._files.holds("oci-layout"):
+            raise ImageError("unsupported", f"is the archive of an OCI layout: oci-archive:{self._files.path}")
+        raise ImageError("damaged", f"holds no {name!r}: this is no archive that docker save wrote")
 
 
-class _Slice(io.RawIOBase):
-    """A part of a file, read at its own position."""
-
-    def __init__(self, file: IO[bytes], part: _Part) -> None:
-        self._descriptor: Final = file.fileno()
-        self._next = part.offset
-        self._end: Final = part.offset + part.size
-
-    def read(self, size: int = -1, /) -> bytes:
-        left = self._end - self._next
-        data = os.pread(self._descriptor, left if size < 0 else min(size, left), self._next)
-        self._next += len(data)
-        return data
-
-
-class _Decompressed:
-    """What gzip makes of a part; damage is an ImageError."""
-
-    def __init__(self, source: _Slice) -> None:
-        self._stream = gzip.GzipFile(fileobj=source, mode="rb")
-
-    def read(self, size: int, /) -> bytes:
-        try:
-            return self._stream.read(size)
-        except (EOFError, zlib.error, OSError) as error:
-            raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
-
-
-def _read_parts(path: str) -> dict[str, _Part]:
-    """Return where each member of the archive is."""
-    parts: dict[str, _Part] = {}
-    with open_regular(path) as file:
-        if os.pread(file.fileno(), 2, 0) == _GZIP:
-            raise ImageError("unsupported", f"is compressed: gunzip it first, or gunzip -c {path} > {path}.tar")
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                for info in archive:
-                    if len(parts) >= _MEMBERS_LIMIT:
-                        raise ImageError("too-large", f"has more than {_MEMBERS_LIMIT} members")
-                    if info.isreg() or info.issym():
-                        target = info.linkname if info.issym() else ""
-                        parts[posixpath.normpath(info.name)] = _Part(info.offset_data, info.size, target)
-        except (tarfile.TarError, ValueError, OverflowError, OSError) as error:
-            raise ImageError("damaged", f"is no tar archive: {error}") from None
-    return parts
+def _names(entry: dict[str, Any]) -> tuple[str, ...]:
+    tags = entry.get("RepoTags")
+    return tuple([tag for tag in tags if isinstance(tag, str)]) if isinstance(tags, list) else ()
 
 
 def _parse_list(data: bytes) -> list[dict[str, Any]]:

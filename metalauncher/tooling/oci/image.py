@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from metalauncher.tooling.oci.artifacts import artifact_of
+from metalauncher.tooling.oci.choice import for_platform
 from metalauncher.tooling.oci.model import (
     CONFIG_LIMIT,
     INDEXES,
@@ -18,13 +20,14 @@ from metalauncher.tooling.oci.model import (
     parse_descriptor,
     parse_digest,
     parse_json,
+    platform_of,
 )
+from metalauncher.tooling.oci.platforms import normal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_PLATFORM: Final = "linux/amd64"
-_USUAL = {"linux/arm64/v8": "linux/arm64", "linux/amd64/v1": "linux/amd64", "linux/arm": "linux/arm/v7"}
 _NESTING_LIMIT = 4  # indexes in indexes
 _LAYERS_LIMIT = 512  # overlayfs takes 500 lower directories, Docker 127
 
@@ -73,9 +76,8 @@ class Image:
 
     @property
     def platform(self) -> str:
-        """`os/architecture` and, if there is one, `/variant`."""
-        parts = [self.config.get(key) for key in ("os", "architecture", "variant")]
-        return "/".join([str(part) for part in parts if part])
+        """`os/architecture` and, if there is an unusual one, `/variant`, in Go's names whatever the config has."""
+        return normal(platform_of(self.config))
 
     @property
     def entrypoint(self) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ def load_image(store: Store, platform: str = DEFAULT_PLATFORM) -> Image:
         document = parse_json(data, "the manifest")
         if not _is_index(descriptor, document):
             return _load(store, descriptor, document)
-        descriptor = _choose(document, platform)
+        descriptor = for_platform(_entries(document), platform)
         data = store.fetch(descriptor, MANIFEST_LIMIT)
     raise ImageError("unsupported", f"has indexes nested more than {_NESTING_LIMIT - 1} deep")
 
@@ -115,27 +117,11 @@ def _is_index(descriptor: Descriptor, document: dict[str, Any]) -> bool:
     raise ImageError("unsupported", f"is no container image: its media type is {str(media_type)[:100]!r}")
 
 
-def _choose(index: dict[str, Any], platform: str) -> Descriptor:
-    """Return the index's first entry for the platform (image-index.md: the first that matches is preferred)."""
+def _entries(index: dict[str, Any]) -> list[Descriptor]:
     entries = index.get("manifests")
     if not isinstance(entries, list):
         raise ImageError("damaged", "is an index without manifests")
-    found = [parse_descriptor(entry, f"manifest {number} of the index") for number, entry in enumerate(entries, 1)]
-    images = [entry for entry in found if entry.media_type in INDEXES | MANIFESTS]
-    exact = [entry for entry in images if _normal(entry.platform) == _normal(platform)]
-    # Where the index names a variant and the caller none, any will do.
-    for entry in exact or [entry for entry in images if entry.platform.startswith(platform + "/")]:
-        return entry
-    nested = [entry for entry in images if not entry.platform]
-    if len(nested) == 1:
-        return nested[0]
-    have = ", ".join(sorted({entry.platform or "unnamed" for entry in images})[:10])
-    raise ImageError("unsupported", f"has no image for {platform}; it has {have or 'none'}")
-
-
-def _normal(platform: str) -> str:
-    """Return a platform with the variant that its architecture has without one, as containerd does it."""
-    return _USUAL.get(platform, platform)
+    return [parse_descriptor(entry, f"manifest {number} of the index") for number, entry in enumerate(entries, 1)]
 
 
 def _load(store: Store, descriptor: Descriptor, manifest: dict[str, Any]) -> Image:
@@ -146,6 +132,9 @@ def _load(store: Store, descriptor: Descriptor, manifest: dict[str, Any]) -> Ima
     if len(entries) > _LAYERS_LIMIT:
         raise ImageError("too-large", f"has {len(entries)} layers; {_LAYERS_LIMIT} are allowed")
     blobs = [parse_descriptor(entry, f"layer {number}") for number, entry in enumerate(entries, 1)]
+    artifact = artifact_of(manifest, config_blob, blobs)
+    if artifact:
+        raise ImageError("unsupported", f"is no container image, but {artifact}")
     config = parse_json(store.fetch(config_blob, CONFIG_LIMIT), "the config")
     diff_ids = _object(config, "rootfs").get("diff_ids")
     if not isinstance(diff_ids, list) or len(diff_ids) != len(blobs):

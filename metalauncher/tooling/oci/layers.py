@@ -5,14 +5,13 @@ Sources: the OCI image specification's layer.md; containerd's pkg/archive for ho
 
 from __future__ import annotations
 
-import gzip
 import io
 import posixpath
 import tarfile
-import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
+from metalauncher.tooling.oci.compression import decompressed
 from metalauncher.tooling.oci.model import Descriptor, ImageError
 from metalauncher.tooling.oci.verified import Verified
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 MEMBERS_LIMIT: Final = 500_000
 _HEADERS_LIMIT = 1 << 20  # bytes of one member's long names and PAX headers, which are held in memory
 _CHUNK = 1 << 16
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_PIECE = 256  # bytes of zstd taken at a time: four of them may expand to 128 KiB, all of which are held
-_WINDOW_LIMIT = 128 << 20  # bytes that a zstd frame may make us hold; `zstd --ultra -22` needs 128 MiB
 _KINDS = {
     tarfile.REGTYPE: "file",
     tarfile.AREGTYPE: "file",
@@ -101,13 +97,10 @@ def open_tar(store: Store, layer: Layer, expanded_limit: int) -> Iterator[Readab
     _refuse_foreign(layer)
     with store.open(layer.blob) as blob:
         source = io.BufferedReader(blob, _CHUNK)  # type: ignore[type-var]  # to look at its beginning
-        try:
-            with _decompressed(source) as stream:
-                yield _verified(_Limited(stream, expanded_limit), layer.diff_id)
-            while source.read(_CHUNK):  # the blob's own end, where its digest is looked at
-                pass
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
+        with decompressed(source) as stream:
+            yield _verified(_Limited(stream, expanded_limit), layer.diff_id)
+        while source.read(_CHUNK):  # the blob's own end, where its digest is looked at
+            pass
 
 
 def _verified(tar: Readable, diff_id: str) -> Verified:
@@ -117,7 +110,7 @@ def _verified(tar: Readable, diff_id: str) -> Verified:
 def _members(blob: IO[bytes], expanded_limit: int, diff_id: str | None) -> Iterator[Member]:
     source = io.BufferedReader(blob, _CHUNK)  # type: ignore[type-var]  # to look at its beginning
     with _as_damage():
-        with _decompressed(source) as stream:
+        with decompressed(source) as stream:
             tar: Readable = _Limited(stream, expanded_limit)
             tar = tar if diff_id is None else _verified(tar, diff_id)
             yield from _read_tar(tar)
@@ -131,56 +124,8 @@ def _members(blob: IO[bytes], expanded_limit: int, diff_id: str | None) -> Itera
 def _as_damage() -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:
         raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
-
-
-@contextmanager
-def _decompressed(source: io.BufferedReader[Any]) -> Iterator[Any]:
-    """Give the tar. What it begins with tells the compression, not the media type, which is wrong in some images."""
-    head = source.peek(4)[:4]
-    if head.startswith(_GZIP):
-        with gzip.GzipFile(fileobj=source, mode="rb") as stream:
-            yield stream
-    elif head == _ZSTD:
-        try:
-            import zstandard
-        except ModuleNotFoundError:
-            raise ImageError(
-                "unsupported", "has a layer compressed with zstd: pip install 'metalauncher[check]'"
-            ) from None
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
-        try:
-            yield _Frames(source, decompressor.decompressobj)
-        except zstandard.ZstdError as error:
-            raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
-    else:
-        yield source
-
-
-class _Frames:
-    """Reads zstd frames, one after the other. zstandard's own stream_reader takes one that is cut off for its end."""
-
-    def __init__(self, source: io.BufferedReader[Any], begin: Callable[[], Any]) -> None:
-        self._source: Final = source
-        self._begin: Final = begin
-        self._frame: Any = None
-        self._left = b""  # compressed, behind a frame's end
-        self._data = memoryview(b"")
-
-    def read(self, size: int) -> bytes:
-        while not self._data:
-            piece = self._left or self._source.read(_PIECE)
-            if not piece:
-                if self._frame is not None:
-                    raise EOFError("a zstd frame is cut off")
-                return b""
-            self._frame = self._frame or self._begin()
-            self._data, self._left = memoryview(self._frame.decompress(piece)), b""
-            if self._frame.eof:
-                self._left, self._frame = self._frame.unused_data, None
-        data, self._data = bytes(self._data[:size]), self._data[size:]
-        return data
 
 
 class _Limited:

@@ -1,161 +1,158 @@
-"""Read images from an OCI image layout: a directory with `oci-layout`, `index.json` and `blobs` (image-layout.md)."""
+"""Read images from an OCI image layout: `oci-layout`, `index.json` and `blobs` (image-layout.md).
+
+It is a directory, or the tar of one, as `skopeo copy … oci-archive:` and `buildx --output type=oci` write it.
+"""
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final
 
-from metalauncher.errors import errno_text
+from metalauncher.tooling.oci.choice import Named, as_index, wanted
+from metalauncher.tooling.oci.files import Folder, read_limited
 from metalauncher.tooling.oci.model import (
+    CONFIG_LIMIT,
     MANIFEST_LIMIT,
+    MANIFESTS,
+    OCI_INDEX,
     Descriptor,
     ImageError,
+    describe,
     parse_descriptor,
     parse_json,
+    platform_of,
 )
+from metalauncher.tooling.oci.tar_files import TarFiles
 from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from metalauncher.tooling.oci.files import Files
+
 TAG: Final = "org.opencontainers.image.ref.name"
+_NAME = "io.containerd.image.name"  # the name in full, where `docker save` and containerd write only the tag as TAG
 
 
-class LayoutStore:
-    """One image of a layout."""
+class IndexedStore:
+    """One image of a layout, wherever its files are."""
 
-    def __init__(self, directory: str, tag: str | None) -> None:
-        """Take the directory, and the image's tag; None for the only one there is."""
-        self._directory: Final = directory
+    def __init__(self, files: Files, tag: str | None, what: str) -> None:
+        """Take the files, and the image's name in them; None for the only one there is.
+
+        Args:
+            files: of the layout.
+            tag: as `index.json` has it, or as Docker reads the same name.
+            what: the layout is, for messages.
+        """
+        self._files: Final = files
         self._tag: Final = tag
+        self._what: Final = what
 
     def top(self) -> tuple[Descriptor, bytes]:
-        """Return the manifest or index that has the tag."""
-        descriptor = self._find(_index(self._directory))
-        return descriptor, self.fetch(descriptor, MANIFEST_LIMIT)
+        """Return the manifest or index that has the name; where it is several images', an index of them."""
+        found = wanted(_index(self._files), self._tag, self._what)
+        if len(found) == 1:
+            return found[0].manifest, self.fetch(found[0].manifest, MANIFEST_LIMIT)
+        data = as_index(
+            [image._replace(manifest=self._with_platform(image.manifest)) for image in found], self._tag, self._what
+        )
+        return describe(OCI_INDEX, data), data
 
-    def _find(self, index: _Index) -> Descriptor:
-        if self._tag is not None:
-            found = index.tags.get(self._tag)
-            if found is None:
-                raise ImageError("absent", f"there is no tag {self._tag!r}; {_names(index)}")
-            return found
-        if not index.entries:
-            raise ImageError("absent", "the layout holds no image")
-        if len(index.entries) > 1:
-            raise ImageError("absent", f"the layout holds several images: name one's tag; {_names(index)}")
-        return index.entries[0]
+    def _with_platform(self, manifest: Descriptor) -> Descriptor:
+        """Return a manifest's descriptor with the platform that its config has, where the layout's index has none."""
+        if manifest.platform or manifest.media_type not in MANIFESTS:
+            return manifest
+        document = parse_json(self.fetch(manifest, MANIFEST_LIMIT), "the manifest")
+        config = parse_descriptor(document.get("config"), "the config")
+        return manifest._replace(platform=platform_of(parse_json(self.fetch(config, CONFIG_LIMIT), "the config")))
 
     def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
         """Return a blob's content."""
         refuse_large(descriptor, limit)
-        with open_regular(self._path(descriptor)) as file:
+        with self._files.open(_place(descriptor)) as file:
             return read_whole(file, descriptor, limit)
 
     @contextmanager
     def open(self, descriptor: Descriptor) -> Iterator[IO[bytes]]:
         """Open a blob."""
-        with open_regular(self._path(descriptor)) as file:
+        with self._files.open(_place(descriptor)) as file:
             yield Verified(file, descriptor)  # type: ignore[misc]  # a RawIOBase is read as an IO[bytes] is
 
-    def _path(self, descriptor: Descriptor) -> str:
-        algorithm, _, digest = descriptor.digest.partition(":")
-        return os.path.join(self._directory, "blobs", algorithm, digest)
+
+class LayoutStore(IndexedStore):
+    """One image of a layout in a directory."""
+
+    def __init__(self, directory: str, tag: str | None) -> None:
+        """Take the directory, and the image's name; None for the only one there is."""
+        super().__init__(Folder(directory), tag, "the layout")
 
 
-class _Index(NamedTuple):
-    """What `index.json` lists.
+class OciArchiveStore(IndexedStore):
+    """One image of a layout in a tar archive."""
 
-    Attributes:
-        entries: in its order.
-        tags: those that have a tag; of several with one tag the last, which was added last.
-    """
+    def __init__(self, file: str, tag: str | None) -> None:
+        """Take the archive, and the image's name; None for the only one there is."""
+        super().__init__(TarFiles(file), tag, "the archive")
 
-    entries: list[Descriptor]
-    tags: dict[str, Descriptor]
+
+def _place(descriptor: Descriptor) -> str:
+    algorithm, _, digest = descriptor.digest.partition(":")
+    return f"blobs/{algorithm}/{digest}"
 
 
 # A layout may hold thousands of images that are read one after another: its index is not parsed for each.
 _RECENT_LIMIT = 8
-_recent: dict[str, tuple[tuple[int, ...], _Index]] = {}
+_recent: dict[str, tuple[tuple[int, ...], list[Named]]] = {}
 _recent_lock = threading.Lock()
 
 
-def _index(directory: str) -> _Index:
+def _index(files: Files) -> list[Named]:
     """Return what a layout's index lists; parsed anew when the file is another one than last time."""
-    file = os.path.join(directory, "index.json")
-    try:
-        status = os.stat(file)
-    except OSError:
-        read_index(directory)  # says what is wrong
-        raise ImageError("damaged", "index.json came and went") from None
-    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    state = files.state()
     with _recent_lock:
-        before, index = _recent.get(directory, ((), None))
-    if index is None or before != state:
-        entries = read_index(directory)
-        tags = [(dict(entry.annotations).get(TAG), entry) for entry in entries]
-        index = _Index(entries, {tag: entry for tag, entry in tags if tag})
+        before, images = _recent.get(files.path, ((), []))
+    if before != state or not state:
+        images = [Named(_names(entry), entry, number) for number, entry in enumerate(read_index(files))]
         with _recent_lock:
             if len(_recent) >= _RECENT_LIMIT:
                 _recent.clear()
-            _recent[directory] = (state, index)
-    return index
+            _recent[files.path] = (state, images)
+    return images
 
 
-def read_index(directory: str) -> list[Descriptor]:
+def _names(entry: Descriptor) -> tuple[str, ...]:
+    annotations = dict(entry.annotations)
+    return tuple([name for key in (TAG, _NAME) if (name := annotations.get(key))])
+
+
+def read_index(files: Files) -> list[Descriptor]:
     """Return what a layout's `index.json` lists.
 
     Raises:
         ImageError: it is no layout.
     """
-    if not os.path.isdir(directory):
-        if os.path.lexists(directory):
-            raise ImageError("damaged", "is not a directory: this is no OCI layout")
-        raise ImageError("absent", "there is no such directory")
-    version = parse_json(_read(directory, "oci-layout"), "oci-layout").get("imageLayoutVersion")
+    files.state()
+    version = parse_json(_read(files, "oci-layout"), "oci-layout").get("imageLayoutVersion")
     if not isinstance(version, str) or not version.startswith("1."):
         raise ImageError("unsupported", f"has the layout version {version!r}, not 1.0.0")
-    entries = parse_json(_read(directory, "index.json"), "index.json").get("manifests")
+    entries = parse_json(_read(files, "index.json"), "index.json").get("manifests")
     if not isinstance(entries, list):
         raise ImageError("damaged", "index.json lists no manifests")
     return [parse_descriptor(entry, f"image {number} of index.json") for number, entry in enumerate(entries, 1)]
 
 
-def _read(directory: str, name: str) -> bytes:
+def _read(files: Files, name: str) -> bytes:
     try:
-        with open_regular(os.path.join(directory, name)) as file:
-            data = file.read(MANIFEST_LIMIT + 1)
+        return read_limited(files, name, MANIFEST_LIMIT)
     except ImageError as error:
+        if error.trouble not in {"absent", "damaged"}:
+            reason = error.reason if isinstance(files, TarFiles) or name in error.reason else f"{name}: {error.reason}"
+            raise ImageError(error.trouble, reason) from None
+        if isinstance(files, TarFiles):
+            if error.trouble == "absent" and files.holds("manifest.json"):
+                reason = f"is an archive as docker save writes it: docker-archive:{files.path}"
+                raise ImageError("unsupported", reason) from None
+            raise ImageError(error.trouble, f"{error.reason}: this is no archive of an OCI layout") from None
         raise ImageError(error.trouble, f"{name}: {error.reason}: this is no OCI layout") from None
-    if len(data) > MANIFEST_LIMIT:
-        raise ImageError("too-large", f"{name} is larger than {MANIFEST_LIMIT} bytes")
-    return data
-
-
-@contextmanager
-def open_regular(path: str) -> Iterator[IO[bytes]]:
-    """Open a regular file for reading; reading it, too, raises ImageError alone.
-
-    Raises:
-        ImageError: it is not there, no regular file, or can't be read.
-    """
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ImageError("damaged", "is not a regular file")
-            yield file
-    except FileNotFoundError:
-        raise ImageError("absent", "is not there") from None
-    except PermissionError as error:
-        raise ImageError("denied", errno_text(error.errno)) from None
-    except OSError as error:
-        raise ImageError("unreachable", errno_text(error.errno)) from None
-
-
-def _names(index: _Index) -> str:
-    names = sorted(index.tags)
-    return f"there is {', '.join(names[:10])}{', …' if len(names) > 10 else ''}" if names else "none has a tag"

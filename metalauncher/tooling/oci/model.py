@@ -6,6 +6,7 @@ media types Docker's image manifest version 2, schema 2.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
@@ -30,10 +31,11 @@ CONFIG_LIMIT: Final = 8 << 20  # bytes; one with all labels of a large build has
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 if TYPE_CHECKING:
-    # absent: there is no such image, tag or blob. denied: it may not be read with these credentials. unsupported: it is
-    # of a kind that is not read (schema 1, another platform's only). damaged: it is not what its digest or its format
-    # says. too-large: it is larger than a stated limit. unreachable: whoever has it did not answer, or not in time.
-    Trouble = Literal["absent", "denied", "unsupported", "damaged", "too-large", "unreachable"]
+    # absent: there is no such image, tag or blob. ambiguous: there are several, and nothing says which one is meant.
+    # denied: it may not be read with these credentials. unsupported: it is of a kind that is not read (schema 1,
+    # another platform's only, no image at all). damaged: it is not what its digest or its format says. too-large: it is
+    # larger than a stated limit. unreachable: whoever has it did not answer, or not in time.
+    Trouble = Literal["absent", "ambiguous", "denied", "unsupported", "damaged", "too-large", "unreachable"]
 
 
 class ImageError(Exception):
@@ -65,6 +67,7 @@ class Descriptor(NamedTuple):
         platform: `os/architecture` and, if there is one, `/variant`; "" where an index says nothing.
         urls: where else to fetch it, only of foreign layers.
         annotations: as they stand.
+        artifact_type: what an index says of an entry that is no image.
     """
 
     media_type: str
@@ -73,6 +76,7 @@ class Descriptor(NamedTuple):
     platform: str = ""
     urls: tuple[str, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
+    artifact_type: str = ""
 
 
 class Store(Protocol):
@@ -99,6 +103,11 @@ class Store(Protocol):
         What is read is to be trusted only when the end was reached: then, and as soon as there are more bytes than the
         descriptor says, `read` raises ImageError if it is not what the descriptor says.
         """
+
+
+def describe(media_type: str, data: bytes) -> Descriptor:
+    """Return what others refer to `data` with."""
+    return Descriptor(media_type, f"sha256:{hashlib.sha256(data).hexdigest()}", len(data))
 
 
 def parse_json(data: bytes, what: str) -> dict[str, Any]:
@@ -149,13 +158,15 @@ def parse_descriptor(value: Any, what: str) -> Descriptor:
         media_type,
         parse_digest(value.get("digest")),
         size,
-        _platform(value.get("platform")),
+        platform_of(value.get("platform")),
         tuple([str(url) for url in urls]),
         tuple([(str(key), str(text)) for key, text in annotations.items()]),
+        str(value.get("artifactType") or ""),
     )
 
 
-def _platform(value: Any) -> str:
+def platform_of(value: Any) -> str:
+    """Return `os/architecture[/variant]` as a config, or the platform of an index's entry, has it; "" for none."""
     if not isinstance(value, dict):
         return ""
     parts = [value.get("os"), value.get("architecture"), value.get("variant")]

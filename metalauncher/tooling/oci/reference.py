@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+Kind = Literal["oci", "oci-archive", "docker-archive", "dir", "registry"]
+_LOCAL: Final[tuple[Kind, ...]] = ("oci", "oci-archive", "docker-archive", "dir")
+# containers-transports(5) has more of them: what to do about each.
+_FOREIGN = {
+    "docker-daemon": "skopeo copy {} docker-archive:FILE:NAME",
+    "containers-storage": "skopeo copy {} oci-archive:FILE:NAME",
+    "ostree": "skopeo copy {} oci-archive:FILE:NAME",
+    "sif": "skopeo copy {} oci-archive:FILE:NAME",
+    "tarball": "skopeo copy {} oci-archive:FILE:NAME",
+}
+
 
 class Reference(NamedTuple):
     """A reference.
@@ -18,7 +29,7 @@ class Reference(NamedTuple):
         tag: which of the images there; None for the only one.
     """
 
-    kind: Literal["oci", "docker-archive", "dir", "registry"]
+    kind: Kind
     place: str
     tag: str | None
 
@@ -30,7 +41,9 @@ class Reference(NamedTuple):
 
 
 _REGISTRY_SCHEME = "docker://"  # skopeo's
-FORMS: Final = "oci:DIR[:TAG], docker-archive:FILE[:NAME], dir:ROOTFS, or a name in a registry"
+FORMS: Final = (
+    "oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], dir:ROOTFS, or a name in a registry"
+)
 
 
 def parse_reference(text: str) -> Reference:
@@ -39,26 +52,23 @@ def parse_reference(text: str) -> Reference:
     Raises:
         ValueError: it names nothing; the message says what is missing.
     """
-    for kind in ("oci", "docker-archive", "dir"):
+    for kind in _LOCAL:
         if text.startswith(f"{kind}:") and not text.startswith("dir://"):
             return _local(kind, text.removeprefix(f"{kind}:"), text)
     if text.startswith(("/", "./", "../")):
         raise ValueError(f"{text!r} is a path: write oci:{text} for a layout, docker-archive:{text} for an archive")
+    foreign, colon, _ = text.partition(":")
+    if colon and foreign in _FOREIGN:
+        raise ValueError(f"{text!r} is not read here: {_FOREIGN[foreign].format(text)}")
     name = text.removeprefix(_REGISTRY_SCHEME)
     if not name:
         raise ValueError(f"{text!r} names no image: write {FORMS}")
     return Reference("registry", name, None)
 
 
-def _local(kind: Literal["oci", "docker-archive", "dir"], rest: str, text: str) -> Reference:
-    place, tag = rest, None
-    if kind == "oci":
-        head, colon, tail = rest.rpartition(":")
-        if colon and "/" not in tail:
-            place, tag = head, tail
-    elif kind == "docker-archive":
-        place, colon, tail = rest.partition(":")  # the name has colons of its own
-        tag = tail if colon else None
-    if not place or tag == "":
+def _local(kind: Kind, rest: str, text: str) -> Reference:
+    # The place ends at the first colon: names have colons of their own, and slashes.
+    place, colon, name = rest.partition(":") if kind != "dir" else (rest, "", "")
+    if not place or (colon and not name):
         raise ValueError(f"{text!r} names no {'tag' if place else 'place'}: write {FORMS}")
-    return Reference(kind, place, tag)
+    return Reference(kind, place, name if colon else None)

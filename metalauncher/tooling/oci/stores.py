@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from metalauncher.tooling.oci.archive import ArchiveStore
 from metalauncher.tooling.oci.cache import BlobCache
 from metalauncher.tooling.oci.credentials import read_credentials
-from metalauncher.tooling.oci.layout import LayoutStore
+from metalauncher.tooling.oci.layout import LayoutStore, OciArchiveStore
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.name import Name
 from metalauncher.tooling.oci.sharing import Blobs, SharingStore
@@ -113,6 +113,8 @@ def open_local(reference: Reference) -> Store:
     match reference.kind:
         case "oci":
             return LayoutStore(reference.place, reference.tag)
+        case "oci-archive":
+            return OciArchiveStore(reference.place, reference.tag)
         case "docker-archive":
             return ArchiveStore(reference.place, reference.tag)
         case "dir":

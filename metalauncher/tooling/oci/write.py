@@ -7,16 +7,17 @@ written beside their place and renamed. What is written depends on the image alo
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import secrets
 import shutil
-import tarfile
 from typing import TYPE_CHECKING, Any
 
+from metalauncher.tooling.oci.files import Folder, open_regular
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.layers import open_tar
-from metalauncher.tooling.oci.layout import TAG, open_regular, read_index
+from metalauncher.tooling.oci.layout import TAG, read_index
 from metalauncher.tooling.oci.model import (
     MANIFEST_LIMIT,
     OCI_CONFIG,
@@ -27,10 +28,11 @@ from metalauncher.tooling.oci.model import (
 )
 from metalauncher.tooling.oci.tree import EXPANDED_LIMIT
 from metalauncher.tooling.oci.verified import Verified
+from metalauncher.tooling.oci.write_files import append, append_bytes, whole_tar, write_stream
 from metalauncher.tooling.writing import TEMPORARY, leftovers, lock, sync, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from metalauncher.tooling.oci.model import Store
@@ -57,7 +59,7 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
         OSError: it can't be written. Either way the directory is as before.
     """
     if os.path.lexists(directory) and not (os.path.isdir(directory) and not os.listdir(directory)):
-        read_index(directory)  # nothing is written into what is no layout
+        read_index(Folder(directory))  # nothing is written into what is no layout
         with lock(os.fsencode(directory), lambda: say("waiting: somebody else writes the layout")):
             for file in leftovers(os.fsencode(directory)):  # nobody's: who writes has the lock
                 os.unlink(file)
@@ -96,8 +98,7 @@ def _add(store: Store, directory: str, tag: str, say: Say) -> None:
             for entry in (entries if isinstance(entries, list) else [])
             if (entry.get("annotations") or {}).get(TAG) != tag
         ]
-        entry = {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
-        index["manifests"] = [*kept, {**entry, "annotations": {TAG: tag}}]
+        index["manifests"] = [*kept, _entry(descriptor, tag)]
         write_whole(os.fsencode(directory), b"index.json", _encode(index), 0o644)
     except BaseException:
         for path in reversed(made):
@@ -110,30 +111,25 @@ def _put(store: Store, blob: Descriptor, directory: str, made: list[str]) -> Non
     """Write a blob, unless it is there already, and whole."""
     folder, path = _place(blob, directory, made)
     if not _is_whole(path, blob):
-        opened = store.open(blob) if blob.media_type != OCI_CONFIG else _opened(store, blob)
-        write_stream(opened, folder, path, made)
+        write_stream(_source(store, blob), folder, path, made)
 
 
-@contextlib.contextmanager
-def _opened(store: Store, blob: Descriptor) -> Iterator[Readable]:
-    yield _Bytes(store.fetch(blob, blob.size))
+def _entry(descriptor: Descriptor, name: str | None) -> dict[str, Any]:
+    """Return what an index lists a manifest as."""
+    entry = {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
+    return {**entry, "annotations": {TAG: name}} if name else entry
 
 
-class _Bytes:
-    """Bytes, read in parts."""
-
-    def __init__(self, data: bytes) -> None:
-        self._rest = memoryview(data)
-
-    def read(self, size: int, /) -> bytes:
-        part, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(part)
+def _source(store: Store, blob: Descriptor) -> AbstractContextManager[Readable]:
+    if blob.media_type != OCI_CONFIG:
+        return store.open(blob)
+    return contextlib.nullcontext(io.BytesIO(store.fetch(blob, blob.size)))
 
 
 def _put_bytes(data: bytes, blob: Descriptor, directory: str, made: list[str]) -> None:
     folder, path = _place(blob, directory, made)
     if not _is_whole(path, blob):
-        write_stream(contextlib.nullcontext(_Bytes(data)), folder, path, made)
+        write_stream(contextlib.nullcontext(io.BytesIO(data)), folder, path, made)
 
 
 def _place(blob: Descriptor, directory: str, made: list[str]) -> tuple[str, str]:
@@ -159,55 +155,6 @@ def _is_whole(path: str, blob: Descriptor) -> bool:
     return True
 
 
-class _Unwritten(Exception):
-    """Carries an error of writing past a reader's context, which takes every OSError for one of reading."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-def write_stream(opened: AbstractContextManager[Readable], folder: str, path: str, made: list[str]) -> None:
-    """Write all that is read as the file `path` in `folder`; it is there whole or not at all.
-
-    Args:
-        opened: gives what to read from; that, or its end, raises where the bytes are not the right ones.
-        folder: for the temporary file.
-        path: the file.
-        made: is told of a file that was not there before.
-    """
-    temporary = os.path.join(folder, TEMPORARY.decode() + secrets.token_hex(8))
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            with opened as source:
-                _copy(source, descriptor)
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        new = not os.path.lexists(path)
-        os.rename(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, _Unwritten):
-            raise error.error from None
-        raise
-    if new:
-        made.append(path)
-
-
-def _copy(source: Readable, descriptor: int) -> None:
-    while data := source.read(_CHUNK):
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(descriptor, view) :]
-        except OSError as error:
-            raise _Unwritten(error) from error
-
-
 def _encode(document: Any) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -229,44 +176,56 @@ def write_archive(store: Store, file: str, name: str | None, say: Say) -> None:
     config = parse_descriptor(parse_json(store.top()[1], "the manifest").get("config"), "the config")
     data = store.fetch(config, config.size)
     config_name = f"{config.digest.partition(':')[2]}.json"
-    folder = os.path.dirname(os.path.abspath(file))
-    temporary = os.path.join(folder, TEMPORARY.decode() + secrets.token_hex(8))
-    try:
-        with tarfile.open(temporary, "x", format=tarfile.USTAR_FORMAT) as archive:
-            names: list[str] = []
-            for number, layer in enumerate(image.layers, 1):
-                say(f"writing {file}: layer {number} of {len(image.layers)}")
-                names.append(f"{layer.diff_id.partition(':')[2]}.tar")
-                if names[-1] in names[:-1]:  # an empty layer may be there twice
-                    continue
-                content = f"{temporary}-layer"
-                try:
-                    write_stream(open_tar(store, layer, EXPANDED_LIMIT), folder, content, [])
-                    with open(content, "rb") as source:
-                        _append(archive, names[-1], os.fstat(source.fileno()).st_size, source)
-                finally:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(content)
-            tags = [name if ":" in name.rpartition("/")[2] else f"{name}:latest"] if name else []
-            listing = _encode([{"Config": config_name, "RepoTags": tags, "Layers": names}])
-            for member, content_bytes in ((config_name, data), ("manifest.json", listing)):
-                _append(archive, member, len(content_bytes), _Bytes(content_bytes))
-        os.chmod(temporary, 0o644)
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    sync(os.fsencode(folder))
+    with whole_tar(file) as (archive, scratch):
+        names: list[str] = []
+        for number, layer in enumerate(image.layers, 1):
+            say(f"writing {file}: layer {number} of {len(image.layers)}")
+            names.append(f"{layer.diff_id.partition(':')[2]}.tar")
+            if names[-1] in names[:-1]:  # an empty layer may be there twice
+                continue
+            try:
+                # How large it is uncompressed shows only when it is.
+                write_stream(open_tar(store, layer, EXPANDED_LIMIT), os.path.dirname(scratch), scratch, [])
+                with open(scratch, "rb") as source:
+                    append(archive, names[-1], os.fstat(source.fileno()).st_size, source)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(scratch)
+        tags = [name if ":" in name.rpartition("/")[2] else f"{name}:latest"] if name else []
+        append_bytes(archive, config_name, data)
+        listing = [{"Config": config_name, "RepoTags": tags, "Layers": names}]
+        append_bytes(archive, "manifest.json", _encode(listing))
 
 
-def _append(archive: tarfile.TarFile, name: str, size: int, source: Any) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = size
-    info.mode = 0o644
-    archive.addfile(info, source)
+def write_oci_archive(store: Store, file: str, name: str | None, say: Say) -> None:
+    """Write an OCI layout as one tar: what `skopeo copy oci-archive:` and `podman load` read.
+
+    Args:
+        store: what it is read from, every byte checked.
+        file: the archive, replaced if it is there.
+        name: that the image is to have, None for none.
+        say: told of how far it has come.
+
+    Raises:
+        ImageError: the image can't be read.
+        OSError: it can't be written. Either way the file is as before.
+    """
+    descriptor, manifest = store.top()
+    document = parse_json(manifest, "the manifest")
+    parts = [parse_descriptor(entry, "a part") for entry in (*document["layers"], document["config"])]
+    blobs = {part.digest: part for part in parts}  # an empty layer may be there twice
+    index = _EMPTY_INDEX | {"manifests": [_entry(descriptor, name)]}
+    with whole_tar(file) as (archive, _):
+        append_bytes(archive, "oci-layout", _LAYOUT)
+        append_bytes(archive, "index.json", _encode(index))
+        append_bytes(archive, _member(descriptor), manifest)
+        for number, blob in enumerate(blobs.values(), 1):
+            say(f"writing {file}: blob {number} of {len(blobs)}")
+            with _source(store, blob) as source:
+                append(archive, _member(blob), blob.size, source)
+                source.read(1)  # its end, where its digest is looked at
+
+
+def _member(blob: Descriptor) -> str:
+    algorithm, _, digest = blob.digest.partition(":")
+    return f"blobs/{algorithm}/{digest}"

@@ -117,7 +117,7 @@ def test_json(check: Any, apps: dict[str, str], world: World) -> None:
     old = results[apps["old"]]
     assert (old.kind, old.exit_code, old.platform_api, old.buildpacks) == ("refused", 12, "0.7", (("acme/0", "0.6"),))
     assert (old.regressed, str(old.before and old.before.launcher)) == (True, OLD)
-    assert results[apps["lost"]].reason.startswith("there is no tag 'none-such'; there is ")
+    assert results[apps["lost"]].reason.startswith("there is no image 'none-such'; there is ")
     assert results[apps["lost"]].digest is None
 
 
@@ -234,7 +234,10 @@ WRONG = {
     ),
     "no such root": (("oci:x", "--run-image", "dir:/none-such"), "dir:/none-such: there is no such directory"),
     "no such root directory": (("oci:x", "--root", "/none-such"), "--root: '/none-such' is no directory"),
-    "platform": (("oci:x", "--run-image", "oci:x", "--platform", "amd64"), "--platform: 'amd64' is none"),
+    "platform": (
+        ("oci:x", "--run-image", "oci:x", "--platform", "amd46"),
+        "argument --platform: 'amd46' is not a platform, OS/ARCH[/VARIANT] such as linux/amd64 or linux/arm64",
+    ),
     "mirror": (("oci:x", "--run-image", "oci:x", "--mirror", "x"), "--mirror: 'x' is not HOST=URL"),
     "forms": (("oci:x", "--run-image", "oci:x", "--json", "--jsonl"), "argument --jsonl: not allowed with"),
 }
@@ -248,6 +251,25 @@ def test_wrong_command_lines(tool: Tool, wrong: str) -> None:
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.startswith(f"ERROR: {headline}")
     assert "metalauncher" in answer.err or "ls -ld" in answer.err
+
+
+@pytest.mark.parametrize("platform", ["linux/x86_64", "amd64", "linux/amd64/v1", "x86_64"])
+def test_platform_however_it_is_written(check: Any, apps: dict[str, str], platform: str) -> None:
+    """What other tools call this platform is this platform; reports have it in Go's names."""
+    answer = check(apps["fine"], "--platform", platform, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.document["platform"] == "linux/amd64"
+
+
+def test_platform_that_the_run_image_is_not_for(tool: Tool, check: Any, world: World, apps: dict[str, str]) -> None:
+    """A platform that was asked for is not passed over where the run image is for another one: nothing is proved."""
+    answer = check(apps["fine"], "--platform", "linux/arm64")
+    assert (answer.code, answer.out) == (3, "")
+    reason = "is for linux/amd64, not for --platform linux/arm64"
+    assert answer.err.startswith(f"ERROR: {world.reference('new')}: {reason}\n")
+    answer = tool("labels", "--verify", world.reference("new"), "--platform", "aarch64")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith(f"ERROR: --verify {world.reference('new')}: {reason}\n")
 
 
 def test_as_process(apps: dict[str, str], world: World, tmp_path: Path) -> None:
@@ -327,10 +349,10 @@ def test_interrupted_while_the_run_image_is_read(
 
 def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str, str], tmp_path: Path) -> None:
     """A list that is not there, and a run image whose registry does not answer, or that is none."""
-    answer = tool("check", "--from", "/nonexistent", "--run-image", "oci:/run")
+    answer = tool("check", "--from", f"{tmp_path}/none", "--run-image", "oci:/run")
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.splitlines() == [
-        "ERROR: --from: /nonexistent: no such file or directory",
+        f"ERROR: --from: {tmp_path}/none: no such file or directory",
         "  need:    a list that can be read, or - for stdin",
         "  do:      metalauncher check --help",
     ]

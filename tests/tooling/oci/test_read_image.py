@@ -61,18 +61,14 @@ def test_whole_image(layout: Layout) -> None:
 
 
 def test_by_tag(layout: Layout) -> None:
-    """A tag names one of several; of two with one tag the last."""
-    first, second, third = (layout.manifest(config={"config": {"Labels": {"n": n}}}) for n in "123")
+    """A tag names one of several."""
+    first, second = (layout.manifest(config={"config": {"Labels": {"n": n}}}) for n in "12")
     layout.tag(first, "a")
     layout.tag(second, "b")
-    layout.tag(third, "b")
     assert load(layout, "a").labels == {"n": "1"}
-    assert load(layout, "b").labels == {"n": "3"}
-    assert refusal(lambda: load(layout, "c")) == ("absent", "there is no tag 'c'; there is a, b")
-    assert refusal(lambda: load(layout)) == (
-        "absent",
-        "the layout holds several images: name one's tag; there is a, b",
-    )
+    assert load(layout, "b").labels == {"n": "2"}
+    assert refusal(lambda: load(layout, "c")) == ("absent", "there is no image 'c'; there is a, b")
+    assert refusal(lambda: load(layout)) == ("ambiguous", "the layout holds 2 images: name one; there is a, b")
 
 
 def test_index_by_platform(layout: Layout) -> None:
@@ -92,7 +88,7 @@ def test_index_by_platform(layout: Layout) -> None:
     assert load(layout, platform="linux/arm64").platform == "linux/arm64"
     assert refusal(lambda: load(layout, platform="linux/s390x")) == (
         "unsupported",
-        "has no image for linux/s390x; it has linux/amd64, linux/arm64/v8, unknown/unknown",
+        "has no image for linux/s390x; it has linux/amd64, linux/arm64",
     )
 
 
@@ -100,10 +96,10 @@ def test_index_by_platform(layout: Layout) -> None:
     ("has", "wanted", "chosen"),
     [
         (["amd64/v3", "amd64"], "amd64", "amd64"),
-        (["amd64/v3", "amd64/v1"], "amd64", "amd64/v1"),
+        (["amd64/v3", "amd64/v1"], "amd64", "amd64"),
         (["amd64/v3"], "amd64", "amd64/v3"),
         (["arm64"], "arm64/v8", "arm64"),
-        (["arm64/v8"], "arm64", "arm64/v8"),
+        (["arm64/v8"], "arm64", "arm64"),
         (["arm/v5", "arm/v7"], "arm", "arm/v7"),
         (["arm/v6"], "arm", "arm/v6"),
         (["arm/v6"], "arm/v7", None),
@@ -302,7 +298,7 @@ def test_unreadable(tmp_path: Path, layout: Layout) -> None:
     with unprivileged():
         assert refusal(lambda: LayoutStore(str(layout.directory), None).top()) == (
             "denied",
-            "oci-layout: permission denied: this is no OCI layout",
+            "oci-layout: permission denied",
         )
 
 
@@ -352,7 +348,7 @@ def _negative() -> bytes:
 BROKEN_ARCHIVES: dict[str, tuple[bytes, str, str]] = {
     "empty": (b"", "damaged", "is no tar archive: empty file"),
     "text": (b"hello" * 200, "damaged", "is no tar archive: "),
-    "compressed": (LAYER.blob, "unsupported", "is compressed: gunzip it first"),
+    "compressed": (LAYER.blob, "unsupported", "is compressed with gzip: gunzip -c "),
     "other": (
         tar(file("x")),
         "damaged",

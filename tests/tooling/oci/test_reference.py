@@ -9,7 +9,10 @@ from metalauncher.tooling.oci.reference import FORMS, Reference, parse_reference
 PARSED = {
     "oci:run": Reference("oci", "run", None),
     "oci:/var/images/run:1.2": Reference("oci", "/var/images/run", "1.2"),
-    "oci:/var/a:b/run": Reference("oci", "/var/a:b/run", None),
+    "oci:/var/a:b/run": Reference("oci", "/var/a", "b/run"),
+    "oci:run:registry.example.com:5000/acme/app:1.0": Reference("oci", "run", "registry.example.com:5000/acme/app:1.0"),
+    "oci-archive:app.tar": Reference("oci-archive", "app.tar", None),
+    "oci-archive:app.tar:acme/app:1": Reference("oci-archive", "app.tar", "acme/app:1"),
     "docker-archive:app.tar": Reference("docker-archive", "app.tar", None),
     "docker-archive:app.tar:example.com:5000/app:1": Reference("docker-archive", "app.tar", "example.com:5000/app:1"),
     "dir:/srv/rootfs": Reference("dir", "/srv/rootfs", None),
@@ -35,6 +38,14 @@ def test_incomplete(text: str, missing: str) -> None:
     with pytest.raises(ValueError, match="names no") as caught:
         parse_reference(text)
     assert str(caught.value) == f"{text!r} names no {missing}: write {FORMS}"
+
+
+@pytest.mark.parametrize("text", ["docker-daemon:acme/app:1", "containers-storage:acme/app:1"])
+def test_places_of_other_tools(text: str) -> None:
+    """What skopeo reads and this does not is said, with the command that brings it here."""
+    with pytest.raises(ValueError, match="is not read here: skopeo copy") as caught:
+        parse_reference(text)
+    assert str(caught.value).startswith(f"{text!r} is not read here: skopeo copy {text} ")
 
 
 @pytest.mark.parametrize("text", ["", "docker://"])

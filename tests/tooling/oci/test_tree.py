@@ -149,11 +149,22 @@ def test_forks(tmp_path: Path, case: str) -> None:
     assert content(base) == content(forks[1]) == before
 
 
+SKIPPED = b"\x5f\x2a\x4d\x18\x05\0\0\0other"  # a zstd frame that holds no data, as zstd:chunked and pzstd write them
 COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "gzip": (gzip.compress, "tar+gzip"),
     "gzip-in-two-parts": (lambda data: gzip.compress(data[:700]) + gzip.compress(data[700:]), "tar+gzip"),
     "zstd": (zstandard.compress, "tar+zstd"),
     "zstd-among-others": (lambda data: zstandard.compress(data) + b"\x50\x2a\x4d\x18\x02\0\0\0xx", "tar+zstd"),
+    "zstd-behind-others": (lambda data: SKIPPED + b"\x50\x2a\x4d\x18\0\0\0\0" + zstandard.compress(data), "tar+zstd"),
+    "zstd-between-others": (
+        lambda data: SKIPPED + zstandard.compress(data[:700]) + SKIPPED + zstandard.compress(data[700:]) + SKIPPED,
+        "tar+zstd",
+    ),
+    "zstd-in-many-parts": (
+        lambda data: b"".join([SKIPPED + zstandard.compress(data[at : at + 99]) for at in range(0, len(data), 99)]),
+        "tar+zstd",
+    ),
+    "zstd-named-as-gzip": (lambda data: SKIPPED + zstandard.compress(data), "tar+gzip"),
     "zstd-in-two-parts": (lambda data: zstandard.compress(data[:700]) + zstandard.compress(data[700:]), "tar+zstd"),
     "none": (bytes, "tar"),
     "gzip-called-plain": (gzip.compress, "tar"),

@@ -1,0 +1,1 @@
+"""`metalauncher compare`: two launchers side by side, over many small apps."""

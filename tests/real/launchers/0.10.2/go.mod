@@ -1,0 +1,15 @@
+module metalauncher/tests/real/launchers
+
+go 1.17
+
+require github.com/buildpacks/lifecycle v0.10.2
+
+require (
+	github.com/BurntSushi/toml v0.3.1 // indirect
+	github.com/apex/log v1.9.0 // indirect
+	github.com/heroku/color v0.0.6 // indirect
+	github.com/mattn/go-colorable v0.1.2 // indirect
+	github.com/mattn/go-isatty v0.0.8 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+	golang.org/x/sys v0.0.0-20200523222454-059865788121 // indirect
+)
