@@ -28,7 +28,7 @@ SUBSET := $(addprefix tests/test_,demo.py static.py pyz.py contents.py hot_path.
 	confined.py containers.py needs.py locks.py) tests/tooling/test_killed.py tests/tooling/oci/test_tree.py
 LOCK := build/lock-venv
 LOCKED := requirements-dev fuzz/requirements fuzz/build-requirements image/requirements image/static/mypyc-requirements \
-	tools/lock-requirements
+	tests/real/go-requirements tools/lock-requirements
 # Each file on its own worker as a rule, since what its tests share is made once a worker; idle workers take over.
 PARALLEL := -n auto --dist worksteal
 # Wheels alone, each by its hash, and nothing but what the lock lists: nothing that a build would fetch in between.
