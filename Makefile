@@ -27,7 +27,7 @@ FULL ?=
 SUBSET := $(addprefix tests/test_,demo.py static.py pyz.py contents.py hot_path.py parser.py execute.py routes.py \
 	confined.py containers.py needs.py locks.py) tests/tooling/test_killed.py tests/tooling/oci/test_tree.py
 LOCK := build/lock-venv
-LOCKED := requirements-dev fuzz/requirements fuzz/build-requirements image/requirements \
+LOCKED := requirements-dev fuzz/requirements fuzz/build-requirements image/requirements tests/real/go-requirements \
 	tools/lock-requirements
 # Each file on its own worker as a rule, since what its tests share is made once a worker; idle workers take over.
 PARALLEL := -n auto --dist worksteal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 import images
 import pytest
 from bundles import Tool
-from containers import RUNTIMES
 from harness import Form, Image, python_form, static_form
 from kit import Kit
 from native import Native, Starter, need, public_folder
@@ -22,6 +22,10 @@ from strategies import choose_profile
 FORMS = {form.name: form for form in (python_form(), static_form())}
 
 choose_profile()
+# Started in the background, or by nohup, all programs of the tests would ignore these as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -30,15 +34,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         only = metafunc.definition.get_closest_marker("only")
         names = only.args if only else tuple(FORMS)
         metafunc.parametrize("form", [FORMS[name] for name in names], ids=names, scope="session")
-
-
-@pytest.hookimpl(tryfirst=True)  # before the marks are looked at
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs containers by any runtime but the first: one is enough for the quick tests."""
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        if callspec and callspec.params.get("runtime", RUNTIMES[0]) != RUNTIMES[0]:
-            item.add_marker(pytest.mark.thorough)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

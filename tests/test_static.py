@@ -42,6 +42,7 @@ def segments(executable: bytes) -> Iterator[Segment]:
         yield Segment(kind, flags, position, address, length)
 
 
+@pytest.mark.thorough
 def test_reproducible(executable: bytes) -> None:
     """The application's part of the build gives the same bytes elsewhere; `make reproduce` is for all of it."""
     assert rebuild(("source", "tomli", "mypyc", "zig", "toolchain", "parser", "python")) == executable

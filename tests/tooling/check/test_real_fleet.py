@@ -26,6 +26,8 @@ from registries import Certificate, RealRegistry, auth, make_certificate, start_
 from metalauncher.tooling.check.verdict import from_json
 from metalauncher.tooling.schema import text as schema_text
 
+pytestmark = pytest.mark.thorough  # hundreds of apps, many times; test_fleet.py is quick
+
 COPIES = 13
 RUN, OLD = "base/run:new", "base/run:old"
 LOGIN = ("ann", "s3cret pass:word")

@@ -8,6 +8,7 @@ import tarfile
 from collections import Counter
 
 import images
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rebased import World, metadata
@@ -38,6 +39,7 @@ def members(world: World) -> list[tuple[tarfile.TarInfo, bytes]]:
     ]
 
 
+@pytest.mark.thorough
 def test_any_stack(world: World) -> None:
     """Whatever lies on whatever, and whatever the labels say, the verdict is what a real start then shows."""
     vocabulary = members(world)
