@@ -1,6 +1,7 @@
 # make demo: sets itself up, lays out a run image and real apps, and starts each through metalauncher.
 # make test: sets itself up, builds both dispatching forms, and passes the tests over them.
 # make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
+# make profile: takes the compiler's profile anew, after a change of CPython, of the parser or of the compiler.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
@@ -21,7 +22,7 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo test image fuzz lint format pyz static reproduce bench venv clean help
+.PHONY: demo test image fuzz lint format pyz static profile reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -72,6 +73,10 @@ reproduce: static
 
 static: venv
 	$(BIN)/python image/static/build $(STATIC)
+
+profile: venv
+	@tools/need llvm-19:llvm-profdata-19
+	$(BIN)/python image/static/take_profile.py
 
 bench: pyz static
 	@tools/need gcc:cc libc6-dev:/usr/include/stdlib.h
