@@ -4,6 +4,7 @@
 # make test-all: passes all tests: long searches, large fleets, every launcher and container runtime; coverage >= 95 %.
 # make fresh: runs both commands in a bare Debian 12, and a part in a bare Debian 13; FULL=1: everything in both.
 # make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
+# make profile: takes the compiler's profile anew, after a change of CPython, of the parser or of the compiler.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
 # make launchers [VERSIONS=all]: builds real launchers of lifecycle through its Go module, and prints where they are.
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
@@ -38,7 +39,7 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo test test-all ready fresh lock image launchers fuzz lint format pyz static reproduce bench venv clean help
+.PHONY: demo test test-all ready fresh lock image launchers fuzz lint format pyz static profile reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -113,6 +114,10 @@ reproduce: static
 
 static: venv
 	$(BIN)/python image/static/build $(STATIC)
+
+profile: venv
+	@tools/need profile
+	$(BIN)/python image/static/take_profile.py
 
 bench: pyz static
 	@tools/need test bench

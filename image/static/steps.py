@@ -7,10 +7,11 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from cache import Cache
 from contents import ContentsError, application_version, describe
-from fetch import MYPYC, TOMLI, CPYTHON_VERSION, FetchError, cpython_sha256, fetch_cpython, fetch_wheels
+from fetch import CPYTHON_VERSION, MYPYC, FetchError, cpython_sha256, fetch_cpython, fetch_tomli, fetch_wheels
 from run import BuildError, run
 from toolchain import REQUIREMENTS, Toolchain, fetch_zig, make_toolchain
 
@@ -31,6 +32,24 @@ COMPILE = [
     "-fno-unwind-tables",
     "-fno-stack-protector",
     "-fcf-protection=none",
+]
+# The compiler's profile of CPython and the parser, kept in the tree: take_profile.py. A static function is known by the
+# name of its file, without the folders; sections keep their names, whatever is hot.
+PROFILE = HERE / "profile-x86_64.profdata"
+NAMES = ["-mllvm", "-static-func-full-module-prefix=false", "-mllvm", "-disable-vp"]
+PROFILE_READ = [
+    f"-fprofile-use={PROFILE}",
+    *NAMES,
+    "-mllvm",
+    "-profile-guided-section-prefix=false",
+    # What no dispatch runs is made small. That is what was not seen once; clang would count what is seen seldom, too.
+    "-mllvm",
+    "-pgo-cold-func-opt=minsize",
+    "-mllvm",
+    "-profile-summary-cold-count=0",
+    "-Wno-profile-instr-unprofiled",
+    "-Wno-profile-instr-out-of-date",
+    "-Wno-backend-plugin",
 ]
 STRICT = ["-Wall", "-Wextra", "-Werror"]
 LINK = [
@@ -80,36 +99,50 @@ def main() -> None:
     print(f"static: {result}, {result.stat().st_size} bytes")
 
 
-def build(cache: Cache) -> Path:
-    """Return the folder that holds the executable."""
+class Inputs(NamedTuple):
+    """What CPython and the parser are built from: the toolchain, CPython's sources, the parser as C, tomli."""
+
+    tools: Toolchain
+    source: Path
+    parser: Path
+    tomli: Path
+
+
+def inputs(cache: Cache) -> Inputs:
+    """Fetch and prepare what is pinned."""
     zig = cache.step("zig", REQUIREMENTS, make=fetch_zig, say="fetching the compiler")
     toolchain = cache.step(
-        "toolchain", zig, HERE / "toolchain.py",
-        make=lambda folder: make_toolchain(zig, folder), say="building musl",
-    )  # fmt: skip
+        "toolchain", zig, HERE / "toolchain.py", make=partial(make_toolchain, zig), say="building musl"
+    )
     source = cache.step(
         "source", cpython_sha256(), make=fetch_cpython, say=f"fetching the source of CPython {CPYTHON_VERSION}"
     )
-    tomli = cache.step("tomli", TOMLI, make=partial(fetch_wheels, TOMLI), say="fetching tomli")
+    tomli = fetch_tomli(cache)
     mypyc = cache.step("mypyc", MYPYC, sys.version, make=partial(fetch_wheels, MYPYC), say="fetching mypyc")
     parser = cache.step(
         "parser", tomli, MYPYC, HERE / "compile_tomli.py",
-        make=lambda folder: _translate_parser(tomli, mypyc, folder),
+        make=partial(_translate_parser, tomli, mypyc),
         say="translating tomli's parser to C with mypyc",
     )  # fmt: skip
-    tools = Toolchain(zig, toolchain)
+    return Inputs(Toolchain(zig, toolchain), source / "source", parser, tomli)
+
+
+def build(cache: Cache) -> Path:
+    """Return the folder that holds the executable."""
+    given = inputs(cache)
     python = cache.step(
-        "python", source, parser, toolchain, MODULES, repr((COMPILE, CONFIGURE)),
-        make=lambda folder: _make_python(source / "source", parser, tools, folder),
+        "python", given.source.parent, given.parser, given.tools.folder, MODULES, PROFILE,
+        repr((COMPILE, PROFILE_READ[1:], CONFIGURE)),
+        make=partial(make_python, given, PROFILE_READ),
         say="building CPython (minutes, once)",
     )  # fmt: skip
     application = sorted((TREE / "metalauncher").glob("*.py"))
     own = sorted(path for path in HERE.iterdir() if path.suffix in (".c", ".h", ".ld", ".py", ".txt"))
     warm_up = sorted(path for path in WARM_UP.rglob("*") if path.is_file())
     return cache.step(
-        "program", python, tomli, toolchain, repr((LINK, STRICT)),
+        "program", python, given.tomli, given.tools.folder, repr((LINK, STRICT)),
         *[item for path in application + own + warm_up for item in (path.name, path)],
-        make=lambda folder: _make_program(python, tomli, tools, folder, source / "source"),
+        make=partial(_make_program, given, python),
         say="building the executable",
     )  # fmt: skip
 
@@ -136,8 +169,9 @@ def _translate_parser(tomli: Path, mypyc: Path, folder: Path) -> None:
     shutil.copytree(mypyc / "mypyc" / "lib-rt", folder / "lib-rt")
 
 
-def _make_python(source: Path, parser: Path, tools: Toolchain, folder: Path) -> None:
+def make_python(given: Inputs, profile: list[str], folder: Path) -> None:
     """Build CPython's static library, tomli's parser, and an interpreter for compiling Python code."""
+    tools, source, parser, _ = given
     work = folder / "work"
     (work / "Modules").mkdir(parents=True)
     shutil.copyfile(MODULES, work / "Modules" / "Setup.local")
@@ -148,7 +182,7 @@ def _make_python(source: Path, parser: Path, tools: Toolchain, folder: Path) -> 
     shutil.copyfile(work / "pyconfig.h", folder / "pyconfig.h")
 
     options = [*COMPILE, f"-ffile-prefix-map={folder}=build", f"-ffile-prefix-map={source}=cpython"]
-    options += [f"-ffile-prefix-map={parser}=parser", "-DNDEBUG"]
+    options += [f"-ffile-prefix-map={parser}=parser", "-DNDEBUG", *profile]
     make = ["make", f"-j{os.cpu_count()}", f"OPT={' '.join(options)}", "libpython3.13.a", "python"]
     run(make, work, folder / "make.log")
     includes = [*_includes(folder), f"-I{parser / 'lib-rt'}"]
@@ -159,38 +193,36 @@ def _make_python(source: Path, parser: Path, tools: Toolchain, folder: Path) -> 
     shutil.rmtree(work)
 
 
-def _make_program(python: Path, tomli: Path, tools: Toolchain, folder: Path, source: Path) -> None:
+def _make_program(given: Inputs, python: Path, folder: Path) -> None:
     """Link the executable-to-be, and run it to write itself as a snapshot (snapshot.c)."""
     work = folder / "work"
     work.mkdir()
-    program = str(_link(python, tomli, tools, "driver.py", (*COMMON, "snapshot", "start"), work))
+    for sections in HERE.glob("hot-*.txt"):
+        (work / sections.with_suffix(".ld").name).write_text(_in_order(sections.read_text()))
+    layout = ["--entry=first", "-T", str(HERE / "layout.ld"), "-Map=map"]
+    program = str(link(given, python, "driver.py", (*COMMON, "snapshot", "start"), layout, work))
     survey, plan = str(work / "survey"), str(work / "plan")
     run([program, "survey", "", survey], WARM_UP)
     run([program, "trace", survey, plan], WARM_UP)
     run([program, "write", plan, str(folder / "metalauncher")], WARM_UP)
     shutil.copyfile(work / "map", folder / "map")  # for order.py
-    contents = describe(folder / "metalauncher", work, source, application_version(TREE), tools)
+    contents = describe(folder / "metalauncher", work, given.source, application_version(TREE), given.tools)
     (folder / "contents.json").write_bytes(contents)
     shutil.rmtree(work)
 
 
-def _link(python: Path, tomli: Path, tools: Toolchain, driver: str, names: tuple[str, ...], work: Path) -> Path:
+def link(given: Inputs, python: Path, driver: str, names: tuple[str, ...], options: list[str], work: Path) -> Path:
     """Freeze the Python code, compile our own C, and link both with CPython and the parser; return the program."""
     freeze = [str(python / "python"), "-B", "-S", "-X", "frozen_modules=off", str(HERE / "freeze.py"), "frozen.c"]
-    run(
-        [*freeze, str(HERE / driver), str(TREE), str(tomli)], work,
-        PYTHONHOME="/", PYTHONPATH=str(python / "Lib"),
-    )  # fmt: skip
-    options = [*COMPILE, *STRICT, *_includes(python), f"-I{HERE}"]
-    options += [f"-ffile-prefix-map={HERE}=static", f"-ffile-prefix-map={python}=build"]
+    freeze += [str(HERE / driver), str(TREE), str(given.tomli)]
+    run(freeze, work, PYTHONHOME="/", PYTHONPATH=str(python / "Lib"))
+    compile_ = [*COMPILE, *STRICT, *_includes(python), f"-I{HERE}"]
+    compile_ += [f"-ffile-prefix-map={HERE}=static", f"-ffile-prefix-map={python}=build"]
     for name in names:
         source = "frozen.c" if name == "frozen" else str(HERE / f"{name}.c")
-        run([str(tools.cc), *options, "-DPy_BUILD_CORE=1", "-fno-builtin-malloc", "-c", source], work)
+        run([str(given.tools.cc), *compile_, "-DPy_BUILD_CORE=1", "-fno-builtin-malloc", "-c", source], work)
     objects = [*[f"{name}.o" for name in names], str(python / "native.o"), str(python / "libpython3.13.a")]
-    for names in HERE.glob("hot-*.txt"):
-        (work / names.with_suffix(".ld").name).write_text(_in_order(names.read_text()))
-    link = [*LINK, "--entry=first", "-T", str(HERE / "layout.ld"), "-Map=map"]
-    run(tools.link(link, objects, "program"), work)
+    run(given.tools.link([*LINK, *options], objects, "program"), work)
     return work / "program"
 
 

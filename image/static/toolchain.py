@@ -1,4 +1,4 @@
-"""The toolchain of the static executable: clang, lld and musl, all from one pinned wheel, the same on every distribution.
+"""The toolchain of the static executable: clang, lld and musl from one pinned wheel, the same on every distribution.
 
 The wheel is ziglang. Of it clang and lld are called directly: `zig cc` would decide on options and caching itself.
 Only musl and compiler-rt are built through `zig cc`, which knows their source files and flags.
@@ -56,6 +56,7 @@ class Toolchain:
     """The toolchain in a folder of the cache.
 
     Attributes:
+        folder: the toolchain's.
         cc: compiles, and links programs with musl.
         ar: makes archives.
         version: of the wheel.
@@ -65,7 +66,7 @@ class Toolchain:
     def __init__(self, wheel: Path, folder: Path) -> None:
         """Take the folders that fetch_zig() and make_toolchain() have filled."""
         self._wheel = wheel
-        self._folder = folder
+        self.folder = folder
         self.cc = folder / "cc"
         self.ar = folder / "ar"
         self.version = pins(REQUIREMENTS)[NAME].version
@@ -73,10 +74,10 @@ class Toolchain:
 
     def link(self, options: Iterable[str], objects: Iterable[str], result: str) -> list[str]:
         """Return the command that links objects and archives with musl, by the linker itself."""
-        library = self._folder / "lib"
+        library = self.folder / "lib"
         libraries = [str(library / name) for name in _LIBRARIES]
         return [
-            str(self._folder / "ld"),
+            str(self.folder / "ld"),
             "-static",
             *options,
             str(library / "crt1.o"),

@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "memory.h"
+#include "profile.h"
 #include "start.h"
 
-extern char heap_start[], heap_end[]; /* layout.ld */
-void __gcov_reset(void), __gcov_dump(void);
+char heap_start[32 << 20]; /* memory.c takes blocks before it for those of a snapshot */
 
 _Noreturn void internal_error(const char *what, const char *detail)
 {
@@ -74,20 +74,20 @@ struct dirent *__wrap_readdir(DIR *directory)
     return &entries[next++];
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    char **given = environ; /* says where the profile is to be written */
+    if (argc != 2)
+        fail("usage: training RESULT");
     static char *no_environment[] = {NULL};
     environ = no_environment;
-    memory_seal(heap_start, heap_end); /* the same addresses in every run, so the same profile */
+    memory_seal(heap_start, heap_start + sizeof heap_start); /* the same addresses in every run, so the same profile */
     initialise();
     PyObject *driver = PyImport_ImportModule("metalauncher_driver");
     check(driver, "training.py");
     PyObject *train = PyObject_CallMethod(driver, "prepare", NULL);
     check(train, "prepare()");
-    __gcov_reset();
+    profile_reset();
     check(PyObject_CallNoArgs(train), "training");
-    environ = given;
-    __gcov_dump();
+    profile_write(argv[1]);
     _exit(0);
 }
