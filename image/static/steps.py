@@ -199,7 +199,8 @@ def _make_program(given: Inputs, python: Path, folder: Path) -> None:
     work.mkdir()
     for sections in HERE.glob("hot-*.txt"):
         (work / sections.with_suffix(".ld").name).write_text(_in_order(sections.read_text()))
-    layout = ["--entry=first", "-T", str(HERE / "layout.ld"), "-Map=map"]
+    # A section that the layout does not name would lie somewhere, and not be in the result.
+    layout = ["--entry=first", "-T", str(HERE / "layout.ld"), "-Map=map", "--orphan-handling=error"]
     program = str(link(given, python, "driver.py", (*COMMON, "snapshot", "start"), layout, work))
     survey, plan = str(work / "survey"), str(work / "plan")
     run([program, "survey", "", survey], WARM_UP)
