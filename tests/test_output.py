@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,7 +48,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "image": (
         "image --help",
-        "image --json --executable {root}/usr/bin/metalauncher --bundle {tarball} --out oci:{out}",
+        "image --json --base scratch --executable {root}/usr/bin/metalauncher --bundle {tarball} --out oci:{out}",
     ),
     "labels": ("labels --help", "labels --root {root}", "labels --json --root {root}"),
     "sbom": ("sbom --help", "sbom --root {root}"),
@@ -70,7 +71,8 @@ def run(tmp_path: Path, world: World) -> Callable[..., tuple[int, str]]:
     """Return a function that runs a command line with a standard output of one's choice: (exit code, stderr)."""
     root = tmp_path / "rootfs"
     root.mkdir()
-    install_dispatcher(root)
+    contents = install_dispatcher(root)
+    shutil.copy(contents, root / "usr/bin/metalauncher.contents.json")
     names = {
         "root": root,
         "launcher": PROJECT / "demo/stand-in-launcher",
