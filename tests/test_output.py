@@ -16,7 +16,7 @@ from typing import Any
 
 import images
 import pytest
-from bundles import Tool, release
+from bundles import MACHINE, Tool, elf, release
 from harness import PROJECT, Image
 from rebased import World, metadata
 from sboms import install_dispatcher
@@ -76,7 +76,7 @@ def run(tmp_path: Path, world: World) -> Callable[..., tuple[int, str]]:
     names = {
         "root": root,
         "launcher": PROJECT / "demo/stand-in-launcher",
-        "tarball": release(tmp_path / "new", "0.21.17"),
+        "tarball": release(tmp_path / "new", "0.21.17", elf(MACHINE)),
         "out": tmp_path / "out",
         "app": world.reference(world.app(images.make_app("fine", metadata("0.10"), "0.12"))),
         "run": world.reference("new"),
@@ -120,7 +120,7 @@ def test_what_can_not_be_written_is_said(line: str, run: Callable[..., tuple[int
     """On a full disk: exit code 3 and one line. Who closes a pipe is told nothing: 141."""
     with open("/dev/full", "wb") as full:
         code, said = run(line, full)
-    assert (code, said.splitlines(keepends=True)[-1:]) == (3, [FULL])
+    assert (code, said.splitlines(keepends=True)[-1:]) == (3, [FULL]), said
     writer = _closed_pipe()
     try:
         code, said = run(line, writer)
