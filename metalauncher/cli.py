@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posix
+
 from metalauncher import __version__
 from metalauncher.errors import USAGE
 from metalauncher.record import read_environment
@@ -169,7 +171,16 @@ def _question(arguments: list[bytes]) -> Question:
             _set(question, option, value if equals else _next(rest, option))
         else:
             raise UsageError(f"--which has no option {_text(argument)!r}")
+    if question.root is not None and not _is_directory(question.root):
+        raise UsageError(f"--root: {_text(question.root)!r} is no directory")
     return question
+
+
+def _is_directory(path: bytes) -> bool:
+    try:
+        return posix.stat(path).st_mode & 0o170000 == 0o040000
+    except (OSError, ValueError):
+        return False
 
 
 def _next(rest: Iterator[bytes], option: bytes) -> bytes:

@@ -50,10 +50,9 @@ _HAVE_LIMIT = 20  # launchers and broken descriptors listed one by one
 _CULPRITS_LIMIT = 10  # buildpacks that no launcher here supports, listed one by one
 
 _GO_BACK = "if it started before a rebase, redeploy the app's image from before that rebase"
-_WHICH = (
-    f"docker run --rm --entrypoint {EXECUTABLE} IMAGE --which",
-    f"kubectl run which --rm -it --restart=Never --image=IMAGE --command -- {EXECUTABLE} --which",
-)
+_ALLOW_DEPRECATED = "unset CNB_DEPRECATION_MODE: images carry quiet"
+# What a container gets besides its image's config, and that decides.
+_DECIDING = (b"METALAUNCHER_PIN", b"CNB_DEPRECATION_MODE")
 _INSPECT = ("docker image inspect --format '{{json .Config.Env}}' IMAGE",)
 _PAGE = "docs/troubleshooting.md"
 
@@ -70,9 +69,9 @@ class Text:
         have: list[str],
         now: list[str],
         fix: list[str],
-        details: tuple[str, ...] = _WHICH,
+        details: tuple[str, ...] = (),
     ) -> None:
-        """Hold each section's lines; a section without lines is left out."""
+        """Hold each section's lines; one without lines is left out, but for `details`: then it is `--which`."""
         self.what: Final = what
         self.need: Final = need
         self.have: Final = have
@@ -96,11 +95,31 @@ def refusal_lines(refusal: Refusal, decision: Decision) -> list[str]:
         ("have:", text.have),
         ("now:", text.now),
         ("fix:", _then_rebase(text.fix)),
-        ("details:", text.details),
+        ("details:", text.details or _which(decision.environment)),
         ("about:", [f"metalauncher {__version__}, exit code {refusal.exit_code}: {_PAGE}"]),
     ):
         lines += [f"  {label if number == 0 else '':<9}{line}" for number, line in enumerate(texts)]
     return lines
+
+
+def _which(environment: Mapping[bytes, bytes], more: str = "") -> tuple[str, ...]:
+    """Return the commands that ask the image, from outside, what this dispatch was asked."""
+    given = [
+        f"{name.decode()}={_quoted(environment[name].decode('utf-8', 'surrogateescape'))}"
+        for name in _DECIDING
+        if environment.get(name, b"quiet") not in (b"", b"quiet")  # lifecycle's exporter puts quiet into the config
+    ]
+    docker = "".join([f" -e {variable}" for variable in given])
+    kubectl = "".join([f" --env={variable}" for variable in given])
+    return (
+        f"docker run --rm{docker} --entrypoint {EXECUTABLE} IMAGE --which{more}",
+        f"kubectl run which --rm -it --restart=Never --image=IMAGE{kubectl} --command -- {EXECUTABLE} --which{more}",
+    )
+
+
+def _quoted(value: str) -> str:
+    """Return a value as a shell takes it."""
+    return value if value.isascii() and value.replace("-", "").isalnum() else "'" + value.replace("'", "'\\''") + "'"
 
 
 def _text(refusal: Refusal, decision: Decision) -> Text:
@@ -179,7 +198,7 @@ def _platform_not_covered(refusal: PlatformApiNotCovered, decision: Decision) ->
         ],
         need=[platform_need(refusal.text)],
         have=_have(decision),
-        now=[] if refusal.deprecated else [_GO_BACK],
+        now=[_ALLOW_DEPRECATED if refusal.deprecated else _GO_BACK],
         fix=_unmask(decision, refusal.api) or [*opt_in(refusal, decision), add],
     )
 
@@ -211,7 +230,7 @@ def _buildpacks_not_covered(refusal: BuildpackApisNotCovered, decision: Decision
         what=what,
         need=_culprits(refusal, decision),
         have=_have(decision),
-        now=[] if refusal.deprecated else [_GO_BACK],
+        now=[_ALLOW_DEPRECATED if refusal.deprecated else _GO_BACK],
         fix=fix,
     )
 
@@ -276,7 +295,8 @@ def _metadata_missing(refusal: MetadataUnreadable, decision: Decision) -> Text:
             need=["an app image that was built on this run image, or rebased onto it"],
             have=[],
             now=["start the app's image instead"],
-            fix=["to see which launchers this run image has:"],
+            fix=["to see which launchers this run image has, ask about an app that is yet to be:"],
+            details=_which(decision.environment, " --platform-api 0.12 --buildpack-api example/app=0.10"),
         )
     return Text(
         what=[

@@ -85,9 +85,10 @@ def add_launcher(platform_api: ApiVersion | None, apis: Sequence[ApiVersion], wh
     """Say which releases of lifecycle have a launcher for these APIs."""
     if deprecated:
         return "unset CNB_DEPRECATION_MODE, or rebuild the app with newer APIs"
-    spans, newest = supporting(platform_api, apis), RELEASES[-1][1]
+    spans, oldest, newest = supporting(platform_api, apis), RELEASES[0][0], RELEASES[-1][1]
     if not spans:
-        return f"use a run image with a launcher for {what} (no lifecycle up to {newest} has one), or rebuild the app"
+        none = f"no lifecycle from {oldest} to {newest} has one"
+        return f"use a run image with a launcher for {what} ({none}), or rebuild the app"
     releases = ", ".join([first if first == last else f"{first} to {last}" for first, last in spans])
     return f"add a launcher for {what} to the run image: lifecycle {releases} has one"
 

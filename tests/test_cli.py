@@ -300,3 +300,11 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_forms_are_both_known(form: Form) -> None:
     """Both forms are one file each."""
     assert form.executable.is_file()
+
+
+@pytest.mark.parametrize("root", ["/no/such", "/etc/passwd", "\0"])
+def test_a_root_that_is_none(root: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """`--which --root` of what is no directory is a wrong command line, not a run image without launchers."""
+    code, out, err = run(capfd, b"--which", b"--root", root.encode())
+    assert (code, out) == (3, "")
+    assert err.splitlines()[0] == f"ERROR: --root: {root!r} is no directory".replace("\\x00", "\\x00")

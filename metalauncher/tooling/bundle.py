@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.places import EXECUTABLE, LAUNCHERS
@@ -21,6 +22,7 @@ from metalauncher.tooling.installed import (
     is_own,
     own_folder,
 )
+from metalauncher.tooling.roots import on_root
 from metalauncher.tooling.sbom.statements import STATEMENTS
 from metalauncher.tooling.source import Bundle, read_source
 from metalauncher.tooling.talk import Console, Unable, decode, system_text
@@ -50,7 +52,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             case "remove":
                 outcome = _remove(options.name, root, console)
             case _:
-                outcome = Outcome("shown", tuple(choose(root, options.name, "metalauncher bundle show")))
+                outcome = Outcome("shown", tuple(choose(root, options.name, on_root("metalauncher bundle show", root))))
     except OSError as error:
         raise _unwritable(error, root) from None
     if options.json:
@@ -112,7 +114,7 @@ def add(options: Namespace, root: Root, console: Console) -> Outcome:
             launcher, text = declare(bundle, wishes, path)
             changes = _changes(bundle, launcher, there, target)
             if changes and not options.replace:
-                raise _conflict(declared, changes, options)
+                raise _conflict(declared, changes, options, root)
             known = [item for item in there if item.file == target.file]
             result = Installed(options.into, target.directory, target.name, launcher)
             warnings = _warnings(result, there, root)
@@ -192,7 +194,7 @@ def _changes(bundle: Bundle, launcher: Launcher, there: Sequence[Installed], tar
                 need="one spelling for one version",
                 have=[decode(item.file)],
                 do="spell it the same with --version, or remove the other",
-                command=f"metalauncher bundle remove {old!r}",
+                command=on_root(f"metalauncher bundle remove {old!r}", target.root),
             )
         digest = digest_of(target.root.locate(old.path.encode())) or old.sha256
         if digest is not None and digest != bundle.sha256:
@@ -211,14 +213,22 @@ def _json(value: Json) -> str:
     return str(value) if value is not None else "not given"
 
 
-def _conflict(launcher: Launcher, changes: list[str], options: Namespace) -> Unable:
+def _conflict(launcher: Launcher, changes: list[str], options: Namespace, root: Root) -> Unable:
+    words = ["metalauncher", "bundle", "add", options.source]
+    for option, value in (
+        ("--id", options.id),
+        ("--version", options.version),
+        ("--platform-apis", options.platform_apis),
+        ("--buildpack-apis", options.buildpack_apis),
+    ):
+        words += [option, value] if value is not None else []
     return Unable(
         f"{launcher!r} is installed already, and is another one",
         need="the same bundle, or a version of its own such as "
         + (f"{launcher.version}.1" if "+" in launcher.version else f"{launcher.version}+vendor.1"),
         have=changes,
         do="give a rebuild a version of its own with --version: it goes before the old one; or replace the old one",
-        command=f"metalauncher bundle add {options.source} --replace",
+        command=on_root(shlex.join([*words, "--replace"]), root),
     )
 
 
@@ -270,17 +280,17 @@ def _write(bundle: Bundle, launcher: Launcher, text: str, target: Target) -> Non
 
 
 def _remove(name: str, root: Root, console: Console) -> Outcome:
-    chosen = choose(root, name, "metalauncher list")
+    chosen = choose(root, name, on_root("metalauncher list", root))
     versions = sorted({item.launcher.version for item in chosen}, key=version_key)
     if len(versions) > 1:
         raise Unable(
             f"{name} is installed in {len(versions)} versions",
             need="ID@VERSION of one of them",
             have=[f"{name}@{version}" for version in versions],
-            command=f"metalauncher bundle remove {name}@{versions[0]}",
+            command=on_root(f"metalauncher bundle remove {name}@{versions[0]}", root),
         )
     with _locked(root, console):
-        chosen = choose(root, name, "metalauncher list")
+        chosen = choose(root, name, on_root("metalauncher list", root))
         cleaned = _clean(root)
         for item in chosen:  # first: from here on nothing leads to the executable
             os.unlink(item.file)

@@ -31,6 +31,7 @@ EXIT_STATUS = (
     ("80", "No launcher is installed."),
     ("81", "No launcher that the pin names covers the app."),
     ("82", "No launcher that covers the app could be started."),
+    ("83", "A dry run (METALAUNCHER_DRYRUN=1): a launcher would have been started."),
 )
 
 

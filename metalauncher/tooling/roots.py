@@ -1,12 +1,24 @@
-"""Tell a directory that is taken for a root filesystem by mistake: it holds one."""
+"""Roots as people name them: commands to run next keep to one, and a directory may be taken for one by mistake."""
 
 from __future__ import annotations
 
 import os
+import shlex
+from typing import TYPE_CHECKING
+
+from metalauncher.tooling.talk import decode
+
+if TYPE_CHECKING:
+    from metalauncher.places import Root
 
 _TOP = (b"usr", b"etc")
 _PLACES = (b"usr/lib/cnb", b"etc/cnb")
 _CHILDREN_LIMIT = 1000
+
+
+def on_root(command: str, root: Root) -> str:
+    """Return `command` for this root: what is copied and run must not act on another one, the machine's own."""
+    return f"{command} --root {shlex.quote(decode(root.prefix))}" if root.whole and root.prefix else command
 
 
 def root_within(directory: bytes) -> bytes | None:

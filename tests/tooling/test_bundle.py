@@ -556,3 +556,20 @@ def test_command_line(tool: Tool) -> None:
     refused(tool("bundle", "add", "x", "--prio", "1"), "unrecognized arguments: --prio")
     answer = ok(tool("bundle", "add", "--help"))
     assert "examples:\n  $ metalauncher bundle add lifecycle-v0.21.17+linux.x86-64.tgz" in answer.out
+
+
+def test_commands_to_run_next_keep_to_the_root(tool: Tool, tmp_path: Path) -> None:
+    """What is copied from a message acts on the root that was given, not on this machine."""
+    for version in ("0.17.7", "0.21.17"):
+        assert tool.on("bundle", "add", release(tmp_path / version, version)).code == 0
+    said = tool.on("bundle", "remove", "buildpacks/lifecycle").err
+    assert (
+        said.splitlines()[-1] == f"  do:      metalauncher bundle remove buildpacks/lifecycle@0.17.7 --root {tool.root}"
+    )
+    said = tool.on("bundle", "remove", "acme/none").err
+    assert said.splitlines()[-1].endswith(f"metalauncher list --root {tool.root}")
+    other = release(tmp_path / "other", "0.17.7", elf(MACHINE, size=300))
+    said = tool.on("bundle", "add", other, "--version", "0.17.7").err
+    again = f"metalauncher bundle add {other} --version 0.17.7 --replace --root {tool.root}"
+    assert said.splitlines()[-1].strip() == again
+    assert tool(*again.split()[1:]).code == 0

@@ -65,8 +65,13 @@ def get_acquainted(run: Callable[[Sequence[Case]], list[Both]], given: Apis | No
     Args:
         run: starts both for each case.
         given: the APIs to compare with; None: find the newest that both accept.
+
+    Returns:
+        What was found; with `common` None where neither accepts the given APIs: two refusals are no proof of anything.
     """
     if given is not None:
+        if not any(_accepted(run([_trial(given)]), [given.platform])):
+            return Acquaintance(None, None, (True, True), None)
         return Acquaintance(None, None, _ordered(run, given), given)
     platform = _accepted(run([_trial(Apis(api, "")) for api in PLATFORM_APIS]), PLATFORM_APIS)
     newest = _newest(platform, PLATFORM_APIS)

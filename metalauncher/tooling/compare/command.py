@@ -94,6 +94,14 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             console.progress("getting to know both launchers")
             _check_app(bench, scratch)
             known = get_acquainted(lambda cases: bench.run(cases, lambda _: None), given)
+            if given is not None and known.common is None:
+                raise Unable(
+                    f"compare: neither started an app with Platform API {given.platform} and Buildpack API"
+                    f" {given.buildpack}",
+                    need="APIs that they accept",
+                    do="leave both options out: then the newest that both accept are found",
+                    command=COMMAND,
+                )
             cases = [case for case in all_cases(known.common) if _wanted(case, options.only)]
             obstacles = [_obstacle(case, machine, known) for case in cases]
             runnable = [case for case, why in zip(cases, obstacles, strict=True) if not why]

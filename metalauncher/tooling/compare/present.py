@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from metalauncher import __version__
@@ -87,8 +88,11 @@ def summary(
 ) -> list[str]:
     """Return what is said at the end."""
     lines = [f"{side.letter}: {side.name} (sha256 {side.sha256[:12]}…)" for side in sides]
+    for number, side in enumerate(sides):
+        if known.platform is not None and not known.platform[number]:
+            lines.append(f"{side.letter} started no app with any Platform API: is it a launcher?")
     if known.common is None:
-        lines.append("no APIs that both accept: only the cases about APIs were run")
+        lines.append("no APIs that both accept: of the cases only those about APIs can be run")
     else:
         platform, buildpack = known.common
         who = "as given" if known.platform is None else "the newest that both accept"
@@ -106,8 +110,10 @@ def summary(
 
 
 def _unmet(results: Sequence[Result], allowances: Sequence[Allowance]) -> list[Allowance]:
+    """Return the allowances that speak of a case that was run, and that no difference needed."""
+    names = [result.case.name for result in results if result.verdict != "not-run"]
     met = {id(allowance) for result in results for _, allowance in result.differences}
-    return [allowance for allowance in allowances if id(allowance) not in met]
+    return [one for one in allowances if id(one) not in met and any(fnmatchcase(name, one.case) for name in names)]
 
 
 def document(

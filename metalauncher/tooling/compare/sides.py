@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from metalauncher.predict import locate
 from metalauncher.tooling.binary import this_architecture
 from metalauncher.tooling.installed import choose
+from metalauncher.tooling.roots import on_root
 from metalauncher.tooling.source import read_source
 from metalauncher.tooling.talk import Unable, decode
 
@@ -66,14 +67,23 @@ def _installed(name: str, root: Root) -> str:
             need="an executable, a release's tarball, or ID[@VERSION] of an installed launcher",
             command=f"ls -l {os.path.dirname(name) or '.'}",
         )
-    found = choose(root, name, _LIST)
+    try:
+        found = choose(root, name, on_root(_LIST, root))
+    except Unable as error:
+        raise Unable(
+            f"{name}: there is no such file here, and no launcher of that name",
+            need="an executable, a release's tarball, or ID[@VERSION] of an installed launcher",
+            have=error.have,
+            do=error.do,
+            command=on_root(_LIST, root),
+        ) from None
     launchers = {(item.launcher.id, item.launcher.version, item.launcher.path): item.launcher for item in found}
     if len(launchers) > 1:
         raise Unable(
             f"{name}: there are several",
             need="ID@VERSION of one",
             have=sorted([repr(launcher) for launcher in launchers.values()]),
-            command=_LIST,
+            command=on_root(_LIST, root),
         )
     (launcher,) = launchers.values()
     return decode(locate(launcher, root))
