@@ -17,7 +17,8 @@ from typing import Any
 import images
 import pytest
 from bundles import MACHINE, Tool, elf, release
-from harness import PROJECT, Image
+from harness import Image
+from real_launchers import Launchers
 from rebased import World, metadata
 from sboms import install_dispatcher
 
@@ -38,7 +39,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "matrix": ("matrix --help", "matrix --root {root}", "matrix --json --root {root}"),
     "lint": ("lint --help", "lint --json --root {root}"),
     "probe": ("probe --help", "probe --json --root {root}"),
-    "compare": ("compare --help", "compare --only colour {launcher} {launcher}"),
+    "compare": ("compare --help", "compare --json --only colour {launcher} {launcher}"),
     "check": (
         "check --help",
         "check --no-cache --run-image {run} {app}",
@@ -67,7 +68,7 @@ def test_every_command_is_here() -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path, world: World) -> Callable[..., tuple[int, str]]:
+def run(tmp_path: Path, world: World, real: Launchers) -> Callable[..., tuple[int, str]]:
     """Return a function that runs a command line with a standard output of one's choice: (exit code, stderr)."""
     root = tmp_path / "rootfs"
     root.mkdir()
@@ -75,7 +76,7 @@ def run(tmp_path: Path, world: World) -> Callable[..., tuple[int, str]]:
     shutil.copy(contents, root / "usr/bin/metalauncher.contents.json")
     names = {
         "root": root,
-        "launcher": PROJECT / "demo/stand-in-launcher",
+        "launcher": real["0.21.17"].executable,
         "tarball": release(tmp_path / "new", "0.21.17", elf(MACHINE)),
         "out": tmp_path / "out",
         "app": world.reference(world.app(images.make_app("fine", metadata("0.10"), "0.12"))),

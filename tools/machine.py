@@ -88,11 +88,17 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, _end)
     started = time.monotonic()
     _sweep()
-    tarball = bare(options.suite)
-    root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=PLACE))
-    claim = os.open(root, os.O_RDONLY)
     try:
-        fcntl.flock(claim, fcntl.LOCK_EX)
+        tarball = bare(options.suite)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"fresh: the root file system of {options.suite} can't be made: {error}", file=sys.stderr)
+        return 1
+    made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=PLACE))
+    claim = os.open(made, os.O_RDONLY)
+    fcntl.flock(claim, fcntl.LOCK_EX)
+    # Under its name only once it is claimed: another run removes what nobody claims.
+    root = made.rename(PLACE / made.name.removeprefix("."))
+    try:
         furnish(root, tarball)
         say(f"{options.suite}: {options.command}")
         status = enter(root, script(options.command, options.need, options.user))
@@ -211,10 +217,14 @@ def enter(root: Path, text: str) -> int:
 def _sweep() -> None:
     """Remove the machines of those who were killed."""
     for root in PLACE.glob(f"{PREFIX}*"):
-        claim = os.open(root, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(root)
+            claim = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:  # gone, or nothing of ours: anybody may put a name there
+            continue
+        try:
+            if os.fstat(claim).st_uid == os.geteuid():
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(root)
         except BlockingIOError:
             pass
         finally:

@@ -13,29 +13,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
 class _Stopped(BaseException):
-    """SIGTERM came. Not an Exception: nothing but cleaning up is to be done about it."""
+    """A signal came. Not an Exception: nothing but cleaning up is to be done about it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @contextmanager
 def scratch_folder(prefix: str) -> Iterator[str]:
-    """Make an empty folder for the block; at SIGTERM the block cleans up before the process ends."""
-    previous = signal.getsignal(signal.SIGTERM)
-    ours = previous == signal.SIG_DFL and threading.current_thread() is threading.main_thread()
+    """Make an empty folder for the block; at SIGTERM and SIGHUP the block cleans up before the process ends."""
+    here = threading.current_thread() is threading.main_thread()
+    ours = [number for number in _ENDING if here and signal.getsignal(number) == signal.SIG_DFL]
     try:
         with tempfile.TemporaryDirectory(prefix=prefix) as folder:
-            if ours:
-                signal.signal(signal.SIGTERM, _stop)
+            for number in ours:
+                signal.signal(number, _stop)
             yield folder
-    except _Stopped:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)  # whoever waits for the process is to see what ended it
+    except _Stopped as stopped:
+        signal.signal(stopped.number, signal.SIG_DFL)
+        os.kill(os.getpid(), stopped.number)  # whoever waits for the process is to see what ended it
         raise
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _stop(_number: int, _frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one does not interrupt the cleaning up
-    raise _Stopped
+def _stop(number: int, _frame: object) -> None:
+    for other in _ENDING:
+        signal.signal(other, signal.SIG_IGN)  # a second one does not interrupt the cleaning up
+    raise _Stopped(number)

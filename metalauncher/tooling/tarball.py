@@ -7,6 +7,7 @@ Or it is flat, that of a launcher which is released by itself (hone/launcher-rs)
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -17,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from metalauncher.registry import DESCRIPTOR_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
 MEMBERS_LIMIT = 256  # a release has about 20
@@ -122,23 +124,33 @@ class _Limited:
         return data
 
 
+@contextlib.contextmanager
+def _as_unacceptable() -> Iterator[None]:
+    """Refuse a damaged header: tarfile takes one, unless it is the first, for the end."""
+    try:
+        yield
+    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed leaves it out
+        raise
+    except tarfile.HeaderError as error:
+        text = str(error)
+        raise Unacceptable(
+            "ends without an end mark: it is cut off" if "empty" in text or "trunc" in text else f"is damaged: {text}"
+        ) from None
+
+
 class _Member(tarfile.TarInfo):
     """A header that is not passed over in silence where it is damaged, nor held in memory where it is huge."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        try:
+        with _as_unacceptable():
             return super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed leaves it out
-            raise
-        except tarfile.HeaderError as error:
-            # tarfile takes a damaged header, unless it is the first, for the end.
-            text = str(error)
-            raise Unacceptable(
-                "ends without an end mark: it is cut off"
-                if "empty" in text or "trunc" in text
-                else f"is damaged: {text}"
-            ) from None
+
+    @classmethod
+    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **more: Any) -> Any:
+        # What Pythons since mid-2025 call in its place.
+        with _as_unacceptable():
+            return super()._frombuf(buf, encoding, errors, **more)  # type: ignore[misc]  # typeshed leaves it out
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
         if self.type in (

@@ -34,12 +34,14 @@ class Acquaintance(NamedTuple):
         buildpack: the Buildpack APIs that each accepts, beside the newest common Platform API.
         ordered: whether each keeps the order of the environment from start to start.
         common: the APIs to compare with: the newest that both accept, None where there are none.
+        silent: of each that started no app at all, what came of the first try; "" where it ended by itself.
     """
 
     platform: Accepted | None
     buildpack: Accepted | None
     ordered: tuple[bool, bool]
     common: Apis | None
+    silent: tuple[str, str] = ("", "")
 
 
 def control_case() -> Case:
@@ -73,10 +75,11 @@ def get_acquainted(run: Callable[[Sequence[Case]], list[Both]], given: Apis | No
         if not any(_accepted(run([_trial(given)]), [given.platform])):
             return Acquaintance(None, None, (True, True), None)
         return Acquaintance(None, None, _ordered(run, given), given)
-    platform = _accepted(run([_trial(Apis(api, "")) for api in PLATFORM_APIS]), PLATFORM_APIS)
+    trials = run([_trial(Apis(api, "")) for api in PLATFORM_APIS])
+    platform = _accepted(trials, PLATFORM_APIS)
     newest = _newest(platform, PLATFORM_APIS)
     if newest is None:
-        return Acquaintance(platform, ((), ()), (True, True), None)
+        return Acquaintance(platform, ((), ()), (True, True), None, (_obstacle(trials, 0), _obstacle(trials, 1)))
     buildpack = _accepted(run([_trial(Apis(newest, api)) for api in BUILDPACK_APIS]), BUILDPACK_APIS)
     api = _newest(buildpack, BUILDPACK_APIS)
     if api is None:
@@ -99,6 +102,14 @@ def _trial(apis: Apis) -> Case:
 def _accepted(results: Sequence[Both], apis: Sequence[str]) -> Accepted:
     sides = [tuple([api for api, both in zip(apis, results, strict=True) if _started(both[side])]) for side in (0, 1)]
     return sides[0], sides[1]
+
+
+def _obstacle(trials: Sequence[Both], side: int) -> str:
+    for both in trials:
+        first = both[side][0]
+        if not isinstance(first, Observation):
+            return first.reason
+    return ""
 
 
 def _started(outcomes: Sequence[Outcome]) -> bool:

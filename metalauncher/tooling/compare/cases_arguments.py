@@ -86,6 +86,16 @@ def cases(apis: Apis) -> list[Case]:
         for name, argument in _SHELLS.items()
         if argument.isascii()
     ]
+    many = [f"argument {number}" for number in range(1, 13)]  # to a shell $10 is $1 and a 0
+    found.append(
+        in_shell(
+            apis,
+            "arguments/shell-many",
+            "more than nine arguments, of the process and of the user, through a shell",
+            metadata=metadata(apis, shell(apis, APP, *many)),
+            argv=by_type("web", *[argument.encode() for argument in many]),
+        )
+    )
     found.append(
         in_shell(
             apis,

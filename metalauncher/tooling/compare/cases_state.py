@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 
 from metalauncher.tooling.compare.case import (
+    LAUNCHER,
     Apis,
     Case,
+    File,
     State,
+    by_launcher,
     in_shell,
     metadata,
     process,
+    shell,
     simple,
 )
 
@@ -111,6 +115,9 @@ def _signals(apis: Apis) -> list[Case]:
     every = tuple([number for number in range(1, 65) if number not in (9, 19, 32, 33)])
     masks = process(apis.platform, "web", ["grep", "-E", "^Sig(Blk|Ign):|^Shd", "/proc/self/status"])
     ask = {"metadata": metadata(apis, masks), "needs": ("grep",)}
+    line = "grep -E '^Sig(Blk|Ign):' /proc/self/status"
+    by_itself = [b"--", b"grep", b"-E", b"^Sig(Blk|Ign):", b"/proc/self/status"]
+    hook = File("layers/acme_one/layer/exec.d/a", f"#!/bin/sh\n{line} >&2\n".encode(), 0o755)
     return [
         *found,
         simple(apis, "signal/blocked-all", "all signals are blocked", state=State(blocked=every)),
@@ -135,6 +142,22 @@ def _signals(apis: Apis) -> list[Case]:
             **ask,
         ),
         simple(apis, "signal/masks-ignored-all", "the same, all ignored", state=State(ignored=every), **ask),
+        in_shell(
+            apis,
+            "signal/masks-shell",
+            "the same in a shell",
+            metadata=metadata(apis, shell(apis, line)),
+            needs=("bash", "grep"),
+        ),
+        simple(
+            apis,
+            "signal/masks-command",
+            "the same of the user's own command",
+            argv=by_launcher(*by_itself),
+            path=LAUNCHER,
+            needs=("grep",),
+        ),
+        simple(apis, "signal/masks-exec.d", "the same of a program of exec.d", items=(hook,), needs=("bash", "grep")),
     ]
 
 

@@ -18,7 +18,7 @@ from metalauncher.tooling.compare.comparison import Result, differences
 from metalauncher.tooling.compare.layout import Site
 from metalauncher.tooling.compare.observation import NotRun, Observation, Outcome
 from metalauncher.tooling.compare.present import document, exit_code, readable, summary, text
-from metalauncher.tooling.compare.runner import Machine, obstacle
+from metalauncher.tooling.compare.runner import Machine, Running, obstacle
 from metalauncher.tooling.compare.runner import run as run_case
 from metalauncher.tooling.compare.sides import COMMAND, Side, prepare
 from metalauncher.tooling.scratch import scratch_folder
@@ -46,6 +46,7 @@ class Bench(NamedTuple):
         interpreter: Python.
         timeout: seconds for each start.
         executor: runs several at a time.
+        running: what runs now.
     """
 
     sides: tuple[Side, Side]
@@ -53,6 +54,7 @@ class Bench(NamedTuple):
     interpreter: str
     timeout: float
     executor: ThreadPoolExecutor
+    running: Running
 
     def run(self, cases: Sequence[Case], told: Callable[[int], None]) -> list[Both]:
         """Start both for each case: one after the other in the same place, so that no path differs.
@@ -68,13 +70,14 @@ class Bench(NamedTuple):
         try:
             for done, _ in enumerate(as_completed(tasks), 1):
                 told(done)
-        except BaseException:
+        except BaseException:  # an interruption is not to wait for launchers that hang
+            self.running.end()
             self.executor.shutdown(cancel_futures=True)
             raise
         return [task.result() for task in tasks]
 
     def _both(self, case: Case, site: Site) -> Both:
-        a, b = (run_case(case, site, side.file, self.timeout) for side in self.sides)
+        a, b = (run_case(case, site, side.file, self.timeout, self.running) for side in self.sides)
         shutil.rmtree(site.place, ignore_errors=True)
         return _freed(a, site), _freed(b, site)
 
@@ -90,7 +93,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         interpreter = _interpreter(scratch)
         sides = (prepare("A", options.a, root, scratch), prepare("B", options.b, root, scratch))
         with ThreadPoolExecutor(options.jobs or os.cpu_count() or 1) as executor:
-            bench = Bench(sides, scratch, interpreter, options.timeout, executor)
+            bench = Bench(sides, scratch, interpreter, options.timeout, executor, Running())
             console.progress("getting to know both launchers")
             _check_app(bench, scratch)
             known = get_acquainted(lambda cases: bench.run(cases, lambda _: None), given)
@@ -100,6 +103,16 @@ def run(options: Namespace, root: Root, console: Console) -> int:
                     f" {given.buildpack}",
                     need="APIs that they accept",
                     do="leave both options out: then the newest that both accept are found",
+                    command=COMMAND,
+                )
+            if known.platform == ((), ()):
+                raise Unable(
+                    "compare: neither started an app with any Platform API",
+                    need="two launchers",
+                    have=[
+                        f"{side.name}: {why or 'it ended, and no app was started'}"
+                        for side, why in zip(sides, known.silent, strict=True)
+                    ],
                     command=COMMAND,
                 )
             cases = [case for case in all_cases(known.common) if _wanted(case, options.only)]

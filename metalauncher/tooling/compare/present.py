@@ -90,7 +90,8 @@ def summary(
     lines = [f"{side.letter}: {side.name} (sha256 {side.sha256[:12]}…)" for side in sides]
     for number, side in enumerate(sides):
         if known.platform is not None and not known.platform[number]:
-            lines.append(f"{side.letter} started no app with any Platform API: is it a launcher?")
+            why = known.silent[number] or "is it a launcher?"
+            lines.append(f"{side.letter} started no app with any Platform API: {why}")
     if known.common is None:
         lines.append("no APIs that both accept: of the cases only those about APIs can be run")
     else:

@@ -8,6 +8,7 @@ import pty
 import select
 import signal
 import subprocess
+import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,7 +53,36 @@ def obstacle(case: Case, machine: Machine) -> str:
     return "; ".join([texts[need] for need in missing])
 
 
-def run(case: Case, site: Site, executable: str, timeout: float) -> list[Outcome]:
+class Running:
+    """The launchers that run now, for several threads: an interruption ends them, and lets no other begin."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+
+    def begin(self, process: subprocess.Popen[bytes]) -> None:
+        """Take one, and end it where all are to end."""
+        with self._lock:
+            self._processes.add(process)
+            if self._ended:
+                _kill(process)
+
+    def forget(self, process: subprocess.Popen[bytes]) -> None:
+        """Know that it ended."""
+        with self._lock:
+            self._processes.discard(process)
+
+    def end(self) -> None:
+        """End them all."""
+        with self._lock:
+            self._ended = True
+            for process in self._processes:
+                _kill(process)
+
+
+def run(case: Case, site: Site, executable: str, timeout: float, running: Running) -> list[Outcome]:
     """Start the launcher as often as the case wants, each time in a place laid out anew.
 
     Args:
@@ -60,6 +90,7 @@ def run(case: Case, site: Site, executable: str, timeout: float) -> list[Outcome
         site: where.
         executable: the launcher's file.
         timeout: seconds for each start.
+        running: what runs now.
 
     Returns:
         What came of each start, up to the first that did not finish.
@@ -68,7 +99,7 @@ def run(case: Case, site: Site, executable: str, timeout: float) -> list[Outcome
     for _ in range(case.starts):
         try:
             lay_out(case, site, executable)
-            outcomes.append(_start(case, site, timeout))
+            outcomes.append(_start(case, site, timeout, running))
         except OSError as error:
             outcomes.append(Unfinished(f"the case could not be laid out: {system_text(error)}"))
         if not isinstance(outcomes[-1], Observation):
@@ -76,7 +107,7 @@ def run(case: Case, site: Site, executable: str, timeout: float) -> list[Outcome
     return outcomes
 
 
-def _start(case: Case, site: Site, timeout: float) -> Outcome:
+def _start(case: Case, site: Site, timeout: float, running: Running) -> Outcome:
     place = site.place
     task = starter.Start(
         place,
@@ -106,10 +137,12 @@ def _start(case: Case, site: Site, timeout: float) -> Outcome:
             stderr=err,
             start_new_session=True,
         )
+        running.begin(process)
         try:
             ended = _wait(process, timeout, terminal)
         finally:
             _end(process)
+            running.forget(process)
         if not ended:
             return Unfinished(f"it had not ended after {timeout:g} s")
         said = terminal.said if terminal is not None else b""
@@ -175,10 +208,14 @@ def _wait(process: subprocess.Popen[bytes], timeout: float, terminal: _Terminal 
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End whatever it started and left running, and itself."""
+    """End what it started and left running in its group, and itself."""
+    _kill(process)
+    process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 class _Terminal:

@@ -144,18 +144,30 @@ class _Limited:
         return data
 
 
+@contextmanager
+def _as_damaged_header() -> Iterator[None]:
+    """Refuse a damaged header: tarfile takes one, unless it is the first, for the end."""
+    try:
+        yield
+    except (tarfile.EOFHeaderError, tarfile.EmptyHeaderError):  # type: ignore[attr-defined]  # typeshed leaves them out
+        raise
+    except tarfile.HeaderError as error:
+        raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
+
+
 class _Info(tarfile.TarInfo):
     """A member's header that is refused where it is damaged, or would take much memory."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
-        try:
+        with _as_damaged_header():
             return super().frombuf(buf, encoding, errors)
-        except (tarfile.EOFHeaderError, tarfile.EmptyHeaderError):  # type: ignore[attr-defined]  # typeshed leaves them out
-            raise
-        except tarfile.HeaderError as error:
-            # tarfile takes a damaged header, unless it is the first, for the end.
-            raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
+
+    @classmethod
+    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **more: Any) -> Any:
+        # What Pythons since mid-2025 call in its place.
+        with _as_damaged_header():
+            return super()._frombuf(buf, encoding, errors, **more)  # type: ignore[misc]  # typeshed leaves it out
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
         headers = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
