@@ -152,7 +152,10 @@ def test_hostile(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     before = sorted(os.listdir(tmp_path))
     answer = tool.on("bundle", "add", tarball)
     assert answer.code == 3
-    assert answer.err.splitlines()[0] == f"ERROR: {tarball}: {MESSAGES[case]}"
+    messages = {MESSAGES[case]}
+    if case == "negative-pax-size":  # Pythons since mid-2025 end there, as if the archive did
+        messages.add("goes on after its end mark")
+    assert answer.err.splitlines()[0] in {f"ERROR: {tarball}: {message}" for message in messages}
     assert tree(tool.root) == {}
     assert sorted(os.listdir(tmp_path)) == before
     assert os.listdir(temporary) == []

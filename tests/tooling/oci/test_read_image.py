@@ -368,7 +368,7 @@ BROKEN_ARCHIVES: dict[str, tuple[bytes, str, str]] = {
         "holds a loop of links at 'a'",
     ),
     "cut": (tar(file("manifest.json", b"[" + b" " * 5000))[:2000], "damaged", "is no tar archive: unexpected end"),
-    "negative": (_negative(), "damaged", "is no tar archive: [Errno 22] Invalid argument"),
+    "negative": (_negative(), "damaged", "is no tar archive: "),
 }
 
 
