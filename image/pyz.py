@@ -10,8 +10,8 @@ import hashlib
 import importlib.util
 import io
 import json
-import marshal
 import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -29,12 +29,27 @@ from fetch import TOMLI, fetch_tomli, pins  # noqa: E402
 SHEBANG = b"#!/usr/bin/python3 -IS\n"
 MAIN = "from metalauncher.__main__ import main\n\nmain()\n"
 # PEP 552: the file holds the source's hash, and nobody compares it at import.
+COMPILE = """
+import marshal, sys
+code = compile(sys.stdin.buffer.read(), sys.argv[1], "exec", dont_inherit=True, optimize=2)
+sys.stdout.buffer.write(marshal.dumps(code))
+"""
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
 def sources(package: Path) -> dict[str, bytes]:
     """Return the package's own modules by their name in the archive; what lies in folders below is the tooling's."""
     return {f"{package.name}/{path.name}": path.read_bytes() for path in sorted(package.glob("*.py"))}
+
+
+def compiled(source: bytes, name: str) -> bytes:
+    """Return a module's bytecode, by an interpreter of its own.
+
+    marshal writes an object otherwise where somebody else in the process holds it, too: a name that a module uses which
+    was imported from source, and not from its bytecode. So it is asked in a process that has nothing else.
+    """
+    command = [sys.executable, "-IS", "-c", COMPILE, name]
+    return subprocess.run(command, input=source, stdout=subprocess.PIPE, check=True).stdout
 
 
 def build() -> bytes:
@@ -45,10 +60,8 @@ def build() -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as out:
         for name, source in sorted(files.items()):
-            code = compile(source, f"metalauncher.pyz/{name}", "exec", dont_inherit=True, optimize=2)
-            bytecode = (
-                importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source) + marshal.dumps(code)
-            )
+            head = importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source)
+            bytecode = head + compiled(source, f"metalauncher.pyz/{name}")
             for entry, data in ((name + "c", bytecode), (name, source)):
                 info = zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0))
                 info.external_attr = 0o644 << 16

@@ -93,7 +93,8 @@ def run(tmp_path: Path, world: World, real: Launchers) -> Callable[..., tuple[in
 
 def _call(words: list[str], stdout: Any, **more: Any) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "metalauncher", *words],
+        # -B: an import under a limit on the size of files would leave a cut-off .pyc to everybody else.
+        [sys.executable, "-B", "-m", "metalauncher", *words],
         env={},
         stdin=subprocess.DEVNULL,
         stdout=stdout,
