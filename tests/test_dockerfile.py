@@ -89,7 +89,7 @@ def tools(directory: Path) -> str:
 
 
 class Buildah:
-    """buildah with a storage of its own."""
+    """buildah with a storage of its own; newer ones want netavark beside them, whatever they build."""
 
     def __init__(self, folder: Path, address: str) -> None:
         """Take where to keep everything, and the registry's address."""

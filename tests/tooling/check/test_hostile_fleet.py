@@ -20,7 +20,7 @@ from registries import LOOPBACK, MANIFEST, HostileRegistry, Reply, Request, host
 
 from metalauncher.tooling.oci.registry import Registry
 
-SECONDS = 3.0  # that one thing may take, in place of a minute
+SECONDS = 5.0  # that one thing may take, in place of a minute
 Answer = Callable[[Reply], Reply]
 
 
@@ -125,7 +125,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for seconds where the client waits for a minute."""
     defaults: dict[str, Any] = Registry.__init__.__kwdefaults__ or {}
     assert {"seconds", "read_seconds", "connect_seconds"} <= defaults.keys()
-    for name, seconds in (("seconds", SECONDS), ("read_seconds", 1.0), ("connect_seconds", 1.0)):
+    for name, seconds in (("seconds", SECONDS), ("read_seconds", 2.0), ("connect_seconds", 2.0)):
         monkeypatch.setitem(defaults, name, seconds)
 
 
