@@ -160,7 +160,11 @@ def test_nothing_is_left_behind(tool: Tool, launcher: Path, tmp_path: Path, monk
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     mark = tmp_path / "pid"
-    leaves = f"{FIXED}if os.fork() == 0:\n    open({str(mark)!r}, 'w').write(str(os.getpid()))\n    time.sleep(60)\n"
+    # Written whole: it may be ended at any moment.
+    write = (
+        f"open({str(mark)!r} + '.new', 'w').write(str(os.getpid())); os.rename({str(mark)!r} + '.new', {str(mark)!r})"
+    )
+    leaves = f"{FIXED}if os.fork() == 0:\n    {write}\n    time.sleep(60)\n"
     other = script(tmp_path / "other", f"{leaves}while not os.path.exists({str(mark)!r}): time.sleep(0.01)\n")
     assert tool("compare", launcher, other, *LINK).code == 1
     assert list(scratch.iterdir()) == []
