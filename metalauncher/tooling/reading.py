@@ -116,7 +116,7 @@ def _open(path: str | bytes, flags: int, *, regular: bool) -> Iterator[IO[bytes]
     try:
         # Of what was opened, and not of its name, in whose place something else may lie by now.
         kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
-        if kind == stat.S_IFDIR and not regular:
+        if kind == stat.S_IFDIR:
             raise ReadError("irregular", errno_text(errno.EISDIR))
         if kind != stat.S_IFREG and regular:
             raise ReadError("irregular", "is not a regular file")

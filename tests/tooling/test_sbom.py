@@ -286,7 +286,7 @@ def test_an_sbom_that_is_no_file(tool: Tool, tmp_path: Path) -> None:
     assert answer.err.splitlines() == [
         f"Warning: {launcher.with_name('sbom.cdx.json')}: is a link, which is not followed here: "
         "what it says is not in the document",
-        f"Warning: {launcher.with_name('sbom.spdx.json')}: is a directory",
+        f"Warning: {launcher.with_name('sbom.spdx.json')}: is a directory: what it says is not in the document",
     ]
     check_cyclonedx(answer.out)
 
