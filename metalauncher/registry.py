@@ -169,7 +169,7 @@ def load_registry(root: Root) -> Registry:
     for directory in (OPERATOR_DESCRIPTORS, IMAGE_DESCRIPTORS):
         of_operator = directory is OPERATOR_DESCRIPTORS
         for name, link in _list(root.locate(directory), invalid):
-            file = root.locate(directory + b"/" + name) if link and root.whole else root.locate(directory) + b"/" + name
+            file = root.locate(directory + b"/" + name)
             entry = root.locate(directory) + b"/" + name
             shown = _shown(entry)
             if not of_operator and name in replaced:

@@ -297,6 +297,8 @@ def test_adding_again_makes_whole(tool: Tool, tmp_path: Path) -> None:
     for spoil in (
         (folder / "launcher").unlink,
         lambda: (folder / "launcher").chmod(0o700),
+        lambda: (folder / "launcher").chmod(0o4755),  # set-id: whoever starts the app would become the file's owner
+        lambda: (folder / "launcher").chmod(0o2755),
         (folder / "sbom.cdx.json").unlink,
         lambda: (folder / "sbom.spdx.json").write_text("{}"),
     ):

@@ -23,6 +23,7 @@ from metalauncher.selection import Selection, refuse_platform, select
 from metalauncher.tooling.binary import HEAD, inspect, this_architecture
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import materialise
+from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import decode, encode
 
 if TYPE_CHECKING:
@@ -294,10 +295,10 @@ def _same(one: Node, other: Node) -> bool:
     if not one.content.startswith("/"):  # an app's own
         return False
     try:
-        with open(one.content, "rb") as first, open(other.content, "rb") as second:
+        with open_regular(one.content) as first, open_regular(other.content) as second:
             while (data := first.read(1 << 20)) and (theirs := second.read(len(data))):
                 if data[: len(theirs)] != theirs:
                     return False
             return first.tell() > 0
-    except OSError:
+    except ReadError:
         return False
