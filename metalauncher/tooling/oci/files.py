@@ -86,7 +86,7 @@ def open_regular(path: str) -> Iterator[IO[bytes]]:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ImageError("damaged", "is not a regular file")
             yield file
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ImageError("absent", "is not there") from None
     except PermissionError as error:
         raise ImageError("denied", errno_text(error.errno)) from None
