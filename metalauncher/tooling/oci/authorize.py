@@ -99,8 +99,9 @@ class Authorizer:
             where = self._credentials.where(host)
             raise ImageError("denied", f"{host} wants a login, and there is none for it {where}")
         if answer == refused:
-            what = "the login" if challenge.scheme == "basic" else "the token that it has asked for"
-            raise ImageError("denied", f"{host} does not accept {what}, {self.who(host, repository)}")
+            login = self._credentials.find(host, repository)
+            what = f"the login from {login.source}" if login else "the token that it wants"
+            raise ImageError("denied", f"{host} does not accept {what}")
         self._wanted[host, repository] = wanted
         return answer
 
