@@ -265,7 +265,7 @@ def test_waits_and_tries_again() -> None:
 
 
 def test_waits_no_longer_than_bearable() -> None:
-    """A registry that wants to be left alone for longer than we have is given up, at once, and asked no more by others."""
+    """A registry that wants to be left alone for longer than we have is given up at once, and for all."""
     for value in ("86400", "9" * 60):
         time = Time()
         with (

@@ -248,14 +248,16 @@ def test_reads_any_file(data: bytes) -> None:
     try:
         file = parse_login_file(data, "f.json")
     except InvalidLogins as error:
-        assert str(error).startswith(("is not ", "auths is not ", "credHelpers is not "))
+        reason = str(error)
+        assert reason.startswith(("is not ", "auths is not ", "credHelpers is not "))
         return
     assert file == parse_login_file(data, "f.json")
     for entry in (*file.namespaces("h", "org/app"), *file.hosts("h")):
         try:
             login = parse_login(entry, "f.json")
         except InvalidLogins as error:
-            assert entry.key in str(error)
+            reason = str(error)
+            assert entry.key in reason
         else:
             assert login is None or login.basic().startswith("Basic ")
 
