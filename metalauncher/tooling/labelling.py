@@ -126,6 +126,8 @@ def _verify(options: Namespace, console: Console) -> int:
             insecure=options.insecure,
             mirrors=options.mirror,
             ca_file=options.ca_file,
+            seconds=options.timeout,
+            warn=console.warn,
             connections=1,
             cache="",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time as real_time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,9 @@ from metalauncher.tooling.oci.authorize import Authorizer
 from metalauncher.tooling.oci.challenge import Challenge
 from metalauncher.tooling.oci.credentials import Credentials
 from metalauncher.tooling.oci.name import InvalidName, Name
+from metalauncher.tooling.oci.pace import Pace
 from metalauncher.tooling.oci.transport import Transport
+from metalauncher.tooling.oci.urls import parse_url
 from metalauncher.tooling.oci.wire import Broken, Deadline
 
 LIMIT = 1 << 20
@@ -102,7 +105,8 @@ def test_renews_a_token_before_it_ends_and_when_it_is_refused() -> None:
             image.top()
             assert len(tokens.requests) == 3
             accepted.clear()
-            with fails("denied", f"{server.host} denies access: it answered 401 Unauthorized"):
+            reason = f"{server.host} denies access: it answered 401 Unauthorized, without a login: there is none for it"
+            with fails("denied", f"{reason} anywhere"):
                 image.top()
             assert len(tokens.requests) == 4
 
@@ -150,12 +154,16 @@ TOKEN_SERVERS = {
         "too-large",
         "the answer of {t}, the token server of {h} is larger than 1 MiB",
     ),
-    "denies": (Reply("403 Forbidden"), "denied", SERVER + "gives no token: it answered 403"),
-    "fails": (Reply("500 Oh"), "unreachable", SERVER + "answered 500"),
+    "denies": (
+        Reply("403 Forbidden"),
+        "denied",
+        SERVER + "gives no token: it answered 403 Forbidden, without a login: there is none for it anywhere",
+    ),
+    "fails": (Reply("500 Oh"), "unreachable", SERVER + "answered 500 Internal Server Error"),
     "lost": (
         Reply("302 Found", headers={"Location": "file:///etc/passwd"}),
         "unreachable",
-        "it redirects to something else than HTTP: 'file'",
+        "{t} redirects to something else than HTTP: 'file'",
     ),
 }
 
@@ -220,7 +228,10 @@ def test_passes_on_no_secret_that_is_repeated(tmp_path: Path) -> None:
 
     with hostile(answer) as server:
         environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
-        reason = f"{server.host} denies access: it answered 403 Forbidden (not Basic … nor …)"
+        reason = (
+            f"{server.host} denies access: it answered 403 Forbidden (not Basic … nor …),"
+            f" with the login from {tmp_path}/config.json, entry {server.host}"
+        )
         with client(Time(), environment) as registry, fails("denied", reason):
             store(registry, server).top()
 
@@ -260,15 +271,20 @@ def test_follows_a_redirect_without_its_login(tmp_path: Path) -> None:
 
 REDIRECTS = {
     BLOB_PATH: "{h} redirects more than 5 times",
-    "file:///etc/passwd": "it redirects to something else than HTTP: 'file'",
-    "ftp://127.0.0.1/": "it redirects to something else than HTTP: 'ftp'",
-    "http://user:word@127.0.0.1/": "it redirects to something else than HTTP: 'http'",
-    "http://127.0.0.1:port/": "it redirects to something that is not a URL",
-    "http://[/": "127.0.0.1 redirects to something that is not a URL",
+    "file:///etc/passwd": "{h} redirects to something else than HTTP: 'file'",
+    "ftp://127.0.0.1/": "{h} redirects to something else than HTTP: 'ftp'",
+    "mailto:x": "{h} redirects to something else than HTTP: 'mailto'",
+    "http://user:word@127.0.0.1/": "{h} redirects to a URL with a login in it",
+    "http://127.0.0.1:port/": "{h} redirects to something that is not a URL",
+    "http://127.0.0.1:0/": "{h} redirects to something that is not a URL",
+    "http:///x": "{h} redirects to something that is not a URL",
+    "http:x": "{h} redirects to something that is not a URL",
+    "http://[/": "{h} redirects to something that is not a URL",
+    "/a\tb": "{h} redirects to something that is not a URL",
     "http://storage.example/": (
-        "127.0.0.1 redirects to storage.example over plain HTTP, and storage.example is not named as insecure"
+        "{h} redirects to storage.example over plain HTTP, and storage.example is not named as insecure"
     ),
-    "/" + "x" * 20_000: "127.0.0.1 redirects to something that is not a URL",
+    "/" + "x" * 20_000: "{h} redirects to something that is not a URL",
 }
 
 
@@ -293,7 +309,7 @@ def test_follows_no_redirect_out_of_tls(tmp_path: Path) -> None:
         assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
         transport = registry._transport
         with pytest.raises(Broken) as caught:
-            transport._check(f"http://{storage.host}/", ("https", "registry.example", 443))
+            transport._check(parse_url(f"http://{storage.host}/"), parse_url("https://registry.example/"))
         assert caught.value.reason == "registry.example redirects from HTTPS to plain HTTP"
 
 
@@ -305,7 +321,10 @@ def test_does_not_log_in_where_it_was_redirected_to(tmp_path: Path) -> None:
             environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
             with (
                 client(Time(), environment) as registry,
-                fails("denied", f"{storage.host} denies access: it answered 401 Unauthorized"),
+                fails(
+                    "denied",
+                    f"{storage.host} (redirected from {server.host}) denies access: it answered 401 Unauthorized",
+                ),
             ):
                 store(registry, server).fetch(DESCRIPTOR, LIMIT)
         assert len(storage.requests) == 1
@@ -406,7 +425,8 @@ def test_says_that_a_login_is_not_accepted(tmp_path: Path) -> None:
         environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
         with client(Time(), environment) as registry:
             store(registry, server).top()
-            with fails("denied", f"{server.host} does not accept the login that there is for it"):
+            source = f"{tmp_path}/config.json, entry {server.host}"
+            with fails("denied", f"{server.host} does not accept the login from {source}"):
                 store(registry, server).top()
         assert len(server.asked()) == 3
 
@@ -415,7 +435,10 @@ def test_takes_no_identity_token_for_a_password(tmp_path: Path) -> None:
     """The registry wants a password, and there is only a token."""
     with hostile(always(Reply("401 Unauthorized", headers={"WWW-Authenticate": 'Basic realm="x"'}))) as server:
         environment = logins(tmp_path, auths={server.host: {"identitytoken": SECRET}})
-        reason = f"{server.host} wants a password, and there is only an identity token for it"
+        reason = (
+            f"{server.host} wants a password, and there is only an identity token for it:"
+            f" {tmp_path}/config.json, entry {server.host}"
+        )
         with client(Time(), environment) as registry, fails("denied", reason):
             store(registry, server).top()
 
@@ -447,6 +470,8 @@ def test_asks_nothing_of_this_machine_for_a_registry_elsewhere() -> None:
             connections=1,
             connect_seconds=1,
             read_seconds=1,
+            pace=Pace(1, real_time.monotonic, real_time.sleep, random.random),
+            now=real_time.time,
         )
         authorizer = Authorizer(transport, Credentials(), real_time.monotonic)
         challenge = Challenge("bearer", {"realm": f"http://{tokens.host}/admin"})
