@@ -24,7 +24,6 @@ EXCEPTED = {
     "check/journal.py:resume": "written to as well, and so opened once for both; it is looked at before it is read",
     "check/journal.py:__init__": "the same file, or one of reading.py's, by its descriptor",
     "check/report_html.py:_asset": RESOURCE,
-    "oci/credentials.py:read_credentials": "regular, bounded, without waiting",
     "oci/new_layer.py:_add": OWN,
     "oci/transport.py:_tls_context": "OpenSSL reads it",
     "oci/write.py:write_archive": OWN,
