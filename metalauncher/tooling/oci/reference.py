@@ -68,7 +68,8 @@ def parse_reference(text: str) -> Reference:
 
 def _is_other(place: str) -> bool:
     """Tell whether a registry's image, `oci:1`, would be read as something else without its scheme."""
-    return place.startswith(("/", "./", "../", _REGISTRY_SCHEME)) or place.partition(":")[0] in {*_LOCAL, *_FOREIGN}
+    kind, colon, _ = place.partition(":")
+    return place.startswith(("/", "./", "../")) or bool(colon and kind in {*_LOCAL, *_FOREIGN, "docker"})
 
 
 def _local(kind: Kind, rest: str, text: str) -> Reference:
