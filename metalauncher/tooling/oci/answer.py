@@ -134,7 +134,9 @@ class Answer:
             raise ImageError("unsupported", f"{reason}; gzip, deflate or zstd would be undone")
         encoding = _ENCODINGS[self.encodings[0]]
         raw = io.BufferedReader(_Raw(self), _CHUNK)
-        if not _is_encoded(raw.peek(_PREFIX)[:_PREFIX], encoding, descriptor):
+        # Where the length is another than the content's, the body can't be the content itself.
+        own = "" if descriptor is None or length is not None else descriptor.media_type
+        if not _is_encoded(raw.peek(_PREFIX)[:_PREFIX], encoding, own):
             return raw
         return _Decoded(raw, encoding, self.host)
 
@@ -154,19 +156,19 @@ def parse_encodings(header: str) -> tuple[str, ...]:
     return tuple([name for name in names if name not in {"", "identity"}])
 
 
-def _is_encoded(head: bytes, encoding: str, descriptor: Descriptor | None) -> bool:
+def _is_encoded(head: bytes, encoding: str, media_type: str) -> bool:
     """Whether a body is what a `Content-Encoding` says, or the header only says what the content is in itself.
 
     Args:
         head: the body's beginning.
         encoding: that the header names.
-        descriptor: of the content, if there is one: where that is compressed in itself, the same must come out again.
+        media_type: of the content: where that is compressed in itself, the same must come out again; "" for any.
     """
     if encoding == "deflate":
         return _inflate_head(head) is not None
     if compression_of(head[:HEAD]) != encoding:
         return False
-    own = "" if descriptor is None else descriptor.media_type.rpartition("+")[2].rpartition(".")[2]
+    own = media_type.rpartition("+")[2].rpartition(".")[2]
     if own not in {"gzip", "zstd"}:
         return True
     try:

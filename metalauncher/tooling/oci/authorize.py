@@ -132,10 +132,8 @@ class Authorizer:
         if login is not None and login.registry_token:
             # It is for the registry alone: no token server sees it, and no redirect takes it along.
             if not _TOKEN.fullmatch(login.registry_token):
-                raise ImageError("denied", f"the registrytoken is none, {self.who(host, repository)}")
-            given = f"Bearer {login.registry_token}"
-            if given != refused or not (login.password or login.identity_token):
-                return given
+                raise ImageError("denied", f"the registrytoken is none: {login.source}")
+            return f"Bearer {login.registry_token}"
         if wanted.challenge.scheme == "basic":
             if login is not None and login.identity_token and not login.password:
                 reason = f"{host} wants a password, and there is only an identity token for it"

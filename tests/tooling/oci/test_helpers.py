@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from asking import fails
@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metalauncher.tooling.oci.helpers import ANSWER_LIMIT, Helpers, parse_answer
-from metalauncher.tooling.oci.login_files import Login
+
+if TYPE_CHECKING:
+    from metalauncher.tooling.oci.login_files import Login
 
 SOURCE = "docker-credential-here, which credsStore of c.json names"
 
