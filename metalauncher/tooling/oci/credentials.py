@@ -83,15 +83,15 @@ class Credentials:
         return f"in {', '.join(paths[:-1])} or {paths[-1]}: none of them can be read"
 
     def _find(self, file: LoginFile, host: str, repository: str) -> Login | None:
-        # The order of containers-auth.json(5): a registry's own helper decides over all that is written down. A helper
-        # for all registries, which that page does not know, decides as docker has it over the registry's own entry.
+        # As containers-auth.json(5) and docker have it, a registry's own helper stands for all that is written down. A
+        # helper for all registries, which that page does not know, comes before the registry's own entry.
         helper = file.helper(host)
-        if helper and (login := self._ask(helper.value, host, f"credHelpers[{helper.key}]", file)):
-            return login
+        if helper:
+            return self._ask(helper.value, host, f"credHelpers[{helper.key}]", file)
         for entry in file.namespaces(host, repository):
             if login := _parse(entry, file):
                 return login
-        if not helper and file.store and (login := self._ask(file.store, host, "credsStore", file)):
+        if file.store and (login := self._ask(file.store, host, "credsStore", file)):
             return login
         for entry in file.hosts(host):
             if login := _parse(entry, file):

@@ -72,7 +72,7 @@ def _helper(folder: Path, name: str, script: str) -> None:
 
 
 def test_asks_helpers_in_their_order(tmp_path: Path) -> None:
-    """A registry's own; then entries of namespaces; then the one for all; then the registry's entry."""
+    """A registry's own alone; else entries of namespaces, then the one for all, then the registry's entry."""
     _helper(tmp_path, "own", """printf '{"Username": "own", "Secret": "s"}'""")
     _helper(tmp_path, "empty", "echo '{}'")
     _helper(
@@ -98,7 +98,7 @@ esac""",
     assert _user(credentials, "t.example", "app") == "all"
     assert _user(credentials, "t.example", "org/app") == "org"
     assert _user(credentials, "own.example") == "own"
-    assert _user(credentials, "empty.example") == "empty"
+    assert _user(credentials, "empty.example") == ""
     assert _user(credentials, "inline.example") == "inline"
     assert _user(credentials, "none.example") == ""
     assert credentials.where("none.example") == "in c.json (docker-credential-all)"
