@@ -83,9 +83,11 @@ def test_refuses_a_mirror_that_is_no_url(url: str) -> None:
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://", "http://127.0.0.1:x", "http://[", "http://:0"])
 def test_refuses_a_proxy_that_is_none(proxy: str) -> None:
     """It is not gone around."""
-    reason = "the proxy of the environment is not http://HOST:PORT or https://HOST:PORT"
-    with client(Time(), {b"ALL_PROXY": b"", b"https_proxy": proxy.encode()}) as registry, fails("unreachable", reason):
-        registry.store(Name.parse("registry.example/app")).top()
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        reason = f"{name} in the environment is not http://HOST:PORT or https://HOST:PORT"
+        environment = {b"ALL_PROXY": b"", name.encode(): proxy.encode()}
+        with client(Time(), environment) as registry, fails("unreachable", reason):
+            registry.store(Name.parse("registry.example/app")).top()
 
 
 def test_goes_through_a_proxy() -> None:
