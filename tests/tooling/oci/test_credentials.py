@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,7 @@ def test_says_which_entry_is_malformed(tmp_path: Path, entry: Any, reason: str) 
         credentials.find("h", "app")
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "not JSON": (lambda path: path.write_bytes(b"{"), "is not JSON: line 1, column 2: Expecting property name"),
     "no object": (lambda path: path.write_bytes(b"[]"), "is not a JSON object"),
     "too large": (lambda path: path.write_bytes(b" " * ((1 << 20) + 1)), "is larger than 1 MiB"),
