@@ -171,9 +171,9 @@ class Authorizer:
             if login is not None and login.identity_token:
                 try:
                     return self._exchange(realm, query, login, server, deadline)
-                except _Refused:
+                except (_Refused, ImageError) as error:
                     # It knows no OAuth2, or does not know this token any more: there the password is for.
-                    if not login.password:
+                    if not login.password or isinstance(error, Broken):
                         raise
             has_name = login is not None and (login.username or login.password)
             headers = {"Authorization": login.basic()} if login is not None and has_name else {}

@@ -86,12 +86,12 @@ class Credentials:
         # As containers-auth.json(5) and docker have it, a registry's own helper stands for all that is written down. A
         # helper for all registries, which that page does not know, comes before the registry's own entry.
         helper = file.helper(host)
-        if helper:
+        if helper and helper.value != "":  # where that is empty, docker has the registry's login in the file
             return self._ask(helper.value, host, f"credHelpers[{helper.key}]", file)
         for entry in file.namespaces(host, repository):
             if login := _parse(entry, file):
                 return login
-        if file.store and (login := self._ask(file.store, host, "credsStore", file)):
+        if not helper and file.store and (login := self._ask(file.store, host, "credsStore", file)):
             return login
         for entry in file.hosts(host):
             if login := _parse(entry, file):

@@ -104,6 +104,11 @@ CASES = {
     "a helper, then another file": Case(
         {RUN: {"credHelpers": {"{h}": "none"}}, DOCKER: {"auths": {"{h}": {"auth": GOOD}}}}, {}, True
     ),
+    "no helper for this one": _named(
+        {"credHelpers": {"{h}": ""}, "credsStore": "wrong", "auths": {"{h}": {"auth": GOOD}}},
+        True,
+        "an empty name is Docker's way to say that there is none",
+    ),
     "another's helper": _named({"credHelpers": {"x.example": "wrong"}, "auths": {"{h}": {"auth": GOOD}}}, True),
     "a helper for all": _named({"credsStore": "good"}, True, "credsStore is Docker's alone"),
     "an empty helper for all": _named({"credsStore": "empty"}, False),

@@ -140,11 +140,12 @@ def test_exchanges_an_identity_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "status", ["404 Not Found", "405 Method Not Allowed", "401 Unauthorized", "400 Bad Request", "307 Elsewhere"]
+    "status",
+    ["404 Not Found", "405 Method Not Allowed", "401 Unauthorized", "400 Bad Request", "307 Elsewhere", "200 OK"],
 )
 def test_uses_the_password_where_an_identity_token_can_not_be_exchanged(tmp_path: Path, status: str) -> None:
     """A token server without OAuth2's POST is asked with GET, name and password; the identity token is in no URL."""
-    other = Reply(status, headers={"Location": "/elsewhere"})
+    other = Reply(status, b"<html>", {"Location": "/elsewhere"})
     with hostile(lambda r: other if r.method == "POST" else Reply(body=b'{"token": "token-1"}')) as tokens:
         answer = _bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer token-1")
         with hostile(answer) as server:
