@@ -127,14 +127,18 @@ class Answer:
             if descriptor is not None and length is not None and length != descriptor.size:
                 raise ImageError("damaged", f"{self.host} serves {length} bytes, not {descriptor.size}")
             return self
-        unknown = [name for name in self.encodings if name not in _ENCODINGS]
-        if unknown or len(self.encodings) > 1:
+        raw = io.BufferedReader(_Raw(self), _CHUNK)
+        head = raw.peek(_PREFIX)[:_PREFIX]
+        if len(self.encodings) > 1 or self.encodings[0] not in _ENCODINGS:
+            if _is_plain(head, "" if descriptor is None else descriptor.media_type):
+                return raw
             names = ", ".join(self.encodings)
             reason = f"{self.host} sends it with Content-Encoding {names!r}, though it was asked for none"
             raise ImageError("unsupported", f"{reason}; gzip, deflate or zstd would be undone")
         encoding = _ENCODINGS[self.encodings[0]]
-        raw = io.BufferedReader(_Raw(self), _CHUNK)
-        if not _is_encoded(raw.peek(_PREFIX)[:_PREFIX], encoding, descriptor):
+        # Where the length is another than the content's, the body can't be the content itself.
+        own = "" if descriptor is None or length is not None else descriptor.media_type
+        if not _is_encoded(head, encoding, own):
             return raw
         return _Decoded(raw, encoding, self.host)
 
@@ -154,26 +158,37 @@ def parse_encodings(header: str) -> tuple[str, ...]:
     return tuple([name for name in names if name not in {"", "identity"}])
 
 
-def _is_encoded(head: bytes, encoding: str, descriptor: Descriptor | None) -> bool:
+def _is_encoded(head: bytes, encoding: str, media_type: str) -> bool:
     """Whether a body is what a `Content-Encoding` says, or the header only says what the content is in itself.
 
     Args:
         head: the body's beginning.
         encoding: that the header names.
-        descriptor: of the content, if there is one: where that is compressed in itself, the same must come out again.
+        media_type: of the content: where that is compressed in itself, the same must come out again; "" for any.
     """
     if encoding == "deflate":
         return _inflate_head(head) is not None
     if compression_of(head[:HEAD]) != encoding:
         return False
-    own = "" if descriptor is None else descriptor.media_type.rpartition("+")[2].rpartition(".")[2]
-    if own not in {"gzip", "zstd"}:
+    own = _own_compression(media_type)
+    if not own:
         return True
     try:
         with decompressed(io.BufferedReader(io.BytesIO(head))) as stream:
             return compression_of(stream.read(HEAD)) == own
     except ImageError:
         return False
+
+
+def _is_plain(head: bytes, media_type: str) -> bool:
+    """Whether a body is its content, whatever its header says: S3 keeps `aws-chunked`, that of an upload, for ever."""
+    own = _own_compression(media_type)
+    return compression_of(head[:HEAD]) == own if own else head.lstrip()[:1] == b"{"
+
+
+def _own_compression(media_type: str) -> str:
+    own = media_type.rpartition("+")[2].rpartition(".")[2]
+    return own if own in {"gzip", "zstd"} else ""
 
 
 def _inflate_head(head: bytes) -> int | None:

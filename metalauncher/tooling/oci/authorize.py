@@ -132,10 +132,8 @@ class Authorizer:
         if login is not None and login.registry_token:
             # It is for the registry alone: no token server sees it, and no redirect takes it along.
             if not _TOKEN.fullmatch(login.registry_token):
-                raise ImageError("denied", f"the registrytoken is none, {self.who(host, repository)}")
-            given = f"Bearer {login.registry_token}"
-            if given != refused or not (login.password or login.identity_token):
-                return given
+                raise ImageError("denied", f"the registrytoken is none: {login.source}")
+            return f"Bearer {login.registry_token}"
         if wanted.challenge.scheme == "basic":
             if login is not None and login.identity_token and not login.password:
                 reason = f"{host} wants a password, and there is only an identity token for it"
@@ -173,9 +171,9 @@ class Authorizer:
             if login is not None and login.identity_token:
                 try:
                     return self._exchange(realm, query, login, server, deadline)
-                except _Refused:
+                except (_Refused, ImageError) as error:
                     # It knows no OAuth2, or does not know this token any more: there the password is for.
-                    if not login.password:
+                    if not login.password or isinstance(error, Broken):
                         raise
             has_name = login is not None and (login.username or login.password)
             headers = {"Authorization": login.basic()} if login is not None and has_name else {}

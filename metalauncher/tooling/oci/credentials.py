@@ -83,11 +83,11 @@ class Credentials:
         return f"in {', '.join(paths[:-1])} or {paths[-1]}: none of them can be read"
 
     def _find(self, file: LoginFile, host: str, repository: str) -> Login | None:
-        # The order of containers-auth.json(5): a registry's own helper decides over all that is written down. A helper
-        # for all registries, which that page does not know, decides as docker has it over the registry's own entry.
+        # As containers-auth.json(5) and docker have it, a registry's own helper stands for all that is written down. A
+        # helper for all registries, which that page does not know, comes before the registry's own entry.
         helper = file.helper(host)
-        if helper and (login := self._ask(helper.value, host, f"credHelpers[{helper.key}]", file)):
-            return login
+        if helper and helper.value != "":  # where that is empty, docker has the registry's login in the file
+            return self._ask(helper.value, host, f"credHelpers[{helper.key}]", file)
         for entry in file.namespaces(host, repository):
             if login := _parse(entry, file):
                 return login

@@ -122,7 +122,7 @@ def parse_answer(answer: bytes, source: str) -> Login | None:
     username, secret = fields.get("username") or "", fields.get("secret") or ""
     if not isinstance(username, str) or not isinstance(secret, str):
         raise ValueError("it has something else than strings")  # noqa: TRY004 - the same
-    if not username and not secret:
+    if not secret and username in {"", _TOKEN_USER}:
         return None
     if username == _TOKEN_USER:
         return Login("", "", secret, source=source)

@@ -19,7 +19,7 @@ from metalauncher import __version__
 from metalauncher.errors import errno_text
 from metalauncher.tooling.oci.answer import Answer
 from metalauncher.tooling.oci.challenge import parse_date, parse_retry_after
-from metalauncher.tooling.oci.proxies import is_loopback, proxy_for
+from metalauncher.tooling.oci.proxies import is_loopback, proxy_for, proxy_variable
 from metalauncher.tooling.oci.urls import PORTS, InvalidUrl, Url, parse_url, resolve
 from metalauncher.tooling.oci.wire import CURRENT, Broken, Current, PlainPool, TlsPool, broken
 from metalauncher.tooling.talk import Unable
@@ -165,7 +165,7 @@ class Transport:
         who: str,
     ) -> urllib3.BaseHTTPResponse:
         proxy = proxy_for(url.scheme, url.host, url.port, self._environment)
-        manager = self._manager(proxy)
+        manager = self._manager(proxy, url.scheme)
         # urllib3 is told whom to ask, and not what for: it would write the path and the query anew.
         target = str(url) if proxy and url.scheme == "http" else url.target
         token = CURRENT.set(Current(deadline, self._read_seconds, target))
@@ -187,15 +187,15 @@ class Transport:
         finally:
             CURRENT.reset(token)
 
-    def _manager(self, proxy: str) -> urllib3.PoolManager:
+    def _manager(self, proxy: str, scheme: str) -> urllib3.PoolManager:
         with self._lock:
             if proxy not in self._managers:
-                manager = self._connect_through(proxy)
+                manager = self._connect_through(proxy, scheme)
                 manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
                 self._managers[proxy] = manager
             return self._managers[proxy]
 
-    def _connect_through(self, proxy: str) -> urllib3.PoolManager:
+    def _connect_through(self, proxy: str, scheme: str) -> urllib3.PoolManager:
         options: dict[str, Any] = {"num_pools": _POOLS, "maxsize": self._connections, "ssl_context": self._tls}
         if not proxy:
             return urllib3.PoolManager(**options)
@@ -205,7 +205,8 @@ class Transport:
         except ValueError:
             sound = False
         if not sound:
-            raise Broken("the proxy of the environment is not http://HOST:PORT or https://HOST:PORT", again=False)
+            name = proxy_variable(scheme, self._environment)
+            raise Broken(f"{name} in the environment is not http://HOST:PORT or https://HOST:PORT", again=False)
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
         address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         return urllib3.ProxyManager(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def _helper(folder: Path, name: str, script: str) -> None:
 
 
 def test_asks_helpers_in_their_order(tmp_path: Path) -> None:
-    """A registry's own; then entries of namespaces; then the one for all; then the registry's entry."""
+    """A registry's own alone; else entries of namespaces, then the one for all, then the registry's entry."""
     _helper(tmp_path, "own", """printf '{"Username": "own", "Secret": "s"}'""")
     _helper(tmp_path, "empty", "echo '{}'")
     _helper(
@@ -98,7 +98,7 @@ esac""",
     assert _user(credentials, "t.example", "app") == "all"
     assert _user(credentials, "t.example", "org/app") == "org"
     assert _user(credentials, "own.example") == "own"
-    assert _user(credentials, "empty.example") == "empty"
+    assert _user(credentials, "empty.example") == ""
     assert _user(credentials, "inline.example") == "inline"
     assert _user(credentials, "none.example") == ""
     assert credentials.where("none.example") == "in c.json (docker-credential-all)"
@@ -138,7 +138,7 @@ def test_says_which_entry_is_malformed(tmp_path: Path, entry: Any, reason: str) 
         credentials.find("h", "app")
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "not JSON": (lambda path: path.write_bytes(b"{"), "is not JSON: line 1, column 2: Expecting property name"),
     "no object": (lambda path: path.write_bytes(b"[]"), "is not a JSON object"),
     "too large": (lambda path: path.write_bytes(b" " * ((1 << 20) + 1)), "is larger than 1 MiB"),

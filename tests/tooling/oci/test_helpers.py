@@ -38,6 +38,8 @@ ANSWERS: dict[str, tuple[str, str, str] | None] = {
     '{"Username": "", "Secret": "pw"}': ("", "pw", ""),
     '{"ServerURL": "", "Username": "", "Secret": ""}': None,
     '{"Username": "", "Secret": null}': None,
+    '{"Username": "<token>", "Secret": ""}': None,
+    '{"Username": "ann", "Secret": ""}': ("ann", "", ""),
     '{"ServerURL": "h"}': None,
     "{}": None,
     "null": None,

@@ -121,9 +121,10 @@ def test_reads_each_way_to_write_a_login(case: str) -> None:
     if login is None:
         assert expected is None
         return
+    assert expected is not None
     assert (login.username, login.password, login.identity_token, login.registry_token) == expected
     assert login.source == "f.json, entry h.example"
-    assert set(login.secrets()) == set(filter(None, (expected or ())[1:]))
+    assert set(login.secrets()) == {*expected[1:]} - {""}
 
 
 def test_shows_no_password() -> None:
@@ -173,7 +174,7 @@ def test_finds_docker_hub_under_its_names(key: str) -> None:
 
 def test_takes_the_most_particular_entry_first() -> None:
     """Podman keeps logins for parts of a registry."""
-    auths = {"auths": {"h.example": {}, "h.example/org": {}, "h.example/org/app": {}}}
+    auths: dict[str, Any] = {"auths": {"h.example": {}, "h.example/org": {}, "h.example/org/app": {}}}
     for repository, keys in {
         "org/app": ["h.example/org/app", "h.example/org", "h.example"],
         "org/app/more": ["h.example/org/app", "h.example/org", "h.example"],
@@ -181,7 +182,7 @@ def test_takes_the_most_particular_entry_first() -> None:
         "organisation": ["h.example"],
     }.items():
         assert _keys(auths, "h.example", repository) == keys
-    hub = {"auths": {"docker.io": {}, "docker.io/library": {}}}
+    hub: dict[str, Any] = {"auths": {"docker.io": {}, "docker.io/library": {}}}
     assert _keys(hub, "registry-1.docker.io", "library/x") == ["docker.io/library", "docker.io"]
 
 

@@ -61,14 +61,14 @@ class _Bucket:
 
 
 def test_gets_through_as_fast_as_it_may() -> None:
-    """Hundreds of requests to a registry that takes ten a second: all answered, in not much more than their time."""
+    """A hundred requests to a registry that takes ten a second: all answered, in not much more than their time."""
     time = Time()
     bucket = _Bucket(time, rate=10, size=10)
     with hostile(bucket) as server, client(time) as registry:
-        for _ in range(300):
+        for _ in range(100):
             assert store(registry, server).top()[1] == MANIFEST_DATA
-    assert time.now - 1000 < 90  # 29 s would do without any search for the pace
-    assert bucket.refused < 100
+    assert time.now - 1000 < 30  # 9 s would do without any search for the pace
+    assert 0 < bucket.refused < 40
 
 
 def test_slows_down_for_all_threads() -> None:

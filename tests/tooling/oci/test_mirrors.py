@@ -1,0 +1,110 @@
+"""Mirrors, which are asked first, and proxies."""
+
+from __future__ import annotations
+
+import pytest
+from asking import (
+    BLOB,
+    BLOB_PATH,
+    DESCRIPTOR,
+    MANIFEST_DATA,
+    MANIFEST_TYPE,
+    PATH,
+    Time,
+    client,
+    fails,
+    serve,
+    store,
+)
+from registries import HostileRegistry, Reply, Request, basic, hostile
+
+from metalauncher.tooling.oci.name import InvalidName, Name
+
+LIMIT = 1 << 20
+
+SECRET = "very-secret"  # noqa: S105 - of nobody
+
+
+def _mirrored(server: HostileRegistry, mirror: HostileRegistry, prefix: str = "") -> dict[str, tuple[str, ...]]:
+    return {server.host: (f"http://{mirror.host}{prefix}",)}
+
+
+def test_asks_a_mirror_first() -> None:
+    """Under its path, and nobody else if it has the image."""
+
+    def answer(request: Request) -> Reply:
+        return serve(Request(request.method, request.path.replace("/cache/hub/", "/"), request.headers, b""))
+
+    with hostile(serve) as server, hostile(answer) as mirror:
+        with client(Time(), mirrors=_mirrored(server, mirror, "/cache/hub")) as registry:
+            assert store(registry, server).top()[1] == MANIFEST_DATA
+            assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
+        assert mirror.paths() == [
+            PATH.replace("/org/", "/cache/hub/org/"),
+            BLOB_PATH.replace("/org/", "/cache/hub/org/"),
+        ]
+        assert server.requests == []
+
+
+MIRRORS = {
+    "absent": Reply("404 Not Found"),
+    "denied": Reply("403 Forbidden"),
+    "damaged": Reply(body=b"x" * len(BLOB)),
+    "unreachable": Reply("503 Service Unavailable"),
+    "cut": Reply(body=b"", raw=True, cut=True),
+}
+
+
+@pytest.mark.parametrize("case", MIRRORS)
+def test_falls_back_to_the_registry(case: str) -> None:
+    """Whatever is wrong with a mirror; what the registry says then counts."""
+    with hostile(serve) as server, hostile(lambda _: MIRRORS[case]) as mirror:
+        with client(Time(), mirrors=_mirrored(server, mirror)) as registry:
+            image = store(registry, server)
+            assert image.fetch(DESCRIPTOR, LIMIT) == BLOB
+            if case != "damaged":  # of a stream, that is known only at its end
+                with image.open(DESCRIPTOR) as file:
+                    assert file.read() == BLOB
+            with fails("absent", f"{server.host} has no such tag or manifest"):
+                store(registry, server, "org/app:none").top()
+        assert mirror.asked()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "mirror.example", "ftp://x", "https://", "https://x/A", "https://u:p@x", "https://x?y"]
+)
+def test_refuses_a_mirror_that_is_no_url(url: str) -> None:
+    """Before anything is asked."""
+    with pytest.raises(InvalidName) as caught, client(Time(), mirrors={"docker.io": (url,)}):
+        pass
+    assert str(caught.value) == f"{url!r} is not the URL of a mirror, https://HOST[:PORT][/PREFIX]"
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://", "http://127.0.0.1:x", "http://[", "http://:0"])
+def test_refuses_a_proxy_that_is_none(proxy: str) -> None:
+    """It is not gone around."""
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        reason = f"{name} in the environment is not http://HOST:PORT or https://HOST:PORT"
+        environment = {b"ALL_PROXY": b"", name.encode(): proxy.encode()}
+        with client(Time(), environment) as registry, fails("unreachable", reason):
+            registry.store(Name.parse("registry.example/app")).top()
+
+
+def test_goes_through_a_proxy() -> None:
+    """Where the environment names one: plain HTTP is asked of it whole, TLS is tunnelled through it."""
+    manifest = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
+    with hostile(lambda r: manifest if r.method == "GET" else Reply("403 Forbidden", cut=True)) as proxy:
+        environment = {
+            b"http_proxy": f"http://a%6en:{SECRET}@{proxy.host}".encode(),
+            b"HTTPS_PROXY": proxy.host.encode(),
+        }
+        with client(Time(), environment, insecure=frozenset(["registry.example"])) as registry:
+            assert registry.store(Name.parse("registry.example/org/app:1")).top()[1] == MANIFEST_DATA
+            assert [(r.method, r.path) for r in proxy.requests] == [
+                ("CONNECT", "registry.example:443"),
+                ("GET", "http://registry.example/v2/"),
+                ("GET", f"http://registry.example{PATH}"),
+            ]
+            assert proxy.requests[2].headers["Proxy-Authorization"] == basic("ann", SECRET)
+            with fails("unreachable", "the proxy for other.example does not let anybody through to it"):
+                registry.store(Name.parse("other.example/org/app:1")).top()
