@@ -9,7 +9,7 @@ from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted
 from metalauncher.execute import Itself
 from metalauncher.jsontext import dump
 from metalauncher.launch import Decision, decide
-from metalauncher.messages import app_needs, decided_by, describe, why
+from metalauncher.messages import app_needs, can_not_read, decided_by, describe, name_oddities, why
 from metalauncher.places import EXECUTABLE, Root, root_from
 from metalauncher.predict import locate, why_not_executable
 from metalauncher.record import Buildpack, Record, metadata_path, read_platform_api, read_record
@@ -119,7 +119,13 @@ def _read(question: Question, environment: Mapping[bytes, bytes], root: Root, re
     replaced = {buildpack.id: buildpack for buildpack in given}
     buildpacks = [replaced.pop(buildpack.id, buildpack) for buildpack in record.buildpacks]
     return Record(
-        record.platform_api, record.platform_text, (*buildpacks, *replaced.values()), record.keys, record.metadata
+        record.platform_api,
+        record.platform_text,
+        (*buildpacks, *replaced.values()),
+        record.keys,
+        record.metadata,
+        record.oddities,
+        record.defect,
     )
 
 
@@ -135,6 +141,8 @@ def explanation(answer: Answer) -> list[str]:
         ]
     needs = app_needs(decision.record)
     lines += [f"{'the app needs:' if number == 0 else '':<15}{need}" for number, need in enumerate(needs)]
+    if decision.record is not None and decision.record.oddities:
+        lines.append(f"{'':<15}a launcher that can read {name_oddities(decision.record.oddities)}")
     others = _others(answer)
     if others:
         lines.append("other launchers:")
@@ -173,7 +181,9 @@ def _others(answer: Answer) -> list[tuple[Launcher, str]]:
         ranked = [
             (
                 launcher,
-                f"covers the app, number {rank} in the ranking" if reason is None else f"can't be started: {reason}",
+                _covering(launcher, decision, f"covers the app, number {rank} in the ranking")
+                if reason is None
+                else f"can't be started: {reason}",
             )
             for rank, (launcher, reason) in enumerate(answer.obstacles, 1)
             if launcher is not chosen
@@ -182,7 +192,14 @@ def _others(answer: Answer) -> list[tuple[Launcher, str]]:
     if decision.record is None:
         return []
     covering, left_out = sift(decision.record, decision.registry, decision.environment)
-    return [(launcher, "covers the app") for launcher in covering] + [(launcher, why(r)) for launcher, r in left_out]
+    ranked = [(launcher, _covering(launcher, decision, "covers the app")) for launcher in covering]
+    return ranked + [(launcher, why(r)) for launcher, r in left_out]
+
+
+def _covering(launcher: Launcher, decision: Decision, text: str) -> str:
+    """Say of a launcher that covers the app what of its metadata.toml it can't read, if anything."""
+    unread = can_not_read(launcher, decision.record.oddities if decision.record else ())
+    return f"{text}, but {unread}" if unread else text
 
 
 def document(answer: Answer) -> dict[str, Json]:
@@ -235,6 +252,7 @@ def _need_document(decision: Decision) -> dict[str, Json]:
         "metadata": metadata,
         "metadata_read": record is not None,
         "unrecorded": record.unrecorded if record is not None else None,
+        "oddities": list(record.oddities) if record is not None else [],
         "buildpacks": [{"id": b.id, "api": b.text} for b in record.buildpacks] if record is not None else [],
     }
 
@@ -252,6 +270,7 @@ def _launchers_document(answer: Answer) -> list[Json]:
             "priority": launcher.priority,
             "opt_in_env": launcher.opt_in_env,
             "requires": list(launcher.requires),
+            "cannot_read": list(launcher.cannot_read),
             "sha256": launcher.sha256,
             "platform": _set_document(launcher.platform),
             "buildpack": _set_document(launcher.buildpack),
@@ -291,6 +310,8 @@ def digest(registry: Registry) -> str:
                 [
                     *(launcher.id, launcher.version, launcher.path, launcher.priority, launcher.opt_in_env),
                     *(list(launcher.requires), launcher.sha256),
+                    # Only where there is any: a registry without has the digest that it always had.
+                    *([sorted(set(launcher.cannot_read))] if launcher.cannot_read else []),
                     *(_set_document(launcher.platform), _set_document(launcher.buildpack)),
                 ]
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tomli
 
 from metalauncher.registry import Launcher, _launcher, _Wrong
+from metalauncher.tomlfile import ODDITIES
 from metalauncher.tooling.source import COMMAND
 from metalauncher.tooling.talk import Unable
 from metalauncher.tooling.tarball import TOML
@@ -179,6 +180,7 @@ def values(launcher: Launcher) -> dict[str, Json]:
         "priority": launcher.priority,
         "opt_in_env": launcher.opt_in_env,
         "requires": list(launcher.requires),
+        "cannot_read": sorted(set(launcher.cannot_read), key=ODDITIES.index),
         "platform": _set_document(launcher.platform),
         "buildpack": _set_document(launcher.buildpack),
     }

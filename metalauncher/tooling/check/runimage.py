@@ -17,9 +17,10 @@ from metalauncher.launch import Decision, decide
 from metalauncher.messages import decided_by
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
 from metalauncher.predict import _why_not, locate, why_not_executable
-from metalauncher.record import Record, read_platform_api, read_record
+from metalauncher.record import METADATA_LIMIT, Record, parse_record, read_platform_api
 from metalauncher.registry import load_registry
 from metalauncher.selection import Selection, refuse_platform, select
+from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect, this_architecture
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import materialise
@@ -210,18 +211,11 @@ class RunImage:
     def _record(self, environment: Mapping[bytes, bytes], metadata: Metadata) -> Record:
         if metadata.data is None:
             raise MetadataUnreadable(metadata.path, metadata.detail)
-        file = os.path.join(self._scratch, "metadata.toml")
+        if len(metadata.data) > METADATA_LIMIT:
+            raise MetadataUnreadable(metadata.path, f"is larger than {size_text(METADATA_LIMIT)}")
         # One at a time: parsed, a large one may take a hundred MB.
         with self._scratching():
-            try:
-                with open(file, "xb") as out:
-                    out.write(metadata.data)
-                record = read_record(environment, self._root, encode(file))
-            except MetadataUnreadable as refusal:
-                raise MetadataUnreadable(metadata.path, refusal.detail) from None
-            finally:
-                os.unlink(file)  # a new file for each: ext4 writes one that was truncated to the disk
-        return Record(record.platform_api, record.platform_text, record.buildpacks, record.keys, metadata.path)
+            return parse_record(metadata.data, metadata.path, *read_platform_api(environment))
 
     @contextlib.contextmanager
     def _scratching(self) -> Iterator[None]:
