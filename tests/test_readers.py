@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from harness import DATA
@@ -49,7 +50,7 @@ def test_no_release_is_left_out() -> None:
     """The rows follow each other from the first release to the last that is known."""
     assert RELEASES[0][0] == numbers(LINES[0]["from"])
     assert RELEASES[-1][1] == numbers(LINES[-1]["to"])
-    for (_, last, *_), (first, *_) in zip(RELEASES, RELEASES[1:], strict=False):
+    for (_, last, *_), (first, *_) in pairwise(RELEASES):
         assert first in ((*last[:2], last[2] + 1), (last[0], last[1] + 1, 0))
     for line in LINES:
         assert parsers_of(numbers(line["from"]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted, PlatformApiMalformed, errno_text
 from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of, read_head
+from metalauncher.forecast import NOTHING_AGAINST, foretell
 from metalauncher.launch import Decision, decide
 from metalauncher.messages import decided_by
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from metalauncher.errors import Refusal
+    from metalauncher.forecast import Forecast
     from metalauncher.record import Buildpack
     from metalauncher.registry import Launcher, Registry
     from metalauncher.tooling.oci.tree import Node, Tree
@@ -65,6 +67,7 @@ class Found(NamedTuple):
         launcher: that it becomes; None where it is refused.
         rule: that decided.
         buildpacks: recorded, also where the dispatch ends before it reads them; empty where they can't be read.
+        forecast: what the launcher will make of the metadata.toml.
     """
 
     decision: Decision
@@ -72,6 +75,7 @@ class Found(NamedTuple):
     launcher: Launcher | None
     rule: str
     buildpacks: tuple[Buildpack, ...] = ()
+    forecast: Forecast = NOTHING_AGAINST
 
 
 class RunImage:
@@ -184,6 +188,7 @@ class RunImage:
         if found is None:
             decision = self._decide(environment, metadata, labelled)
             found = self._foretell(decision, labelled)._replace(buildpacks=self._buildpacks(decision.record, metadata))
+            found = found._replace(forecast=self._forecast(found.launcher, metadata))
             with self._lock:
                 if len(self._decisions) >= _REMEMBERED:
                     self._decisions.clear()
@@ -234,6 +239,12 @@ class RunImage:
             return (record or self._record({}, metadata)).buildpacks
         except MetadataUnreadable:
             return ()
+
+    def _forecast(self, launcher: Launcher | None, metadata: Metadata) -> Forecast:
+        if launcher is None or metadata.data is None:
+            return NOTHING_AGAINST
+        with self._scratching():
+            return foretell(metadata.data, launcher)
 
     def _foretell(self, decision: Decision, labelled: Registry | None) -> Found:
         """Foretell the execs, as `which.Answer` does, but for launchers of another machine, which need not run here."""
