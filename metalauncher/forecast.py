@@ -59,7 +59,7 @@ _PROCESS: Mapping[str, tuple[tuple[str, ...], Version]] = {
     "args": ((_STRINGS,), ()),
     "direct": (("a boolean",), ()),
     "buildpack-id": (("a string",), ()),
-    "default": (("a boolean",), (0, 13)),
+    "default": (("a boolean",), (0, 11, 4)),
     "working-dir": (("a string",), (0, 14)),
     "exec-env": ((_STRINGS,), (0, 21)),
 }
@@ -107,7 +107,9 @@ def foretell(data: bytes, launcher: Launcher) -> Forecast:
     for construct, line in find_constructs(text, document).items():
         if _refuses(parsers, construct):
             where = f" (at line {line})" if line else ""
-            return Forecast(f"can't read {construct} in metadata.toml{where}", exit_code=1)
+            # Before it read TOML 1.0, the parser ended with a panic at some of them.
+            code = 1 if parsers[0] >= _TOML_1_0 else None
+            return Forecast(f"can't read {construct} in metadata.toml{where}", exit_code=code)
     twice = next(_doubled(document), "")
     if twice:
         return Forecast(doubt=f"metadata.toml has {twice} in two spellings, and which one counts is left to chance")
