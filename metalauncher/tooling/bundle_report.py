@@ -67,6 +67,8 @@ def _facts(item: Installed, root: Root) -> list[tuple[str, str]]:
         facts.append(("opt-in", f"only with {launcher.opt_in_env}=true"))
     if launcher.requires:
         facts.append(("requires", f"{', '.join(launcher.requires)} in metadata.toml"))
+    if launcher.cannot_read:
+        facts.append(("can't read", f"{', '.join(launcher.cannot_read)} in metadata.toml"))
     return facts
 
 
