@@ -16,12 +16,12 @@ import urllib3.exceptions as trouble
 from urllib3.util import Timeout, make_headers
 
 from metalauncher import __version__
-from metalauncher.errors import errno_text
 from metalauncher.tooling.oci.answer import Answer
 from metalauncher.tooling.oci.challenge import parse_date, parse_retry_after
 from metalauncher.tooling.oci.proxies import is_loopback, proxy_for, proxy_variable
 from metalauncher.tooling.oci.urls import PORTS, InvalidUrl, Url, parse_url, resolve
 from metalauncher.tooling.oci.wire import CURRENT, Broken, Current, PlainPool, TlsPool, broken
+from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.wire import Deadline
 
 REDIRECTS: Final = 5
+_CA_LIMIT = 16 << 20  # bytes; the system's own have 200 KB
 _POOLS = 64  # hosts that connections are kept to
 _REDIRECTING = frozenset((301, 302, 303, 307, 308))
 
@@ -225,9 +226,10 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file is not None:
         try:
-            context.load_verify_locations(ca_file)
-        except OSError as error:  # ssl.SSLError too
-            reason = "has no certificates in PEM" if isinstance(error, ssl.SSLError) else errno_text(error.errno)
+            # What stands beside the certificates may be in any encoding.
+            context.load_verify_locations(cadata=read_regular(ca_file, _CA_LIMIT).decode("ascii", "ignore"))
+        except (ssl.SSLError, ValueError, ReadError) as error:  # ValueError: an empty file
+            reason = str(error) if isinstance(error, ReadError) else "has no certificates in PEM"
             raise Unable(
                 f"{ca_file}: {reason}",
                 need="a file with the certificates of those who vouch for the registry, in PEM",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time as real_time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from asking import (
     serve,
     store,
 )
-from registries import LAYER, Reply, Request, digest_of, hostile
+from registries import LAYER, Reply, Request, digest_of, hostile, make_certificate
 
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, Descriptor
 from metalauncher.tooling.oci.name import Name
@@ -395,7 +396,15 @@ def test_gives_up_an_error_s_words_when_they_do_not_come() -> None:
         store(registry, server).top()
 
 
-@pytest.mark.parametrize(("data", "reason"), [(None, "no such file or directory"), (b"", "has no certificates in PEM")])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (None, "no such file or directory"),
+        (b"", "has no certificates in PEM"),
+        (b"\xff\xfe", "has no certificates in PEM"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "has no certificates in PEM"),
+    ],
+)
 def test_says_what_is_wrong_with_a_ca_file(tmp_path: Path, data: bytes | None, reason: str) -> None:
     """Before anything is asked."""
     file = tmp_path / "ca.pem"
@@ -405,3 +414,22 @@ def test_says_what_is_wrong_with_a_ca_file(tmp_path: Path, data: bytes | None, r
         pass
     assert caught.value.headline == f"{file}: {reason}"
     assert caught.value.command == f"openssl x509 -in {file} -noout -subject"
+
+
+def test_waits_for_no_ca_file(tmp_path: Path) -> None:
+    """A FIFO in its place is refused; OpenSSL itself would wait for it."""
+    os.mkfifo(tmp_path / "ca.pem")
+    with (
+        pytest.raises(Unable, match="is not a regular file"),
+        client(Time(), ca_file=str(tmp_path / "ca.pem")),
+    ):
+        pass
+
+
+def test_reads_certificates_among_words(tmp_path: Path) -> None:
+    """What stands around a certificate, in whatever encoding, is passed over."""
+    certificate = make_certificate(tmp_path)
+    file = tmp_path / "ca.pem"
+    file.write_bytes(b"# F\xc3\xbcr uns, \xff\n" + certificate.file.read_bytes() + b"\n# end\n")
+    with hostile(serve, certificate) as server, client(Time(), ca_file=str(file)) as registry:
+        assert store(registry, server).fetch(DESCRIPTOR, 1 << 20) == BLOB
