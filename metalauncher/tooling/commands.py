@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from metalauncher.tooling.arguments import Parser, add_json, add_root, graft, positive, positive_integer
+from metalauncher.tooling.arguments import (
+    Parser,
+    add_format,
+    add_formats,
+    add_output,
+    add_root,
+    graft,
+    positive,
+    positive_integer,
+)
 from metalauncher.tooling.binary import ARCHITECTURES
 from metalauncher.tooling.image_commands import check, image, labels, sbom, vex
 
@@ -66,7 +75,7 @@ def dispatching() -> tuple[Parser, ...]:
     )
     which.add_argument("--metadata", metavar="FILE", help="in place of $CNB_LAYERS_DIR/config/metadata.toml")
     which.add_argument("--root", metavar="DIR", help="an unpacked root filesystem to look in")
-    add_json(which)
+    add_formats(which, ("text", "json"), "text")
     launch = Parser(
         "metalauncher --launch",
         "Dispatch as if exec'd as ARGV0: what the shim does.",
@@ -134,7 +143,7 @@ def _bundle_add() -> Parser:
     command.add_argument(
         "--replace", action="store_true", help="replace a different launcher of the same id and version"
     )
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -147,7 +156,7 @@ def _bundle_remove() -> Parser:
     )
     command.add_argument("name", metavar="ID[@VERSION]", help="the launcher; VERSION where there are several")
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -160,7 +169,7 @@ def _bundle_show() -> Parser:
     )
     command.add_argument("name", metavar="ID[@VERSION]", nargs="?", help="the launcher (default: all)")
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -175,7 +184,7 @@ def _list() -> Parser:
     command.set_defaults(module="listing")
     command.add_argument("--all", action="store_true", help="what is overridden and masked as well")
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -192,9 +201,6 @@ def _matrix() -> Parser:
         summary="show which launcher serves which APIs, and the gaps",
     )
     command.set_defaults(module="matrix")
-    command.add_argument(
-        "--format", choices=("text", "md", "json"), default="text", help="a picture, a Markdown table, or JSON"
-    )
     command.add_argument("--gaps", action="store_true", help="list the gaps instead; exit 1 if there are any")
     command.add_argument(
         "--minimal", action="store_true", help="name the smallest set of known launchers that leaves no gap"
@@ -202,7 +208,7 @@ def _matrix() -> Parser:
     command.add_argument("--platform-apis", metavar="APIS", help="only these: versions with commas, or a range")
     command.add_argument("--buildpack-apis", metavar="APIS", help="the same for Buildpack APIs")
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "markdown", "json")
     return command
 
 
@@ -229,7 +235,7 @@ def _lint() -> Parser:
         "--arch", choices=ARCHITECTURES, help="the run image's (default: that of its metalauncher, or this machine's)"
     )
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -251,7 +257,7 @@ def _probe() -> Parser:
         "--jobs", metavar="N", type=positive_integer, help="starts at a time (default: one for each processor)"
     )
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -299,7 +305,7 @@ def _compare() -> Parser:
         "--jobs", metavar="N", type=positive_integer, help="cases at a time (default: one for each processor)"
     )
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -312,6 +318,7 @@ def _schema() -> Parser:
     )
     command.set_defaults(module="schema")
     command.add_argument("name", metavar="NAME", choices=SCHEMAS, help=", ".join(SCHEMAS))
+    add_format(command, "json")
     return command
 
 
@@ -324,4 +331,5 @@ def _completion() -> Parser:
     )
     command.set_defaults(module="completion")
     command.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    add_output(command)
     return command

@@ -12,6 +12,7 @@ from metalauncher import __version__
 from metalauncher.places import Root
 from metalauncher.registry import Registry, load_registry
 from metalauncher.terminal import RED
+from metalauncher.tooling.arguments import format_of
 from metalauncher.tooling.labels import (
     APIS,
     BUILDPACK_APIS,
@@ -71,6 +72,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     """
     if options.verify is not None:
         return _verify(options, console)
+    form = format_of(options, "dockerfile", "args", "json", when="without --verify")
     registry = _startable(load_registry(root), lambda path: os.access(root.locate(path.encode()), os.X_OK), console)
     if not registry.launchers:
         raise Unable(
@@ -80,10 +82,10 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             command="metalauncher list --all",
         )
     found = labels(registry)
-    if options.json or options.format == "json":
+    if form == "json":
         console.document(_document(found, None, []))
     else:
-        console.out(FORMATS[options.format](found))
+        console.out(FORMATS[form](found))
     return 0
 
 
@@ -119,6 +121,7 @@ FORMATS = {"dockerfile": _dockerfile, "args": _args}
 
 
 def _verify(options: Namespace, console: Console) -> int:
+    form = format_of(options, "text", "json", when="with --verify")
     try:
         reference = parse_reference(options.verify)
         stores = Stores(
@@ -151,7 +154,7 @@ def _verify(options: Namespace, console: Console) -> int:
             need="a run image with metalauncher",
             command="metalauncher image --help",
         )
-    if options.json or options.format == "json":
+    if form == "json":
         console.document(_document(true, options.verify, lies))
         return 1 if lies else 0
     for lie in lies:

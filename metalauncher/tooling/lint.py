@@ -53,7 +53,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         findings, number = check_root(root, options.arch, options.baseline)
     findings = sorted(set(findings), key=in_order)
     counting = ("error", "warning") if options.strict else ("error",)
-    if options.json:
+    if options.format == "json":
         console.document(_document(findings, number))
     else:
         console.out([console.paint(str(finding), _COLOURS[finding.level]) for finding in findings])

@@ -70,7 +70,7 @@ def collect(root: Root) -> tuple[list[Entry], tuple[str, ...]]:
 def run(options: Namespace, root: Root, console: Console) -> int:
     """List; return 0."""
     entries, directories = collect(root)
-    if options.json:
+    if options.format == "json":
         console.document(_document(entries, directories, root))
         return 0
     shown = [entry for entry in entries if options.all or entry.state in (IN_EFFECT, BROKEN, INVALID)]

@@ -12,6 +12,7 @@ from metalauncher.places import Root, root_from
 from metalauncher.report import report_bug
 from metalauncher.terminal import Unwritten
 from metalauncher.tooling.commands import parser
+from metalauncher.tooling.output import Unwritable, open_output
 from metalauncher.tooling.roots import root_within
 from metalauncher.tooling.talk import Console, Unable, decode, encode, system_text
 
@@ -31,10 +32,15 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
         options = parser().parse_args([decode(argument) for argument in arguments])
         root = _root(getattr(options, "root", None), environment)
         module = importlib.import_module(f"metalauncher.tooling.{options.module}")
-        status = module.run(options, root, console)
+        with open_output(options.output if "output" in options else None) as output:
+            status = module.run(options, root, Console(environment, output))
     except Unable as unable:
         console.progress("")
         console.fail(unable)
+        return USAGE
+    except Unwritable as error:
+        console.progress("")
+        console.fail(Unable(str(error), need=error.need, command=error.command))
         return USAGE
     except OSError as error:
         where = decode(os.fsencode(error.filename)) + ": " if error.filename else ""

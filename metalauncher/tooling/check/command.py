@@ -15,7 +15,7 @@ from metalauncher.tooling.check.fleet import JOBS, check_all, interruptible
 from metalauncher.tooling.check.journal import Asked, Journal, Printed, resume
 from metalauncher.tooling.check.judge import Judge
 from metalauncher.tooling.check.merge import merge
-from metalauncher.tooling.check.present import check_page, present
+from metalauncher.tooling.check.present import present
 from metalauncher.tooling.check.runsource import read_run_directory, read_run_image
 from metalauncher.tooling.check.targets import lies_here, parse_shard, read_targets
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
@@ -54,7 +54,6 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     apps = read_targets(options.apps, options.from_files, shard)
     if not options.apps and not options.from_files:  # a part of those named may well be empty
         raise Unable("no app is named", need="APP, or a list with --from", command=_HELP)
-    check_page(options)
     stores = Stores(
         console.environment,
         insecure=options.insecure,
@@ -197,8 +196,8 @@ class _Run:
             takers.append(journal.add)
             if results:
                 self._console.say(f"{count(len(results), 'result')} taken over from {self._options.resume}")
-        if self._options.jsonl:
-            journal = Journal(Printed())
+        if self._options.format == "jsonl":
+            journal = Journal(Printed(self._console.output))
             stack.callback(journal.close)
             journal.begin(self._asked)
             for result in results.values():

@@ -47,6 +47,11 @@ def lines(findings: Findings, paint: Paint) -> list[str]:
     return found + _summary(findings, paint)
 
 
+def summary(findings: Findings) -> list[str]:
+    """Return what it comes to, without colours."""
+    return _summary(findings, lambda text, _: text)
+
+
 def _app(result: Result, paint: Paint) -> list[str]:
     verdict = WORDS[result.kind] + (f" with {result.launcher}" if result.launcher else "")
     if result.kind in AT_RISK and result.exit_code is not None:
