@@ -6,6 +6,7 @@ import argparse
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from metalauncher.terminal import print_text
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.platforms import parse_platform
 from metalauncher.tooling.suggest import did_you_mean
 from metalauncher.tooling.talk import Unable
@@ -156,6 +157,20 @@ def add_registries(command: Parser) -> None:
         help="where to ask first for images of a registry; may be repeated",
     )
     command.add_argument("--ca-file", metavar="FILE", help="certificates in PEM to trust besides the system's")
+
+
+def add_run_image(command: Parser) -> None:
+    """Add `--root`, and `--run-image` with all that says how to read one: `image` of the options is then what it is."""
+    add_root(command)
+    command.add_argument(
+        "--run-image",
+        metavar="IMAGE",
+        help="an image in place of that: oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME],"
+        " dir:ROOTFS, or a name in a registry",
+    )
+    add_platform(command, f"which image of several for different ones (default: {DEFAULT_PLATFORM})")
+    add_registries(command)
+    command.set_defaults(image=None)
 
 
 def add_format(command: Parser, *formats: str, default: str | None = None, more: str = "") -> None:

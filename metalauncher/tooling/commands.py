@@ -8,6 +8,7 @@ from metalauncher.tooling.arguments import (
     add_formats,
     add_output,
     add_root,
+    add_run_image,
     graft,
     positive,
     positive_integer,
@@ -178,12 +179,12 @@ def _list() -> Parser:
         "metalauncher list",
         "Show the launchers in effect, in the order in which they are tried, and what is left aside: overridden,"
         " masked, invalid, or without a sound executable.",
-        ("metalauncher list --all", "metalauncher list --root rootfs --json"),
+        ("metalauncher list --all", "metalauncher list --run-image acme/run:noble --json"),
         summary="show the launchers in effect, and what is left aside",
     )
     command.set_defaults(module="listing")
     command.add_argument("--all", action="store_true", help="what is overridden and masked as well")
-    add_root(command)
+    add_run_image(command)
     add_format(command, "text", "json")
     return command
 
@@ -195,7 +196,7 @@ def _matrix() -> Parser:
         " what lifecycle releases since 0.9.0 could export. Launchers that take part only by opt-in don't count.",
         (
             "metalauncher matrix",
-            "metalauncher matrix --gaps --root rootfs",
+            "metalauncher matrix --gaps --run-image oci:run:12",
             "metalauncher matrix --minimal --platform-apis '>=0.7,<=0.15'",
         ),
         summary="show which launcher serves which APIs, and the gaps",
@@ -207,7 +208,7 @@ def _matrix() -> Parser:
     )
     command.add_argument("--platform-apis", metavar="APIS", help="only these: versions with commas, or a range")
     command.add_argument("--buildpack-apis", metavar="APIS", help="the same for Buildpack APIs")
-    add_root(command)
+    add_run_image(command)
     add_format(command, "text", "markdown", "json")
     return command
 
@@ -221,7 +222,7 @@ def _lint() -> Parser:
         (
             "metalauncher lint --root rootfs --strict",
             "metalauncher lint launchers.d",
-            "metalauncher lint --root new-rootfs --baseline old-rootfs",
+            "metalauncher lint --run-image oci:run:2 --baseline oci:run:1",
         ),
         summary="check the descriptors and their launchers",
     )
@@ -229,12 +230,15 @@ def _lint() -> Parser:
     command.add_argument("paths", metavar="PATH", nargs="*", help="a descriptor, or a directory of descriptors")
     command.add_argument("--strict", action="store_true", help="warnings count as well: exit 1")
     command.add_argument(
-        "--baseline", metavar="DIR", help="a root or directory of before: whatever it served is to be served still"
+        "--baseline",
+        metavar="DIR|IMAGE",
+        help="a root, a directory of descriptors, or an image of before (oci:DIR[:NAME], ..., docker://NAME):"
+        " whatever it served is to be served still",
     )
     command.add_argument(
         "--arch", choices=ARCHITECTURES, help="the run image's (default: that of its metalauncher, or this machine's)"
     )
-    add_root(command)
+    add_run_image(command)
     add_format(command, "text", "json")
     return command
 
@@ -244,7 +248,7 @@ def _probe() -> Parser:
         "metalauncher probe",
         "Run each launcher in a scratch directory for every API that its descriptor claims, and for those just outside,"
         " and compare claim and behaviour. Accepting less than claimed is an error; accepting more is a note. The"
-        " launchers run on this machine, also those of another root.",
+        " launchers run on this machine, also those of another root; of an image none is run: unpack it.",
         ("metalauncher probe --root rootfs", "metalauncher probe buildpacks/lifecycle@0.17.7 --json"),
         summary="run the launchers to prove what they claim",
     )
@@ -258,6 +262,10 @@ def _probe() -> Parser:
     )
     add_root(command)
     add_format(command, "text", "json")
+    command.instead["--run-image"] = (
+        "unpack the image first, and name its root with --root: probe runs launchers with all that you may do, and runs"
+        " none that you have only named"
+    )
     return command
 
 

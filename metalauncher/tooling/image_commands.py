@@ -10,6 +10,7 @@ from metalauncher.tooling.arguments import (
     add_platform,
     add_registries,
     add_root,
+    add_run_image,
     positive_integer,
 )
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
@@ -148,9 +149,7 @@ def labels() -> Parser:
         metavar="IMAGE",
         help="oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], or a name in a registry",
     )
-    add_platform(command, f"which image of several for different ones to verify (default: {DEFAULT_PLATFORM})")
-    add_registries(command)
-    add_root(command)
+    add_run_image(command)
     add_formats(
         command,
         ("text", "json", "dockerfile", "args"),
@@ -177,7 +176,7 @@ def sbom() -> Parser:
     command.add_argument(
         "--verify", metavar="FILE", help="compare a document with the files instead; exit 1 where they differ"
     )
-    add_root(command)
+    add_run_image(command)
     add_formats(
         command,
         ("text", "json", "cyclonedx", "spdx"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shlex
@@ -18,7 +19,9 @@ from metalauncher.tooling.talk import Console, Unable, decode, encode, system_te
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from metalauncher.tooling.check.runimage import RunImage
 
 _INTERRUPTED = 130  # as a shell reports SIGINT
 
@@ -30,10 +33,16 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     options: Namespace | None = None
     try:
         options = parser().parse_args([decode(argument) for argument in arguments])
-        root = _root(getattr(options, "root", None), environment)
-        module = importlib.import_module(f"metalauncher.tooling.{options.module}")
-        with open_output(options.output if "output" in options else None) as output:
-            status = module.run(options, root, Console(environment, output))
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(open_output(options.output if "output" in options else None))
+            console = Console(environment, output)
+            root = _root(getattr(options, "root", None), environment)
+            if "image" in options and options.run_image is not None:
+                image, rename = stack.enter_context(_open_image(options, console))
+                options.image, root = image, image.root
+                console = Console(environment, output, rename)
+            module = importlib.import_module(f"metalauncher.tooling.{options.module}")
+            status = module.run(options, root, console)
     except Unable as unable:
         console.progress("")
         console.fail(unable)
@@ -109,6 +118,25 @@ def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
             command=f"ls {shlex.quote(decode(within))}",
         )
     return root
+
+
+@contextlib.contextmanager
+def _open_image(options: Namespace, console: Console) -> Iterator[tuple[RunImage, Callable[[str], str]]]:
+    """Give the run image that a command looks at in place of a root, and how its root's paths are to be shown.
+
+    Raises:
+        Unable: there is a root as well, or the image can't be read.
+    """
+    if options.root is not None:
+        raise Unable(
+            "there are two run images: --run-image and --root",
+            need="one of --run-image IMAGE and --root DIR",
+            command=f"metalauncher {options.command} --help",
+        )
+    from metalauncher.tooling.run_images import as_in_image, opened_run_image
+
+    with opened_run_image(options.run_image, options, console) as image:
+        yield image, as_in_image(image)
 
 
 def _absolute(path: bytes) -> bytes:

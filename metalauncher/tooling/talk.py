@@ -22,7 +22,7 @@ from metalauncher.terminal import (
 from metalauncher.tooling.output import STDOUT as STANDARD_OUTPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from metalauncher.jsontext import Json
     from metalauncher.tooling.output import Output
@@ -78,9 +78,22 @@ class Unable(Exception):
 class Console:
     """Where a command writes."""
 
-    def __init__(self, environment: Mapping[bytes, bytes], output: Output = STANDARD_OUTPUT) -> None:
-        """Take the environment, which may forbid colour, and what takes findings."""
+    def __init__(
+        self,
+        environment: Mapping[bytes, bytes],
+        output: Output = STANDARD_OUTPUT,
+        rename: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        """Take where to write, and how.
+
+        Args:
+            environment: may forbid colour.
+            output: takes findings.
+            rename: is asked for every text before it is written: what lies in a folder of this command's own, to
+                others lies somewhere else.
+        """
         self.environment: Final = environment
+        self._rename: Final = rename
         self.output: Final = output
         self._coloured = output is STANDARD_OUTPUT and is_coloured(STDOUT, environment)
         self._progress = posix.isatty(STDERR)
@@ -115,7 +128,7 @@ class Console:
         Raises:
             Unwritten: standard output can't take it.
         """
-        self.output.write(text.encode("utf-8", "backslashreplace"))
+        self.output.write(self._rename(text).encode("utf-8", "backslashreplace"))
 
     def paint(self, text: str, colour: str) -> str:
         """Return `text`, made printable, coloured if it goes to a person's terminal."""
@@ -124,15 +137,15 @@ class Console:
 
     def say(self, *lines: str) -> None:
         """Talk, on stderr."""
-        write_lines(STDERR, lines)
+        write_lines(STDERR, [self._rename(line) for line in lines])
 
     def warn(self, text: str) -> None:
         """Write one warning on stderr."""
-        write_message("Warning: ", YELLOW, [f"Warning: {text}"], self.environment)
+        write_message("Warning: ", YELLOW, [f"Warning: {self._rename(text)}"], self.environment)
 
     def fail(self, unable: Unable) -> None:
         """Say why a command can't be finished."""
-        write_message("ERROR: ", RED, unable.lines(), self.environment)
+        write_message("ERROR: ", RED, [self._rename(line) for line in unable.lines()], self.environment)
 
     def progress(self, text: str) -> None:
         """Show how far long work has come, on a terminal only; "" takes it away."""

@@ -47,6 +47,14 @@ class Entry(Protocol):
     def target(self) -> str:
         """Of a link, as `Member.target`."""
 
+    @property
+    def owner(self) -> int:
+        """The number of the user it belongs to."""
+
+    @property
+    def group(self) -> int:
+        """That of the group."""
+
 
 class Node:
     """What there is at one path.
@@ -58,12 +66,23 @@ class Node:
         target: of a link, as written.
         content: the file in the scratch directory that holds the content, "" where it was not asked for.
         children: of a directory, by name.
+        owner: the number of the user it belongs to.
+        group: that of the group.
     """
 
-    __slots__ = ("_changed", "_tree", "children", "content", "kind", "mode", "size", "target")
+    __slots__ = ("_changed", "_tree", "children", "content", "group", "kind", "mode", "owner", "size", "target")
 
     def __init__(
-        self, tree: Tree, kind: str, mode: int = 0o755, size: int = 0, target: str = "", content: str = ""
+        self,
+        tree: Tree,
+        kind: str,
+        mode: int = 0o755,
+        size: int = 0,
+        target: str = "",
+        content: str = "",
+        *,
+        owner: int = 0,
+        group: int = 0,
     ) -> None:
         self._tree: Final = tree  # which may change it; forks of that tree copy it first
         self.kind: Final = kind
@@ -72,6 +91,8 @@ class Node:
         self.target: Final = target
         self.content: Final = content
         self.children: Final[dict[str, Node]] = {}
+        self.owner = owner
+        self.group = group
         self._changed = -1  # the topmost layer that changed something here or below
 
 
@@ -90,7 +111,9 @@ class Tree:
         return Tree(self)
 
     def _copy(self, node: Node) -> Node:
-        copy = Node(self, node.kind, node.mode, node.size, node.target, node.content)
+        copy = Node(
+            self, node.kind, node.mode, node.size, node.target, node.content, owner=node.owner, group=node.group
+        )
         copy.children.update(node.children)
         copy._changed = node._changed
         return copy
@@ -209,10 +232,14 @@ class Tree:
             before = parent.children.get(name)
             if member.kind == "directory" and before is not None and before.kind == "directory":
                 before = self._own(parent, name)
-                before.mode = member.mode
+                before.mode, before.owner, before.group = member.mode, member.owner, member.group
                 before._changed = layer
                 return
-            node = Node(self, member.kind, member.mode, member.size, member.target, content)
+            node = Node(
+                *(self, member.kind, member.mode, member.size, member.target, content),
+                owner=member.owner,
+                group=member.group,
+            )
             node._changed = layer
             parent.children[name] = node
 
@@ -294,7 +321,7 @@ def materialise(tree: Tree, paths: Iterable[str], root: str) -> None:
     Args:
         tree: what to lay out.
         paths: directories, with all that they hold ("" for the whole tree), and files. What their links lead to is laid
-            out too; files that no content was kept of are not.
+            out too; files that no content was kept of are not, unless they are empty.
         root: where.
 
     Raises:
@@ -323,6 +350,9 @@ def _lay_out(tree: Tree, path: str, root: str, seen: set[str]) -> None:
             os.makedirs(os.path.dirname(place), exist_ok=True)
             if node.content:
                 os.link(node.content, place)
+                os.chmod(place, node.mode)
+            elif not node.size:
+                os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
                 os.chmod(place, node.mode)
 
 

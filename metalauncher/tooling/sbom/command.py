@@ -26,7 +26,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         from metalauncher.tooling.sbom.verify import verify
 
         form = format_of(options, "text", "json", when="with --verify")
-        return verify(options.verify, root, console, as_json=form == "json")
+        return verify(options.verify, root, console, where=options.run_image or "", as_json=form == "json")
     form = format_of(options, *ORDER, when="without --verify")
     created = moment(console.environment.get(b"SOURCE_DATE_EPOCH"))
     inventory = everything(root, form)
