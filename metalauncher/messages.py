@@ -151,13 +151,14 @@ def why(reason: Rejection) -> str:
             return f"Platform API {reason.api} is {state}"
 
 
+ONLY = "the only launcher that covers the app"
+
+
 def decided_by(selection: Selection) -> str:
     """Say which rule of the ranking put the first launcher before the second (docs/descriptor.md)."""
     chosen = selection.ranked[0]
     if len(selection.ranked) == 1:
-        return (
-            f"pinned by METALAUNCHER_PIN={selection.pin}" if selection.pin else "the only launcher that covers the app"
-        )
+        return f"pinned by METALAUNCHER_PIN={selection.pin}" if selection.pin else ONLY
     second = selection.ranked[1]
     pinned = f"pinned by METALAUNCHER_PIN={selection.pin}; of those, " if selection.pin else ""
     if (chosen.opt_in_env is None) != (second.opt_in_env is None):

@@ -23,7 +23,7 @@ from metalauncher.tooling.labels import (
     registry_from_labels,
 )
 from metalauncher.tooling.roots import on_root
-from metalauncher.tooling.run_images import as_in_image, opened_run_image
+from metalauncher.tooling.run_images import opened_run_image
 from metalauncher.tooling.talk import GREEN, Console, Unable, count, decode
 
 if TYPE_CHECKING:
@@ -125,16 +125,16 @@ def _verify(options: Namespace, console: Console) -> int:
                 need="--verify IMAGE alone",
                 command=f"metalauncher labels --verify {shlex.quote(options.verify)}",
             )
-    with opened_run_image(options.verify, options, console, "--verify") as image:
-        if image.unpacked:
+    with opened_run_image(options.verify, options, console, "--verify") as (root, image, rename):
+        if image is None:
             raise Unable(
                 f"--verify {options.verify}: is an unpacked root filesystem, without an image's config",
                 need="a run image with labels",
-                command=f"metalauncher labels --root {shlex.quote(decode(image.root.prefix))}",
+                command=f"metalauncher labels --root {shlex.quote(decode(root.prefix))}",
             )
-        registry = _startable(image.root, Console(console.environment, console.output, as_in_image(image)))
+        registry = _startable(root, Console(console.environment, console.output, rename))
         true = labels(registry) if registry.launchers else {}
-        if not _is_executable(ENTRYPOINT, image.root):
+        if not _is_executable(ENTRYPOINT, root):
             for name in (PATH, MIRRORS[PATH]):
                 true.pop(name, None)
     found = compare(image.labels, true)

@@ -116,7 +116,7 @@ def check_root(
     for launcher in registry.launchers:
         findings += lint_executable(launcher, root, wanted, _place(opened.get(launcher.descriptor)))
         files.append(root.locate(launcher.path.encode()))
-    findings += lint_owners(files, root, whose if image is None or image.unpacked else whose_in(image))
+    findings += lint_owners(files, root, whose if image is None else whose_in(image))
     findings += lint_leftovers(root)
     return registry, findings, len(sources)
 
@@ -198,8 +198,8 @@ def _read_baseline(options: Namespace, console: Console) -> Registry:
         from metalauncher.tooling.run_images import opened_run_image
 
         command = f"metalauncher list --all --run-image {shlex.quote(given)}"
-        with opened_run_image(given, options, console, "--baseline") as image:
-            before = load_registry(image.root)
+        with opened_run_image(given, options, console, "--baseline") as opened:
+            before = load_registry(opened.root)
     else:
         command = f"metalauncher lint {shlex.quote(given)}"
         before = _read_directory(given)

@@ -19,9 +19,10 @@ from metalauncher.tooling.talk import Console, Unable, decode, encode, system_te
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
-    from metalauncher.tooling.check.runimage import RunImage
+    from metalauncher.tooling.run_images import Opened
 
 _INTERRUPTED = 130  # as a shell reports SIGINT
 
@@ -38,9 +39,9 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
             console = Console(environment, output)
             root = _root(getattr(options, "root", None), environment)
             if "image" in options and options.run_image is not None:
-                image, rename = stack.enter_context(_open_image(options, console))
-                options.image, root = image, image.root
-                console = Console(environment, output, rename)
+                opened = stack.enter_context(_open_image(options, console))
+                options.image, root = opened.image, opened.root
+                console = Console(environment, output, opened.rename)
             module = importlib.import_module(f"metalauncher.tooling.{options.module}")
             status = module.run(options, root, console)
     except Unable as unable:
@@ -120,9 +121,8 @@ def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
     return root
 
 
-@contextlib.contextmanager
-def _open_image(options: Namespace, console: Console) -> Iterator[tuple[RunImage, Callable[[str], str]]]:
-    """Give the run image that a command looks at in place of a root, and how its root's paths are to be shown.
+def _open_image(options: Namespace, console: Console) -> AbstractContextManager[Opened]:
+    """Open the run image that a command looks at in place of a root.
 
     Raises:
         Unable: there is a root as well, or the image can't be read.
@@ -133,10 +133,9 @@ def _open_image(options: Namespace, console: Console) -> Iterator[tuple[RunImage
             need="one of --run-image IMAGE and --root DIR",
             command=f"metalauncher {options.command} --help",
         )
-    from metalauncher.tooling.run_images import as_in_image, opened_run_image
+    from metalauncher.tooling.run_images import opened_run_image
 
-    with opened_run_image(options.run_image, options, console) as image:
-        yield image, as_in_image(image)
+    return opened_run_image(options.run_image, options, console)
 
 
 def _absolute(path: bytes) -> bytes:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import shlex
 import tempfile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.tooling.check.runsource import read_run_directory, read_run_image, read_whole_run_image
+from metalauncher.tooling.check.runsource import (
+    open_directory,
+    read_run_directory,
+    read_run_image,
+    read_whole_run_image,
+)
 from metalauncher.tooling.check.targets import lies_here
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.model import ImageError
@@ -21,7 +26,9 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Iterator
 
+    from metalauncher.places import Root
     from metalauncher.tooling.check.runimage import RunImage
+    from metalauncher.tooling.oci.reference import Reference
     from metalauncher.tooling.talk import Console
 
 
@@ -48,15 +55,11 @@ class RunImages:
         self._command: Final = command
         self._option: Final = option
 
-    def read(self, name: str, *, whole: bool = False) -> RunImage:
-        """Read a run image, however it is named.
-
-        Args:
-            name: of the command line.
-            whole: whether its root is to have all that the commands look at; else what apps are judged by.
+    def parse(self, name: str) -> Reference:
+        """Return what a name refers to.
 
         Raises:
-            Unable: it can't be read, is no run image, or is for another platform than was asked for.
+            Unable: it names no image, or by mistake one in a registry.
         """
         try:
             reference = parse_reference(name)
@@ -64,14 +67,33 @@ class RunImages:
             raise Unable(f"{self._option}: {error}" if self._option else str(error), command=self._command) from None
         if instead := lies_here(name):
             raise Unable(instead, need="a run image", command=self._command)
+        return reference
+
+    def read(self, name: str) -> RunImage:
+        """Read what apps are judged by of a run image, however it is named.
+
+        Raises:
+            Unable: it can't be read, is no run image, or is for another platform than was asked for.
+        """
+        reference = self.parse(name)
         if reference.kind == "dir":
             return self.read_directory(reference.place, name)
+        return self._read(name, reference, read_run_image)
+
+    def read_whole(self, name: str, reference: Reference) -> RunImage:
+        """Read all that the commands look at of a run image that is no directory.
+
+        Raises:
+            Unable: as `read`.
+        """
+        return self._read(name, reference, read_whole_run_image)
+
+    def _read(self, name: str, reference: Reference, read: Callable[..., RunImage]) -> RunImage:
         scratch = tempfile.mkdtemp(dir=self._scratch)
 
         def say(number: int) -> None:
             self._console.progress(f"reading {name}, layer {number}")
 
-        read = read_whole_run_image if whole else read_run_image
         try:
             image = read(name, self._stores.open(reference), self._platform or DEFAULT_PLATFORM, scratch, say)
         except (ImageError, ValueError) as error:
@@ -96,6 +118,17 @@ class RunImages:
         except ImageError as error:
             raise self._unreadable(name or directory, "dir", directory, error.reason) from None
 
+    def open_directory(self, name: str, directory: str) -> Root:
+        """Return the root that an unpacked root filesystem is; nothing of it is read.
+
+        Raises:
+            Unable: it is none.
+        """
+        try:
+            return open_directory(directory)
+        except ImageError as error:
+            raise self._unreadable(name, "dir", directory, error.reason) from None
+
     def _unreadable(self, name: str, kind: str, place: str, reason: str) -> Unable:
         do, command = "see what is there", f"ls -ld {shlex.quote(place)}"
         if kind == "registry":
@@ -107,8 +140,22 @@ class RunImages:
         return Unable(f"{option}{name}: {reason}", need="a run image that can be read", do=do, command=command)
 
 
+class Opened(NamedTuple):
+    """A run image as the commands look at it.
+
+    Attributes:
+        root: with all that they look at.
+        image: of which that is the root; None where it is an unpacked root filesystem.
+        rename: makes of a text with paths in the root, and commands for it, one for the image.
+    """
+
+    root: Root
+    image: RunImage | None
+    rename: Callable[[str], str]
+
+
 @contextlib.contextmanager
-def opened_run_image(name: str, options: Namespace, console: Console, option: str = "") -> Iterator[RunImage]:
+def opened_run_image(name: str, options: Namespace, console: Console, option: str = "") -> Iterator[Opened]:
     """Give a run image, its root as if it were unpacked as far as the commands look at it.
 
     Args:
@@ -129,15 +176,12 @@ def opened_run_image(name: str, options: Namespace, console: Console, option: st
     )
     with contextlib.closing(stores), scratch_folder("metalauncher-image-") as scratch:
         images = RunImages(stores, options.platform, scratch, console, f"metalauncher {options.command} --help", option)
-        with contextlib.closing(images.read(name, whole=True)) as image:
-            yield image
-
-
-def as_in_image(image: RunImage) -> Callable[[str], str]:
-    """Return what makes of a text with paths in the root of an image one with paths, and commands, for the image."""
-    here = f"--root {shlex.quote(decode(image.root.prefix))}"
-
-    def rename(text: str) -> str:
-        return image.clean(text.replace(here, f"--run-image {shlex.quote(image.name)}"))
-
-    return rename
+        reference = images.parse(name)
+        if reference.kind == "dir":
+            yield Opened(images.open_directory(name, reference.place), None, str)
+            return
+        with contextlib.closing(images.read_whole(name, reference)) as image:
+            here = f"--root {shlex.quote(decode(image.root.prefix))}"
+            yield Opened(
+                image.root, image, lambda text: image.clean(text.replace(here, f"--run-image {shlex.quote(name)}"))
+            )

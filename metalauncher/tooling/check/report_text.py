@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from metalauncher.messages import ONLY
 from metalauncher.terminal import RED, YELLOW
 from metalauncher.tooling.check.findings import WORDS, counted
 from metalauncher.tooling.check.verdict import AT_RISK
@@ -57,7 +58,7 @@ def _app(result: Result, paint: Paint) -> list[str]:
     if result.kind in AT_RISK and result.exit_code is not None:
         verdict += f", exit code {result.exit_code}"
     found = [f"{paint(result.app, '')}: {paint(verdict, _COLOURS[result.kind])}"]
-    if result.reason:
+    if result.reason and result.reason != ONLY:  # among the rest that says nothing
         found.append(f"  why:     {paint(result.reason, '')}")
     if result.regressed and result.before and result.before.launcher:
         found.append(f"  before:  {paint(f'started with {result.before.launcher}', '')}")

@@ -138,11 +138,6 @@ class RunImage:
             self._closed = True
 
     @property
-    def unpacked(self) -> bool:
-        """Whether it was an unpacked root filesystem already, and no image."""
-        return self._laid_out
-
-    @property
     def architecture(self) -> str | None:
         """Its machine, as `tooling.binary` names it; None where that is not known."""
         return _ARCHITECTURES.get(self.platform.split("/")[1] if "/" in self.platform else "")

@@ -106,7 +106,7 @@ def read_whole_run_image(
         more |= cut
     if cut:
         raise ImageError("too-large", f"has /{min(cut)} of more than {_WHOLE_LIMIT >> 20} MiB")
-    materialise(tree, places, decode(root.prefix))
+    materialise(tree, places, decode(root.prefix), empty=True)
     return run
 
 
@@ -199,17 +199,27 @@ def _has_descriptors(tree: Tree, place: str) -> bool:
     return found is not None and any([name.endswith(".toml") for name in found[1].children])
 
 
-def read_run_directory(name: str, directory: str, scratch: str) -> RunImage:
-    """Read an unpacked root filesystem in place of a run image.
+def open_directory(directory: str) -> Root:
+    """Return the root that an unpacked root filesystem is.
 
     Raises:
-        ImageError: there is no such directory, or it can't be read.
+        ImageError: it is none.
     """
     if not os.path.isdir(directory):
         raise ImageError("absent", "there is no such directory")
     within = root_within(encode(directory))
     if within is not None:
         raise ImageError("unsupported", f"is no root filesystem, but holds one: dir:{decode(within)}")
+    return Root(encode(os.path.abspath(directory)), whole=True)
+
+
+def read_run_directory(name: str, directory: str, scratch: str) -> RunImage:
+    """Read an unpacked root filesystem in place of a run image.
+
+    Raises:
+        ImageError: there is no such directory, or it can't be read.
+    """
+    root = open_directory(directory)
     tree = Tree()
     try:
         for number, entry in enumerate(_walk(directory)):
@@ -224,7 +234,7 @@ def read_run_directory(name: str, directory: str, scratch: str) -> RunImage:
         digest=None,
         platform="",
         tree=tree,
-        root=Root(encode(os.path.abspath(directory)), whole=True),
+        root=root,
         scratch=scratch,
         laid_out=True,
     )
