@@ -99,6 +99,8 @@ def odd() -> list[Layer]:
         file(f"{USR}/script.toml", descriptor("0.17.7", 'path = "/opt/script"\nversion = "1"\npriority = 1\n')),
         file(f"{USR}/closed.toml", descriptor("0.17.7", 'path = "/opt/closed"\nversion = "2"\npriority = 2\n'), 0o600),
         file("opt/closed", elf(MACHINE), 0o644),
+        file(f"{USR}/hollow.toml", descriptor("0.17.7", 'path = "/opt/hollow"\nversion = "3"\npriority = 3\n')),
+        file("opt/hollow", b"", 0o644),
     ]
     return [first, pack([*wrong, *elsewhere])]
 

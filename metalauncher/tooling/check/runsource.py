@@ -100,13 +100,13 @@ def read_whole_run_image(
         tree, root = _read_tree(image, wanted, folder, say)
         run = _run_image(name, image, tree, root, folder)
         places = _looked_at(tree, run)
-        cut = {real for real, node in _files(tree, places) if _kept(node) < node.size}
+        cut = {real for real, node in _files(tree, places) if not _is_whole(node)}
         if cut <= more:
             break
         more |= cut
     if cut:
         raise ImageError("too-large", f"has /{min(cut)} of more than {_WHOLE_LIMIT >> 20} MiB")
-    materialise(tree, places, decode(root.prefix), empty=True)
+    materialise(tree, places, decode(root.prefix))
     return run
 
 
@@ -138,8 +138,8 @@ def _files(tree: Tree, places: Iterable[str]) -> Iterator[tuple[str, Node]]:
             yield found
 
 
-def _kept(node: Node) -> int:
-    return os.path.getsize(node.content) if node.content else 0
+def _is_whole(node: Node) -> bool:
+    return node.content != "" and os.path.getsize(node.content) >= node.size
 
 
 def _load(store: Store, platform: str) -> Image:

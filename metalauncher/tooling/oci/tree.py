@@ -315,7 +315,7 @@ class _Kept:
         return path
 
 
-def materialise(tree: Tree, paths: Iterable[str], root: str, *, empty: bool = False) -> None:
+def materialise(tree: Tree, paths: Iterable[str], root: str) -> None:
     """Lay out a part of the tree as real files, links and directories under `root`, an empty directory.
 
     Args:
@@ -323,17 +323,15 @@ def materialise(tree: Tree, paths: Iterable[str], root: str, *, empty: bool = Fa
         paths: directories, with all that they hold ("" for the whole tree), and files. What their links lead to is laid
             out too; files that no content was kept of are not.
         root: where.
-        empty: whether files are that have no content at all.
 
     Raises:
         OSError: it can't be written.
     """
     for path in paths:
-        _lay_out(tree, path, root, empty=empty)
+        _lay_out(tree, path, root, set())
 
 
-def _lay_out(tree: Tree, path: str, root: str, *, empty: bool) -> None:
-    seen: set[str] = set()
+def _lay_out(tree: Tree, path: str, root: str, seen: set[str]) -> None:
     pending = [path]
     while pending:
         here = pending.pop()
@@ -352,9 +350,6 @@ def _lay_out(tree: Tree, path: str, root: str, *, empty: bool) -> None:
             os.makedirs(os.path.dirname(place), exist_ok=True)
             if node.content:
                 os.link(node.content, place)
-                os.chmod(place, node.mode)
-            elif empty and not node.size:
-                os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
                 os.chmod(place, node.mode)
 
 
