@@ -1,4 +1,4 @@
-"""Starts of a launcher with a metadata.toml of the test's own, and what lifecycle's releases are known to read of it."""
+"""Starts of a launcher with a metadata.toml of the test's own, and what releases are known to read of it."""
 
 from __future__ import annotations
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+import zipfile
 from typing import Final, NamedTuple
 
-from metalauncher.tooling.binary import Binary, inspect
+from metalauncher.tooling.binary import Binary, has_note, inspect
 from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.contents import SUFFIX, WrongContents, parse_contents
 from metalauncher.tooling.talk import Unable
 
 SIZE_LIMIT: Final = 64 << 20  # bytes; it has 4 MB
 _GOARCH = {"x86-64": "amd64", "386": "386"}  # the others are called as OCI calls them
+_WANTED = f"metalauncher's static executable, or its zipapp where the base has Python, and NAME{SUFFIX} beside it"
 _DESCRIPTION = "the description that the executable's build wrote beside it"
 
 
@@ -53,9 +57,27 @@ def read_executable(file: str) -> Executable:
         raise _no_executable(file, binary)
     if len(data) < binary.size:
         raise _no_executable(file, f"is cut off: an ELF file of {len(data)} bytes that needs {binary.size}")
+    if not os.path.lexists(f"{file}{SUFFIX}") and not _is_ours(data):
+        raise Unable(
+            f"--executable {file}: is not metalauncher's executable",
+            need=_WANTED,
+            have=[f"a file without metalauncher's mark, and no {os.path.basename(file)}{SUFFIX}"],
+            command="make static",
+        )
     executable = Executable(file, data, _read(f"{file}{SUFFIX}"), binary)
     _check_contents(executable)
     return executable
+
+
+def _is_ours(data: bytes) -> bool:
+    """Tell whether a file is metalauncher's static executable, by its note, or a zipapp that holds metalauncher."""
+    if has_note(data):
+        return True
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return "metalauncher/__main__.pyc" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
 
 
 def _check_contents(executable: Executable) -> None:
@@ -86,6 +108,6 @@ def _read(file: str) -> bytes:
 def _no_executable(file: str, reason: str) -> Unable:
     return Unable(
         f"--executable {file}: {reason}",
-        need=f"metalauncher's static executable, or its zipapp where the base has Python, and NAME{SUFFIX} beside it",
+        need=_WANTED,
         command="make static",
     )

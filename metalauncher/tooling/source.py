@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -136,7 +137,22 @@ def _bundle(source: str, members: Mapping[str, bytes]) -> Bundle:
             raise _refuse(source, f"has no {' and no '.join(missing)}")
     (launcher,) = found
     sboms = {name: members[member] for member, name in sboms_of(launcher).items() if member in members}
+    for member, name in sboms_of(launcher).items():
+        if name in sboms and not _is_document(sboms[name]):
+            raise Unable(
+                f"{source}: {member} is no SBOM: it is not a JSON object",
+                need="SBOMs in JSON, as CycloneDX, SPDX or syft write them; or none",
+                do="take the file out, or ask whoever released it",
+                command=COMMAND,
+            )
     return Bundle(source, members[launcher], members.get(TOML), sboms, launcher)
+
+
+def _is_document(data: bytes) -> bool:
+    try:
+        return isinstance(json.loads(data), dict)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        return False
 
 
 def _check_launcher(bundle: Bundle, architecture: str) -> None:

@@ -1,7 +1,7 @@
 """The apps to check, as people and programs name them: arguments, and lists of one a line. Knows no image.
 
 A list may have blank lines, `# comments`, and JSON: a string, or an object with the image under `app` or `image`, which
-is what `--jsonl` and many inventories write. All that is wrong is said at once, before anything is fetched.
+is what `--format jsonl` and many inventories write. All that is wrong is said at once, before anything is fetched.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from metalauncher.tooling.talk import Unable, count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-LINE_LIMIT: Final = 1 << 20  # bytes; a line of --jsonl for an app with a hundred buildpacks has 20 KB
+LINE_LIMIT: Final = 1 << 20  # bytes; a line of JSONL for an app with a hundred buildpacks has 20 KB
 APPS_LIMIT: Final = 1_000_000
 _FAULTS_LIMIT = 10  # that are shown
 STDIN: Final = "-"

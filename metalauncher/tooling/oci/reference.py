@@ -41,6 +41,8 @@ class Reference(NamedTuple):
 
 
 _REGISTRY_SCHEME = "docker://"  # skopeo's
+# With which a text can be nothing but a reference.
+SCHEMES: Final = (*[f"{kind}:" for kind in _LOCAL], _REGISTRY_SCHEME)
 FORMS: Final = (
     "oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], dir:ROOTFS, or a name in a registry"
 )

@@ -11,6 +11,7 @@ from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.bundled import MERGE_LIMIT, Unusable, merge, parse
 from metalauncher.tooling.sbom.contents import read_contents
 from metalauncher.tooling.sbom.model import Component, Inventory, bundle_purl
+from metalauncher.tooling.sbom.statements import STATEMENTS
 from metalauncher.tooling.talk import decode
 
 if TYPE_CHECKING:
@@ -52,6 +53,15 @@ def everything(root: Root, form: str) -> Inventory:
         warnings += said
         components += parts
     return Inventory(LAUNCHERS_NAME, tuple(sorted(components)), tuple(sorted(tops)), tuple(warnings))
+
+
+def is_beside_launcher(name: str) -> bool:
+    """Tell whether a file of this name, beside a launcher, speaks of the launcher."""
+    return name == STATEMENTS or any([name == _sbom_name(kind) for kind in ORDER["spdx"]])
+
+
+def _sbom_name(kind: str) -> str:
+    return f"sbom.{kind}.json"
 
 
 def bundles(root: Root) -> list[Launcher]:
@@ -119,7 +129,7 @@ def _own_parts(folder: bytes, form: str, top: Component) -> tuple[list[Component
     """Return the bundle with what its SBOM adds to it, and what is to be said about SBOMs that could not be used."""
     warnings: list[str] = []
     for kind in ORDER[form]:
-        file = folder + f"/sbom.{kind}.json".encode()
+        file = folder + b"/" + _sbom_name(kind).encode()
         try:
             return merge(top, parse(read_regular(file, MERGE_LIMIT, follow=False))), warnings
         except Unusable as error:

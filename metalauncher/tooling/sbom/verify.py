@@ -54,8 +54,15 @@ class File(NamedTuple):
                 return f"{self.path}: has the sha256 {self.found}, the document says {self.expected}"
 
 
-def verify(name: str, root: Root, console: Console, *, as_json: bool) -> int:
+def verify(name: str, root: Root, console: Console, *, where: str = "", as_json: bool) -> int:
     """Report on the document in the file `name`; return 0 if all is as it says, else 1.
+
+    Args:
+        name: of the document's file.
+        root: with the files.
+        console: is told.
+        where: what the root is called; "" for its directory.
+        as_json: whether the report is a document, too.
 
     Raises:
         Unable: it can't be read, or is no SBOM with files in it.
@@ -79,7 +86,7 @@ def verify(name: str, root: Root, console: Console, *, as_json: bool) -> int:
                 "schema_version": 1,
                 "metalauncher": __version__,
                 "document": name,
-                "root": decode(root.prefix) or "/",
+                "root": where or decode(root.prefix) or "/",
                 "files": rows,
             }
         )
