@@ -84,9 +84,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        # Raised with plain text alone by a few checks of values, such as of dates that do not exist.
-        line = getattr(error, "lineno", None)
-        raise Unreadable(f"toml: {error}", line=line) from None
+        raise Unreadable(f"toml: {error}", line=error.lineno) from None
     except RecursionError as error:  # tomli's own: nested too deeply
         raise Unreadable(f"toml: {error}") from None
     except ValueError:
