@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from asking import (
     BLOB,
@@ -16,7 +18,7 @@ from asking import (
     serve,
     store,
 )
-from registries import HostileRegistry, Reply, Request, basic, hostile
+from registries import HostileRegistry, Reply, Request, basic, hostile, make_certificate
 
 from metalauncher.tooling.oci.name import InvalidName, Name
 
@@ -88,6 +90,25 @@ def test_refuses_a_proxy_that_is_none(proxy: str) -> None:
         environment = {b"ALL_PROXY": b"", name.encode(): proxy.encode()}
         with client(Time(), environment) as registry, fails("unreachable", reason):
             registry.store(Name.parse("registry.example/app")).top()
+
+
+def test_speaks_tls_to_a_proxy(tmp_path: Path) -> None:
+    """Where its URL says so; its certificate is held to the same as all."""
+    certificate = make_certificate(tmp_path)
+    manifest = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
+    with hostile(lambda r: manifest if r.method == "GET" else Reply("403 Forbidden", cut=True), certificate) as proxy:
+        environment = {b"http_proxy": f"https://{proxy.host}".encode()}
+        for ca_file in (str(certificate.file), None):
+            with client(Time(), environment, insecure=frozenset(["registry.example"]), ca_file=ca_file) as registry:
+                registry._schemes["registry.example"] = "http"
+                image = registry.store(Name.parse("registry.example/org/app:1"))
+                if ca_file:
+                    assert image.top()[1] == MANIFEST_DATA
+                    continue
+                reason = "the proxy for registry.example: its certificate is not trusted: self-signed certificate"
+                with fails("unreachable", reason):
+                    image.top()
+        assert [request.path for request in proxy.requests] == [f"http://registry.example{PATH}"]
 
 
 def test_goes_through_a_proxy() -> None:
