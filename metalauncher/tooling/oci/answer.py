@@ -81,7 +81,7 @@ class Answer:
             while len(data) < amount and (more := self._response.read(amount - len(data), decode_content=False)):
                 data = data + more if data else more
         except (trouble.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
-            raise broken(error, self.host, "") from None
+            raise broken(error, self.host) from None
         return data
 
     def whole(self, limit: int, what: str) -> bytes:

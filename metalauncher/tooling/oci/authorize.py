@@ -140,7 +140,7 @@ class Authorizer:
                 raise ImageError("denied", f"{reason}: {login.source}")
             return login.basic() if login else ""
         parameters = wanted.challenge.parameters
-        key = (host, parameters.get("realm", ""), parameters.get("service", ""), repository, *wanted.scopes)
+        key = (host, parameters.get("realm", ""), parameters.get("service", ""), *wanted.scopes)
         with self._lock:
             token = self._tokens.setdefault(key, _Token())
         # One thread asks, the others that want the same wait for it, but not for longer than they have.

@@ -249,11 +249,22 @@ class RegistryStore:
             yield io.BufferedReader(self._somewhere(lambda place: self._open(place, descriptor, stack)), _CHUNK)
 
     def _somewhere(self, get: Callable[[Place], T]) -> T:
-        """Get something from the first that has it; where nobody has, the registry's own answer counts."""
+        """Get something from the first that has it; where nobody has, the registry's own answer counts.
+
+        What was wrong with its mirrors is said as well: where they alone can be reached, that is the reason.
+        """
+        faults = []
         for place in self._places[:-1]:
-            with contextlib.suppress(ImageError):
+            try:
                 return get(place)
-        return get(self._places[-1])
+            except ImageError as error:
+                faults.append(f"; its mirror before it: {error.reason}")
+        try:
+            return get(self._places[-1])
+        except ImageError as error:
+            if not faults:
+                raise
+            raise ImageError(error.trouble, error.reason + "".join(faults)) from None
 
     def _top(self, place: Place) -> tuple[Descriptor, bytes]:
         deadline = self._registry.deadline(0)

@@ -6,6 +6,7 @@ What urllib3 would do by itself (retries, redirects, decoding) is done here, or 
 from __future__ import annotations
 
 import http.client
+import os
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -74,6 +75,7 @@ class Transport:
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._tls = _tls_context(ca_file)
+        self._trusted = _trusted(ca_file)
         self._managers: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -184,7 +186,8 @@ class Transport:
                 decode_content=False,
             )
         except (trouble.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
-            raise broken(error, who, proxy) from None
+            variable = proxy and proxy_variable(url.scheme, self._environment)
+            raise broken(error, who, variable, self._trusted) from None
         finally:
             CURRENT.reset(token)
 
@@ -220,6 +223,14 @@ class Transport:
             for manager in self._managers.values():
                 manager.clear()
             self._managers.clear()
+
+
+def _trusted(ca_file: str | None) -> str:
+    """Say whose certificates are trusted."""
+    named = ssl.get_default_verify_paths()
+    own = os.environ.get(named.openssl_cafile_env)  # what OpenSSL looks at
+    system = f"those in {own}, which {named.openssl_cafile_env} names" if own else "the system's"
+    return f"{system} and those in {ca_file}" if ca_file is not None else system
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:

@@ -146,9 +146,16 @@ class TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-def broken(error: Exception, host: str, proxy: str) -> Broken:
-    """Say what an error means; never in its own words, which may hold a URL with secrets in it."""
-    who = f"the proxy for {host}" if proxy and isinstance(error, trouble.ProxyError) else host
+def broken(error: Exception, host: str, proxy: str = "", trusted: str = "") -> Broken:
+    """Say what an error means; never in its own words, which may hold a URL with secrets in it.
+
+    Args:
+        error: as it was raised.
+        host: that was asked.
+        proxy: the variable that names the one that it was asked through; "" for none.
+        trusted: whose certificates are.
+    """
+    who = f"the proxy for {host} ({proxy})" if proxy and isinstance(error, trouble.ProxyError) else host
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and len(causes) < 8:
@@ -157,7 +164,8 @@ def broken(error: Exception, host: str, proxy: str) -> Broken:
         cause = cause.__cause__ or cause.__context__ or nested
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Broken(f"{who}: its certificate is not trusted: {cause.verify_message}", again=False)
+            reason = f"{who}: its certificate is not trusted: {cause.verify_message}; trusted are {trusted}"
+            return Broken(reason, again=False)
         if isinstance(cause, trouble.NameResolutionError):
             return Broken(f"{who}: its name is not known")
         if isinstance(cause, trouble.NewConnectionError):  # a time-out by its base; what it is comes next

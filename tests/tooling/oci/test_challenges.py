@@ -120,6 +120,31 @@ def test_remembers_what_each_repository_wants(order: tuple[str, ...]) -> None:
         assert len(tokens) == len(set(tokens)) == 2
 
 
+def test_keeps_the_tokens_of_repositories_apart() -> None:
+    """One token server for all: its token for one repository is not shown for another."""
+
+    def give(request: Request) -> Reply:
+        (scope,) = parse_qs(urlsplit(request.path).query)["scope"]
+        return Reply(body=json.dumps({"token": f"for-{scope.split(':')[1]}"}).encode())
+
+    with hostile(give) as tokens:
+        shown: list[str] = []
+
+        def answer(request: Request) -> Reply:
+            repository = request.path.removeprefix("/v2/").rpartition("/manifests/")[0]
+            given = request.headers.get("Authorization", "")
+            shown.append(f"{repository}: {given}")
+            if given == f"Bearer for-{repository}":
+                return Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
+            realm = f'Bearer realm="http://{tokens.host}/token",service="x"'
+            return Reply("401 Unauthorized", headers={"WWW-Authenticate": realm})
+
+        with hostile(answer) as server, client(Time()) as registry:
+            for name in ("a/x", "b/x", "a/x"):
+                assert store(registry, server, f"{name}:1").top()[1] == MANIFEST_DATA
+    assert shown == ["a/x: ", "a/x: Bearer for-a/x", "b/x: ", "b/x: Bearer for-b/x", "a/x: Bearer for-a/x"]
+
+
 def test_has_a_password_for_one_repository_and_none_for_the_next(tmp_path: Path) -> None:
     """Basic logins by namespace: each repository gets its own, and one without a login gets none."""
     seen: dict[str, set[str | None]] = {}

@@ -7,11 +7,13 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from harness import PROJECT
 from registries import RealRegistry, auth, make_manifest, start_registry
 
 from metalauncher.tooling.oci.credentials import read_credentials
@@ -178,3 +180,24 @@ def test_gets_in_where_skopeo_does(guarded: RealRegistry, tmp_path: Path, name: 
     if not case.other:  # there a newer skopeo may do as we do
         assert (run.returncode == 0) == case.ours, run.stderr
     assert _gets_in(environment, image) == case.ours
+
+
+def test_looks_where_podman_does_without_a_runtime_directory(guarded: RealRegistry, tmp_path: Path) -> None:
+    """In /run/containers/UID, here that of namespaces of its own."""
+    (tmp_path / "a.json").write_text(json.dumps({"auths": {guarded.host: {"auth": GOOD}}}))
+    (tmp_path / "run.py").write_text(
+        "import os, sys\n"
+        "from metalauncher.tooling.oci.credentials import read_credentials\n"
+        f"print(read_credentials(dict(os.environb)).find({guarded.host!r}, 'org/app').source)\n"
+    )
+    script = "mount -t tmpfs none /run; mkdir -p /run/containers/0; cp a.json /run/containers/0/auth.json; "
+    script += f'skopeo inspect --tls-verify=false --raw docker://{guarded.host}/org/app:1 >/dev/null && exec "$@"'
+    run = subprocess.run(
+        ["unshare", "-Urm", "sh", "-ec", script, "sh", sys.executable, "run.py"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.stdout == f"/run/containers/0/auth.json, entry {guarded.host}\n", run.stderr

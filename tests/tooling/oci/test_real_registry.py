@@ -174,9 +174,21 @@ def test_is_denied_without_or_with_a_wrong_login(
     )
 
 
-def test_trusts_no_certificate_that_nobody_vouches_for(guarded: RealRegistry) -> None:
-    """Without the CA file the connection is not used, nor is plain HTTP tried."""
-    with _client() as client, pytest.raises(ImageError) as caught:
-        client.store(Name.parse(f"{guarded.host}/org/app:1")).top()
-    assert caught.value.trouble == "unreachable"
-    assert caught.value.reason == f"{guarded.host}: its certificate is not trusted: self-signed certificate"
+def test_trusts_no_certificate_that_nobody_vouches_for(
+    guarded: RealRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the CA file the connection is not used, nor is plain HTTP tried; whose are trusted is said."""
+    other = make_certificate(tmp_path).file
+    for named, ca_file, trusted in (
+        (None, None, "the system's"),
+        (None, str(other), f"the system's and those in {other}"),
+        (str(other), None, f"those in {other}, which SSL_CERT_FILE names"),
+    ):
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        if named:
+            monkeypatch.setenv("SSL_CERT_FILE", named)
+        with _client(ca_file=ca_file) as client, pytest.raises(ImageError) as caught:
+            client.store(Name.parse(f"{guarded.host}/org/app:1")).top()
+        assert caught.value.trouble == "unreachable"
+        reason = f"{guarded.host}: its certificate is not trusted: self-signed certificate; trusted are {trusted}"
+        assert caught.value.reason == reason

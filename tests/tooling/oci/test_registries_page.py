@@ -91,7 +91,7 @@ def test_figures() -> None:
         "`--timeout`, 60 seconds": registry.SECONDS == 60,
         "a second for each 64 KiB": registry.SLOWEST == 64 << 10,
         "four times in all": registry.TRIES == 4,
-        "half\na second, a second, two": pace.FIRST_PAUSE == 0.5,
+        "half\na second at most, a second, two": pace.FIRST_PAUSE == 0.5,
     }.items():
         assert text in TEXT
         assert value, text
