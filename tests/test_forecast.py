@@ -94,7 +94,7 @@ def test_a_rebuild_reads_what_its_release_does() -> None:
 
 
 def test_processes_of_strings_at_their_own_release() -> None:
-    """Lifecycle 0.15.0 alone wrote processes as an array of strings, and reads them by its source: nothing is foretold."""
+    """Lifecycle 0.15.0 alone wrote processes as an array of strings, and by its source reads them."""
     data = (DATA / "forecasts/processes-of-strings.toml").read_bytes()
     assert forecast(data, "0.15.0").reason == ""
     assert forecast(data, "0.15.1").reason == "can't read metadata.toml: processes[0] is a string, not a table"
