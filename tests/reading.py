@@ -26,6 +26,7 @@ NEWEST = {
     "0.20.11": ("0.14", "0.11"),
     "0.21.17": ("0.15", "0.12"),
 }
+PROCESS = "web"
 # What old and new launchers take alike: those before 0.13 the one, the others the other.
 OLD, NEW = ("0.4", "0.4"), ("0.8", "0.7")
 VERSIONS = in_order(NEWEST)
@@ -54,7 +55,7 @@ def start(executable: Path, data: bytes, platform: str, **environ: str) -> Start
         file.parent.mkdir(parents=True)
         file.write_bytes(data)
         done = subprocess.run(
-            ["web"],
+            [PROCESS],
             executable=executable,
             env={
                 "PATH": "/usr/bin:/bin",
