@@ -1,6 +1,6 @@
 """forecast.py: what each release's launcher will refuse. A case is a file of tests/data/forecasts, `.expect` by it.
 
-An `.expect` has a line for each release in tests/real/launchers. It is held against those launchers themselves.
+An `.expect` has a line for each release in tests/real/launchers. What it says is held against those launchers.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ from pathlib import Path
 import pytest
 from harness import DATA
 from making import launcher
-from reading import VERSIONS, forecast, start
+from reading import NEW, OLD, VERSIONS, forecast, start
 from real_launchers import EACH, Launchers
 
 from metalauncher.forecast import foretell
 from metalauncher.record import parse_record
 
 CASES = sorted((DATA / "forecasts").glob("*.toml"))
-# What apps of these cases are built with, so that old and new launchers take them.
-OLD, NEW = ("0.4", "0.4"), ("0.8", "0.7")
 
 
 def expected(file: Path) -> dict[str, str]:
@@ -96,7 +94,7 @@ def test_a_rebuild_reads_what_its_release_does() -> None:
 
 
 def test_processes_of_strings_at_their_own_release() -> None:
-    """Lifecycle 0.15.0 alone wrote processes as an array of strings, and its source reads them: nothing is foretold."""
+    """Lifecycle 0.15.0 alone wrote processes as an array of strings, and by its source reads them."""
     data = (DATA / "forecasts/processes-of-strings.toml").read_bytes()
     assert forecast(data, "0.15.0").reason == ""
     assert forecast(data, "0.15.1").reason == "can't read metadata.toml: processes[0] is a string, not a table"

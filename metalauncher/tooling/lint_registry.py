@@ -114,6 +114,8 @@ def _goes_before(rival: Launcher, launcher: Launcher) -> bool:
         and rival.opt_in_env in (None, launcher.opt_in_env)
         and rank(rival) > rank(launcher)
         and set(rival.requires) <= set(launcher.requires)
+        # A launcher that reads what its rival can't is the one selected for an app with such a metadata.toml.
+        and set(rival.cannot_read) <= set(launcher.cannot_read)
     )
 
 

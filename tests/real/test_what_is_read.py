@@ -12,6 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import encoders
 import golang
@@ -19,14 +20,18 @@ import pytest
 import strategies
 from harness import DATA, REFERENCE_REGISTRY, Image, python_form, static_form
 from making import decide_app
-from reading import NEWEST, VERSIONS, Started, start
+from reading import NEW, NEWEST, OLD, VERSIONS, Started, forecast, start
 from real_launchers import Launchers
 
+from metalauncher.errors import MetadataUnreadable
 from metalauncher.execute import Itself
 from metalauncher.places import Root
+from metalauncher.record import parse_record
 from metalauncher.releases import RELEASES
-from metalauncher.selection import Selection
 from metalauncher.which import Answer
+
+if TYPE_CHECKING:
+    from metalauncher.forecast import Forecast
 
 pytestmark = pytest.mark.thorough
 
@@ -46,8 +51,7 @@ FILES = max(1, int(60 * strategies.PROFILES[strategies.PROFILE]))  # of each lif
 EDITED = FILES * 10
 # The optional descriptor, for apps of lifecycle 0.10 and 0.11 that only such a launcher reads.
 OPTIONAL = "0.11.4"
-SHIPPED = ("0.9.3", "0.17.7", "0.21.17")
-"""The reference registry's."""
+SHIPPED = ("0.9.3", "0.17.7", "0.21.17")  # the reference registry's
 
 
 def test_every_lifecycle_has_its_encoder() -> None:
@@ -158,45 +162,80 @@ def test_what_is_chosen_and_refuses_was_foretold(version: str, registry: Registr
             done = registry.alone(answer.launcher.version, data, platform)
             if done.read == bool(answer.forecast.reason):
                 wrong.append((answer.launcher, answer.forecast.reason, done, data))
-    assert wrong == []
+    assert wrong == [], "\n\n".join(map(str, wrong))
 
 
 def test_without_the_optional_launcher(tmp_path: Path, real: Launchers) -> None:
-    """Without lifecycle 0.11.4 the reference registry strands apps of 0.10 and 0.11 that are no TOML, and no others."""
+    """Without lifecycle 0.11.4 only apps of 0.10 and 0.11 are stranded whose files hold what newer launchers refuse.
+
+    `--which` says so: it refuses them, or foretells that the launcher will.
+    """
     registry = Registry(tmp_path / "image", real, *SHIPPED)
     stranded: Counter[str] = Counter()
     for version in VERSIONS:
         for data, platform in written(version):
-            if registry.through(data, platform).code != 0 and registry.alone(version, data, platform).code == 0:
-                record = registry.answer(data, platform).decision.record
-                odd = registry.answer(data, platform).decision.record
-                assert record is None or odd is not None
-                stranded[version] += 1
-    assert set(stranded) <= {"0.10.2", "0.11.4"}
-    assert stranded["0.10.2"]
+            if registry.through(data, platform).code == 0 or registry.alone(version, data, platform).code != 0:
+                continue
+            answer = registry.answer(data, platform)
+            assert answer.decision.record is not None
+            assert answer.decision.record.oddities
+            assert answer.exit_code == 1 or answer.forecast.reason
+            stranded[version] += 1
+    assert set(stranded) == {"0.10.2", "0.11.4"}
+
+
+def edited(seed: int) -> Iterator[tuple[bytes, random.Random]]:
+    """Yield files that somebody edited, of apps with Buildpack API 0.7, each with the chance that goes on with it."""
+    chance = random.Random(seed)
+    cases = [file.read_bytes() for file in sorted((DATA / "forecasts").glob("*.toml"))]
+    for _ in range(EDITED):
+        yield encoders.mutate(chance, chance.choice(cases), cases), chance
+
+
+def differs(forecast: Forecast, done: Started) -> bool:
+    """Tell whether a launcher did otherwise than foretold. Where there is no process, it doesn't look for layers."""
+    return done.read == bool(forecast.reason) and "determine start command" not in done.said
 
 
 def test_edited_files(registry: Registry) -> None:
     """Of files that somebody edited as well: what the chosen launcher refuses was foretold, and what not, was not."""
-    chance = random.Random(3)
-    cases = [file.read_bytes() for file in sorted((DATA / "forecasts").glob("*.toml"))]
     wrong = []
     seen: Counter[str] = Counter()
-    for _ in range(EDITED):
+    for text, chance in edited(3):
         platform, api = chance.choice(
             (("0.4", "0.4"), ("0.5", "0.4"), ("0.8", "0.7"), ("0.12", "0.7"), ("0.12", "0.4"))
         )
-        data = encoders.mutate(chance, chance.choice(cases), cases).replace(b'"0.7"', f'"{api}"'.encode())
+        data = text.replace(b'"0.7"', f'"{api}"'.encode())
         answer = registry.answer(data, platform)
-        if not isinstance(answer.outcome, Selection) or answer.launcher is None:
-            seen["refused"] += 1
-            continue
-        if answer.forecast.doubt:
-            seen["doubt"] += 1
+        if answer.launcher is None or answer.forecast.doubt:
+            seen["refused" if answer.launcher is None else "doubt"] += 1
             continue
         done = registry.alone(answer.launcher.version, data, platform)
         seen["foretold" if answer.forecast.reason else "read"] += 1
-        if done.read == bool(answer.forecast.reason):
+        if differs(answer.forecast, done):
             wrong.append((answer.launcher, answer.forecast.reason, done, data))
-    assert wrong == []
+    assert wrong == [], "\n\n".join(map(str, wrong))
     assert min(seen["refused"], seen["foretold"], seen["read"]) > EDITED / 20, seen
+
+
+def test_edited_files_by_every_launcher(real: Launchers) -> None:
+    """The same of whichever launcher reads them, chosen or not."""
+    wrong = []
+    seen: Counter[str] = Counter()
+    for text, chance in edited(4):
+        version = chance.choice(VERSIONS)
+        platform, api = NEW if VERSIONS.index(version) >= VERSIONS.index("0.13.5") else OLD
+        data = text.replace(b'"0.7"', f'"{api}"'.encode())
+        try:
+            record = parse_record(data, "metadata.toml")
+        except MetadataUnreadable:
+            continue
+        foretold = forecast(data, version)
+        if foretold.doubt or any(buildpack.text != api for buildpack in record.buildpacks):
+            continue
+        done = start(real[version].executable, data, platform)
+        seen["foretold" if foretold.reason else "read"] += 1
+        if differs(foretold, done):
+            wrong.append((version, foretold.reason, done, data))
+    assert wrong == [], "\n\n".join(map(str, wrong))
+    assert min(seen["foretold"], seen["read"]) > EDITED / 20, seen
