@@ -137,7 +137,7 @@ def labels() -> Parser:
         "Print the labels that tell what a run image can launch. With --verify, read an image, derive its labels from"
         " the registry inside, and report each label that says something else.",
         (
-            "metalauncher labels --root rootfs",
+            "metalauncher labels --run-image acme/run:noble",
             "metalauncher labels --root rootfs --format args",
             "metalauncher labels --verify oci:run:12",
         ),
@@ -167,7 +167,7 @@ def sbom() -> Parser:
         "Print the SBOM of a run image's launchers: of metalauncher itself and of every bundle, with what came with it."
         " The digests are those of the files. The same files give the same document.",
         (
-            "metalauncher sbom --root rootfs --format spdx --output launchers.spdx.json",
+            "metalauncher sbom --run-image acme/run:noble --format spdx --output launchers.spdx.json",
             "metalauncher sbom --root rootfs --verify launchers.spdx.json",
         ),
         summary="print the SBOM of metalauncher and the launchers",

@@ -13,7 +13,21 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from bundles import MACHINE, STAND_IN, Answer, Tool, as_process, elf, entry, lifecycle_toml, pack, release, sbom, tree
+from bundles import (
+    MACHINE,
+    STAND_IN,
+    Answer,
+    Tool,
+    as_process,
+    elf,
+    entry,
+    lifecycle_toml,
+    pack,
+    release,
+    release_members,
+    sbom,
+    tree,
+)
 from harness import PROJECT, REFERENCE_REGISTRY, Image
 
 from metalauncher.places import Root
@@ -544,6 +558,32 @@ def test_show(tool: Tool, tmp_path: Path) -> None:
     executable = bundle["executable"]
     assert (executable["present"], executable["sha256"], executable["kind"]) == (False, None, None)
     refused(tool.on("bundle", "show", "buildpacks/lifecycle@1"), "have:    buildpacks/lifecycle@0.9.3")
+
+
+@pytest.mark.parametrize("shape", ["release", "directory", "flat"])
+@pytest.mark.parametrize("text", [b"", b"<bom/>", b"[]", b"\xff{}", b"[" * 200_000, b'{"a": 1'])
+def test_sbom_that_is_none(tool: Tool, tmp_path: Path, shape: str, text: bytes) -> None:
+    """What lies where an SBOM belongs and is none is named, and nothing is installed."""
+    name, sbom = {
+        "release": ("lifecycle.tgz", "lifecycle/launcher.sbom.spdx.json"),
+        "directory": ("folder", "lifecycle/launcher.sbom.cdx.json"),
+        "flat": ("launcher.tgz", "launcher.sbom.syft.json"),
+    }[shape]
+    source = tmp_path / name
+    if shape == "directory":
+        (source / "lifecycle").mkdir(parents=True)
+        for info, data in release_members("0.21.17"):
+            if info.isreg():
+                (source / info.name).write_bytes(text if info.name == sbom else data)
+    elif shape == "release":
+        members = [one for one in release_members("0.21.17") if one[0].name != sbom]
+        source.write_bytes(pack([*members, entry(sbom, text, mode=0o644)]))
+    else:
+        source.write_bytes(pack([entry("launcher", elf(MACHINE)), entry(sbom, text, mode=0o644)]))
+    before = tree(tool.root)
+    answer = tool.on("bundle", "add", source)
+    refused(answer, f"ERROR: {source}: {sbom} is no SBOM: it is not a JSON object\n", "need:    SBOMs in JSON, as ")
+    assert tree(tool.root) == before
 
 
 def test_disk_full(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

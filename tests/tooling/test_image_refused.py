@@ -19,6 +19,8 @@ from harness import PROJECT, python_form, static_form
 from images import OCI, REF_NAME, Layer, Layout, base, config_of, file, folder, link, pack, sha
 from kit import ARM, FOLDER, Kit, debian, members
 
+from metalauncher.tooling.oci.model import ImageError
+
 
 def test_without_what_writes_sboms(kit: Kit) -> None:
     """Where the libraries of the extra are missing the command says what to install."""
@@ -87,6 +89,18 @@ def test_diff_id_that_lies(kit: Kit) -> None:
     layer, other = pack([folder("etc")]), pack([folder("usr")])
     reference = base(kit.folder / "base", [Layer(layer.data, other.diff_id)])
     kit.refuse(f"has another digest than {other.diff_id}: {layer.diff_id.removeprefix('sha256:')}", base=reference)
+
+
+def test_base_that_may_not_be_read(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not read it is not sent to fetch it again."""
+    reference = debian(kit)
+
+    def closed(*_: object) -> None:
+        raise ImageError("denied", "oci-layout: permission denied")
+
+    monkeypatch.setattr("metalauncher.tooling.image.load_image", closed)  # root itself may read everything
+    answer = kit.refuse(f"--base {reference}: oci-layout: permission denied", base=reference)
+    assert answer.err.endswith(f"  need:    a base that may be read\n  do:      ls -ld {kit.folder}/base\n")
 
 
 def test_platform_of_an_index(kit: Kit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from typing import TYPE_CHECKING, Final
@@ -104,6 +105,8 @@ def read_whole_run_image(
         if cut <= more:
             break
         more |= cut
+        run.close()
+        shutil.rmtree(folder)
     if cut:
         raise ImageError("too-large", f"has /{min(cut)} of more than {_WHOLE_LIMIT >> 20} MiB")
     materialise(tree, places, decode(root.prefix))

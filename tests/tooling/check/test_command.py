@@ -77,6 +77,7 @@ def test_text(check: Any, apps: dict[str, str]) -> None:
         lines[2]
         == "  do:      add a launcher for all of these APIs to the run image: lifecycle 0.12.0 to 0.17.7 has one"
     )
+    assert "the only launcher" not in answer.out  # of an app that starts that says nothing
     verdicts = [line.rpartition(": ")[2] for line in lines if line.startswith("oci:")]
     assert verdicts == [
         "would be refused, exit code 12",
