@@ -1,7 +1,8 @@
 """What one app image recorded: its environment and `metadata.toml` -> Record. Knows no launchers.
 
 Facts: buildpacks/lifecycle phase/exporter.go (environment), phase/builder.go (the file), launch/launch.go (what a
-launcher reads of it). Keys match without regard to case, as Go's decoder does.
+launcher reads of it). Keys match without regard to case, as Go's decoder does. What TOML forbids and some launchers
+read all the same is read here too (cleaning.py), and noted.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from metalauncher.apis import ApiVersion
 from metalauncher.errors import MetadataUnreadable, PlatformApiMalformed
 from metalauncher.places import LAYERS
-from metalauncher.tomlfile import Unreadable, kind_of, read_toml
+from metalauncher.tomlfile import BOM, Unreadable, decode, kind_of, parse_toml, read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _parse(text: str | None) -> ApiVersion | None:
 class Record:
     """The API versions one app image recorded."""
 
-    __slots__ = ("buildpacks", "keys", "metadata", "platform_api", "platform_text")
+    __slots__ = ("buildpacks", "defect", "keys", "metadata", "oddities", "platform_api", "platform_text")
 
     def __init__(
         self,
@@ -57,6 +58,8 @@ class Record:
         buildpacks: tuple[Buildpack, ...],
         keys: frozenset[str],
         metadata: str,
+        oddities: tuple[str, ...] = (),
+        defect: str | None = None,
     ) -> None:
         """Hold what was read.
 
@@ -66,12 +69,16 @@ class Record:
             buildpacks: in file order.
             keys: the file's top-level keys, spelled as there.
             metadata: the file's path.
+            oddities: what the file holds that some launchers can't read, of `tomlfile.ODDITIES`.
+            defect: why the file is not TOML, where only its cleaned text could be read; None for any other.
         """
         self.platform_api: Final = platform_api
         self.platform_text: Final = platform_text
         self.buildpacks: Final = buildpacks
         self.keys: Final = keys
         self.metadata: Final = metadata
+        self.oddities: Final = oddities
+        self.defect: Final = defect
 
     @property
     def unrecorded(self) -> bool:
@@ -125,12 +132,49 @@ def read_record(environment: Mapping[bytes, bytes], root: Root, metadata: bytes 
     path = metadata or root.locate_layers(metadata_path(environment))
     shown = path.decode("utf-8", "surrogateescape")
     try:
-        document = read_toml(path, METADATA_LIMIT)
-        buildpacks = _buildpacks(_value(document, "buildpacks"))
+        data = read_file(path, METADATA_LIMIT)
     except Unreadable as error:
         # Go's own text for a file it can't open is "open PATH: no such file or directory".
         raise MetadataUnreadable(shown, error.detail) from None
-    return Record(platform_api, platform_text, buildpacks, frozenset(document), shown)
+    return parse_record(data, shown, platform_api, platform_text)
+
+
+def parse_record(data: bytes, shown: str, platform_api: ApiVersion | None = None, platform_text: str = "") -> Record:
+    """Return what a metadata.toml says. Pure.
+
+    Args:
+        data: the file's content.
+        shown: its path.
+        platform_api: as `read_platform_api` returns it.
+        platform_text: likewise.
+
+    Raises:
+        MetadataUnreadable: it is not TOML even when cleaned, or its values have wrong types.
+    """
+    oddities: tuple[str, ...] = ()
+    defect: str | None = None
+    try:
+        try:
+            text = decode(data)
+            document = parse_toml(text)
+        except Unreadable as error:
+            from metalauncher.cleaning import clean  # no file that a launcher of today reads
+
+            cleaned = clean(data)
+            if cleaned is None:
+                raise
+            defect, oddities = error.detail, cleaned[1]
+            document = parse_toml(cleaned[0])
+        else:
+            # In ASCII, as nearly all files are, neither looks at more than three bytes.
+            if "\ufffd" in text or data.startswith(BOM):
+                from metalauncher.cleaning import find_oddities
+
+                oddities = find_oddities(data)
+        buildpacks = _buildpacks(_value(document, "buildpacks"))
+    except Unreadable as error:
+        raise MetadataUnreadable(shown, defect or error.detail) from None
+    return Record(platform_api, platform_text, buildpacks, frozenset(document), shown, oddities, defect)
 
 
 def _buildpacks(value: Any) -> tuple[Buildpack, ...]:
@@ -159,6 +203,6 @@ def _value(table: dict[str, Any], name: str) -> Any:
     if name in table:
         return table[name]
     for key, value in table.items():
-        if key.lower() == name:
+        if key.casefold() == name:  # as Go's strings.EqualFold: U+017F is an s
             return value
     return None

@@ -1,7 +1,8 @@
 """record.py: environment + metadata.toml -> Record. A case is a file of tests/data/metadata, `.expect` beside it.
 
 A case's `.expect` has a line for each buildpack, `ID API` in file order (`-` for no API, `malformed` after one that is
-no version), and the top-level keys; or `error` and the text.
+no version), the top-level keys, and where there are any the oddities and why the file is not TOML; or `error` and the
+text.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def summary(file: Path) -> str:
         identifier = buildpack.id.encode("unicode_escape").decode()
         malformed = " malformed" if buildpack.text is not None and buildpack.api is None else ""
         lines.append(f"{identifier} {buildpack.text or '-'}{malformed}")
-    return "\n".join([*lines, " ".join(["keys", *sorted(record.keys)])]) + "\n"
+    lines.append(" ".join(["keys", *[key.encode("unicode_escape").decode() for key in sorted(record.keys)]]))
+    lines += [" ".join(["oddities", *record.oddities])] if record.oddities else []
+    lines += [f"defect {record.defect}"] if record.defect is not None else []
+    return "\n".join(lines) + "\n"
 
 
 def test_there_are_cases() -> None:

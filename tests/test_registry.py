@@ -63,6 +63,7 @@ def test_valid(file: Path) -> None:
         "priority": found.priority,
         "opt_in_env": found.opt_in_env,
         "requires": list(found.requires),
+        **({"cannot_read": list(found.cannot_read)} if found.cannot_read else {}),
         "sha256": found.sha256,
         "platform": _set(found.platform),
         "buildpack": _set(found.buildpack),

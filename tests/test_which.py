@@ -395,6 +395,7 @@ FIELDS: dict[str, Any] = {
     "priority": 1,
     "opt_in_env": "OPT",
     "requires": ("processes",),
+    "cannot_read": ("control-characters",),
     "sha256": "0" * 64,
 }
 

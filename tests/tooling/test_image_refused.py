@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from bundles import STAND_IN, as_process, elf, entry, lifecycle_toml, release
 from bundles import pack as pack_tarball
-from harness import PROJECT
+from harness import PROJECT, python_form, static_form
 from images import OCI, REF_NAME, Layer, Layout, base, config_of, file, folder, link, pack, sha
 from kit import ARM, FOLDER, Kit, debian, members
 
@@ -162,7 +162,19 @@ def test_description_of_the_executable(kit: Kit) -> None:
     description.write_bytes(right[:100])
     assert "make static" in kit.refuse(f"--executable {description}: is not JSON").err
     description.unlink()
-    kit.refuse(f"--executable {description}: no such file or directory")
+    for form in (static_form(), python_form()):
+        kit.executable.write_bytes(form.executable.read_bytes())
+        kit.refuse(f"--executable {description}: no such file or directory")
+
+
+def test_what_is_not_metalauncher(kit: Kit) -> None:
+    """A program of another kind is called that, before anything is said of what it has not."""
+    for program in (elf(), b"#!/bin/sh\n"):
+        (kit.folder / "ls").write_bytes(program)
+        answer = kit.tool(*kit.options(), "--executable", kit.folder / "ls")
+        assert (answer.code, answer.out) == (3, "")
+        assert answer.err.startswith(f"ERROR: --executable {kit.folder}/ls: is not metalauncher's executable\n")
+        assert "have:    a file without metalauncher's mark, and no ls.contents.json\n" in answer.err
 
 
 def test_without_launchers(kit: Kit) -> None:

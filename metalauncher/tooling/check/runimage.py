@@ -9,20 +9,24 @@ import contextlib
 import hashlib
 import os
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted, PlatformApiMalformed, errno_text
 from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of, read_head
+from metalauncher.forecast import NOTHING_AGAINST, foretell
 from metalauncher.launch import Decision, decide
 from metalauncher.messages import decided_by
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
 from metalauncher.predict import _why_not, locate, why_not_executable
-from metalauncher.record import Record, read_platform_api, read_record
+from metalauncher.record import METADATA_LIMIT, Record, parse_record, read_platform_api
 from metalauncher.registry import load_registry
 from metalauncher.selection import Selection, refuse_platform, select
+from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect, this_architecture
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import materialise
+from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import decode, encode
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from metalauncher.errors import Refusal
+    from metalauncher.forecast import Forecast
     from metalauncher.record import Buildpack
     from metalauncher.registry import Launcher, Registry
     from metalauncher.tooling.oci.tree import Node, Tree
@@ -38,6 +43,7 @@ _NO_EXEC = errno_text(8)
 # As an image's config names them -> as tooling.binary does.
 _ARCHITECTURES = {"amd64": "x86-64", "arm64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 _OLDER = {"x86-64": "386", "arm64": "arm"}  # what these run as well
+_NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 _REMEMBERED = 10_000  # decisions
 
 
@@ -64,6 +70,7 @@ class Found(NamedTuple):
         launcher: that it becomes; None where it is refused.
         rule: that decided.
         buildpacks: recorded, also where the dispatch ends before it reads them; empty where they can't be read.
+        forecast: what the launcher will make of the metadata.toml.
     """
 
     decision: Decision
@@ -71,6 +78,7 @@ class Found(NamedTuple):
     launcher: Launcher | None
     rule: str
     buildpacks: tuple[Buildpack, ...] = ()
+    forecast: Forecast = NOTHING_AGAINST
 
 
 class RunImage:
@@ -86,6 +94,7 @@ class RunImage:
         root: Root,
         scratch: str,
         laid_out: bool,
+        labels: Mapping[str, str] = _NO_LABELS,
         labelled: Registry | None = None,
         labelled_path: str = "",
     ) -> None:
@@ -99,6 +108,7 @@ class RunImage:
             root: where what is needed of them lies as files.
             scratch: a directory to write to.
             laid_out: whether all of it lies there; else what turns out to be needed is laid out.
+            labels: that its config has; none for a directory.
             labelled: its launchers by its labels; None to take them from its descriptors.
             labelled_path: where its labels say that its launcher is, "" for metalauncher's place.
         """
@@ -107,7 +117,8 @@ class RunImage:
         self.platform: Final = platform
         self.tree: Final = tree
         self.source: Final[Literal["descriptors", "labels"]] = "descriptors" if labelled is None else "labels"
-        self._root: Final = root
+        self.labels: Final = labels
+        self.root: Final = root
         self._scratch: Final = scratch
         self._laid_out: Final = laid_out
         self._lock: Final = threading.Lock()
@@ -133,6 +144,11 @@ class RunImage:
             self._closed = True
 
     @property
+    def architecture(self) -> str | None:
+        """Its machine, as `tooling.binary` names it; None where that is not known."""
+        return _ARCHITECTURES.get(self.platform.split("/")[1] if "/" in self.platform else "")
+
+    @property
     def starts(self) -> list[str]:
         """The paths of its launchers, and of what starts them."""
         own = [] if self._own is None else [self._own[0]]
@@ -140,7 +156,7 @@ class RunImage:
 
     def clean(self, text: str) -> str:
         """Return a text with its files' paths as they are in the image."""
-        return text if self._laid_out else text.replace(decode(self._root.prefix), "")
+        return text if self._laid_out else text.replace(decode(self.root.prefix), "")
 
     def head(self, node: Node) -> bytes:
         """Return the beginning of one of its executables; b"" where nothing was kept of it."""
@@ -158,8 +174,8 @@ class RunImage:
         with self._scratching():
             if path not in self._obstacles:
                 self._bring(path)
-                place = self._root.locate(encode("/" + path.lstrip("/")))
-                errno = _why_not(place, self._root, 0)
+                place = self.root.locate(encode("/" + path.lstrip("/")))
+                errno = _why_not(place, self.root, 0)
                 self._obstacles[path] = self._on_its_machine(place, errno_text(errno) if errno else None)
             return self._obstacles[path]
 
@@ -183,6 +199,7 @@ class RunImage:
         if found is None:
             decision = self._decide(environment, metadata, labelled)
             found = self._foretell(decision, labelled)._replace(buildpacks=self._buildpacks(decision.record, metadata))
+            found = found._replace(forecast=self._forecast(found.launcher, metadata))
             with self._lock:
                 if len(self._decisions) >= _REMEMBERED:
                     self._decisions.clear()
@@ -194,7 +211,7 @@ class RunImage:
             return self._record(environment, metadata)
 
         if labelled is None:
-            return decide(environment, self._root, read)
+            return decide(environment, self.root, read)
         # The same steps over a registry that lies in no files.
         registry, record = labelled, None
         outcome: Selection | Refusal | None
@@ -210,18 +227,11 @@ class RunImage:
     def _record(self, environment: Mapping[bytes, bytes], metadata: Metadata) -> Record:
         if metadata.data is None:
             raise MetadataUnreadable(metadata.path, metadata.detail)
-        file = os.path.join(self._scratch, "metadata.toml")
+        if len(metadata.data) > METADATA_LIMIT:
+            raise MetadataUnreadable(metadata.path, f"is larger than {size_text(METADATA_LIMIT)}")
         # One at a time: parsed, a large one may take a hundred MB.
         with self._scratching():
-            try:
-                with open(file, "xb") as out:
-                    out.write(metadata.data)
-                record = read_record(environment, self._root, encode(file))
-            except MetadataUnreadable as refusal:
-                raise MetadataUnreadable(metadata.path, refusal.detail) from None
-            finally:
-                os.unlink(file)  # a new file for each: ext4 writes one that was truncated to the disk
-        return Record(record.platform_api, record.platform_text, record.buildpacks, record.keys, metadata.path)
+            return parse_record(metadata.data, metadata.path, *read_platform_api(environment))
 
     @contextlib.contextmanager
     def _scratching(self) -> Iterator[None]:
@@ -241,6 +251,12 @@ class RunImage:
         except MetadataUnreadable:
             return ()
 
+    def _forecast(self, launcher: Launcher | None, metadata: Metadata) -> Forecast:
+        if launcher is None or metadata.data is None:
+            return NOTHING_AGAINST
+        with self._scratching():
+            return foretell(metadata.data, launcher)
+
     def _foretell(self, decision: Decision, labelled: Registry | None) -> Found:
         """Foretell the execs, as `which.Answer` does, but for launchers of another machine, which need not run here."""
         outcome = decision.outcome
@@ -256,15 +272,15 @@ class RunImage:
         return Found(decision, NothingExecuted(tuple(failures)), None, "")
 
     def _why_not(self, launcher: Launcher) -> str | None:
-        obstacle = why_not_executable(launcher, self._root, self._itself)
+        obstacle = why_not_executable(launcher, self.root, self._itself)
         found = self.tree.find(launcher.path)
         if obstacle is None and found is not None and self.source == "descriptors" and self.is_its_launcher(found):
             return "is metalauncher itself"
-        return self._on_its_machine(locate(launcher, self._root), obstacle)
+        return self._on_its_machine(locate(launcher, self.root), obstacle)
 
     def _on_its_machine(self, place: bytes, obstacle: str | None) -> str | None:
         """Return what was foretold for this machine as it is on the image's, where that is another one."""
-        wanted = _ARCHITECTURES.get(self.platform.split("/")[1] if "/" in self.platform else "")
+        wanted = self.architecture
         if wanted in (None, this_architecture(os.uname().machine)) or obstacle not in (None, _NO_EXEC):
             return obstacle
         binary = inspect(read_head(place, HEAD))
@@ -278,7 +294,7 @@ class RunImage:
             found = self.tree.find(path)
             if found is None or found[1].kind != "file":
                 return
-            materialise(self.tree, [path.lstrip("/")], decode(self._root.prefix))
+            materialise(self.tree, [path.lstrip("/")], decode(self.root.prefix))
             head = self.head(found[1])
             if head.startswith(b"#!"):
                 path = decode(interpreter_of(head))
@@ -294,10 +310,10 @@ def _same(one: Node, other: Node) -> bool:
     if not one.content.startswith("/"):  # an app's own
         return False
     try:
-        with open(one.content, "rb") as first, open(other.content, "rb") as second:
+        with open_regular(one.content) as first, open_regular(other.content) as second:
             while (data := first.read(1 << 20)) and (theirs := second.read(len(data))):
                 if data[: len(theirs)] != theirs:
                     return False
             return first.tell() > 0
-    except OSError:
+    except ReadError:
         return False

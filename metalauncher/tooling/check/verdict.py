@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 
 # starts: one of the run image's launchers would run it. refused: none covers it, or none that does can be exec'd, and
-# metalauncher says so. does-not-start: it delegates to a path of the run image that can't be exec'd. not-affected: it
-# brings its own launcher. unknown: it can't be told; the reason says why.
+# metalauncher says so. does-not-start: it delegates to a path of the run image that can't be exec'd, or the launcher
+# that is chosen fails on its metadata.toml. not-affected: it brings its own launcher. unknown: it can't be told; the
+# reason says why.
 Kind = Literal["starts", "refused", "does-not-start", "not-affected", "unknown"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 AT_RISK: Final = frozenset[Kind](("refused", "does-not-start"))
@@ -118,12 +119,12 @@ def _launcher_to_json(launcher: Chosen | None) -> dict[str, Json] | None:
 
 
 def to_line(result: Result) -> str:
-    """Return the result as one line of `--jsonl`, without the line's end."""
+    """Return the result as one line of `--format jsonl`, without the line's end."""
     return json.dumps({"schema_version": SCHEMA_VERSION, **to_json(result)})
 
 
 def from_line(line: str | bytes) -> Result:
-    """Return the result that a line of `--jsonl` holds.
+    """Return the result that a line of `--format jsonl` holds.
 
     Raises:
         ValueError: it is no whole line of this schema version.

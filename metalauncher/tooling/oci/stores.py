@@ -86,7 +86,8 @@ class Stores:
         if reference.kind != "registry":
             return open_local(reference)
         name = Name.parse(reference.place)
-        return SharingStore(self._registries().store(name), self._blobs, name.host, name.digest)
+        assumed = "" if name.digest or reference.place.endswith(f":{name.tag}") else name.tag
+        return SharingStore(self._registries().store(name), self._blobs, name.host, name.digest, assumed)
 
     def close(self) -> None:
         """Close all connections."""
