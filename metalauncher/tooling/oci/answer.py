@@ -46,10 +46,19 @@ class Answer:
         host: that answered, and if it was not asked itself, who redirected to it.
         redirected: whether it is another than the one that was asked.
         limited: whether it says that its host is asked too much.
+        waitable: whether it can be waited for that this has changed.
         encodings: what its body was put through, in order; nothing for what is as it is.
     """
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, host: str, *, redirected: bool, limited: bool) -> None:
+    def __init__(
+        self,
+        response: urllib3.BaseHTTPResponse,
+        host: str,
+        *,
+        redirected: bool = False,
+        limited: bool = False,
+        waitable: bool = True,
+    ) -> None:
         """Hold it."""
         self._response = response
         self.status: Final = response.status
@@ -57,6 +66,7 @@ class Answer:
         self.host: Final = host
         self.redirected: Final = redirected
         self.limited: Final = limited
+        self.waitable: Final = waitable
         self.encodings: Final = parse_encodings(response.headers.get("Content-Encoding", ""))
 
     def __enter__(self) -> Self:
@@ -101,6 +111,16 @@ class Answer:
         if not left:
             raise ImageError("too-large", f"{what} is larger than {size_text(limit)}")
         return b"".join(parts)
+
+    def busy(self, reason: str) -> Broken:
+        """Return the error that an answer is, other than for good: to ask again after, if that helps.
+
+        Args:
+            reason: what it is.
+        """
+        if not self.waitable:
+            reason += ": it wants to be left alone for longer than --timeout"
+        return Broken(reason, again=self.waitable, limited=self.limited)
 
     def words(self, secrets: tuple[str, ...]) -> str:
         """Return what the server says of an error; "" where it says nothing, or that does not come.

@@ -217,7 +217,9 @@ class Authorizer:
                 raise _Refused(answer.status, answer.words(secrets))
             if answer.status != 200:
                 reason = f"{server} answered {status_text(answer.status)}"
-                raise Broken(reason, again=answer.limited or answer.status >= 500, limited=answer.limited)
+                if answer.limited:
+                    raise answer.busy(reason)
+                raise Broken(reason, again=answer.status >= 500)
             data = answer.whole(TOKEN_LIMIT, f"the answer of {server.rstrip(',')}")
         try:
             document = json.loads(data)

@@ -2,7 +2,8 @@
 
 A registry that limits how often it is asked answers 429, perhaps with a `Retry-After`. Nobody asks it before that time,
 and then one after the other; each answer lets the next come a little earlier, each new 429 takes twice as long. So a
-fleet of any size gets through, as fast as the registry likes. Knows no HTTP.
+fleet of any size gets through, as fast as the registry likes. One that wants to be left alone for longer than anybody
+waits may mean a single repository: that stops nobody else before it has said so many times. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ LONGEST_PAUSE: Final = 10.0
 FIRST_GAP: Final = 0.02  # seconds from one request to the next after a first 429
 LONGEST_GAP: Final = 5.0
 SHORTEST_GAP: Final = 0.001  # below that it is as if there were none
+LEFT_ALONE: Final = 32  # times that a host says so, and nothing else, after which it is asked no more
 RECOVERY: Final = 0.93  # what each answer leaves of a gap
 
 
@@ -40,7 +42,7 @@ class Turn(NamedTuple):
 class _Host:
     """What is known of a host; times are those of the clock."""
 
-    __slots__ = ("answered", "closed", "gap", "misses", "next", "round")
+    __slots__ = ("answered", "closed", "gap", "misses", "next", "refusals", "round")
 
     def __init__(self) -> None:
         self.closed = 0.0  # nobody asks before
@@ -48,6 +50,7 @@ class _Host:
         self.gap = 0.0  # between two
         self.round = 0
         self.misses = 0  # rounds without an answer between them
+        self.refusals = 0  # answers that it is to be left alone for too long, and none of another kind between them
         self.answered = float("-inf")  # the last time that it did
 
 
@@ -103,8 +106,8 @@ class Pace:
                         continue  # somebody was told in the meantime that it is too much
             return turn
 
-    def limited(self, turn: Turn, wait: float) -> None:
-        """Take to heart that a host was asked too much.
+    def limited(self, turn: Turn, wait: float) -> bool:
+        """Take to heart that a host was asked too much; return whether that can be waited out.
 
         Args:
             turn: that it was asked in.
@@ -113,6 +116,11 @@ class Pace:
         with self._lock:
             state = self._hosts[turn.host]
             now = self._clock()
+            if wait > self._seconds:
+                state.refusals += 1
+                if state.refusals >= LEFT_ALONE:
+                    state.closed = max(state.closed, now + wait)
+                return False
             if turn.round == state.round:  # else those who asked at the same time have slowed down already
                 state.round += 1
                 pause = min(FIRST_PAUSE * 2.0**state.misses, LONGEST_PAUSE) * (0.5 + self._chance() / 2)
@@ -121,11 +129,12 @@ class Pace:
                 wait = wait or pause
             state.closed = max(state.closed, now + wait)
             state.next = state.closed
+            return True
 
     def answered(self, turn: Turn) -> None:
         """Take to heart that a host gave what it was asked for."""
         with self._lock:
             state = self._hosts[turn.host]
             state.answered = self._clock()
-            state.misses = 0
+            state.misses = state.refusals = 0
             state.gap = state.gap * RECOVERY if state.gap > SHORTEST_GAP else 0.0

@@ -44,6 +44,7 @@ CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 20.0
 PAUSE: Final = 0.25  # seconds before the second try, twice as much before each other
 LONGEST_PAUSE: Final = 30.0
+REFUSALS: Final = 20  # times that one thing is refused because its host is asked too much, while others get through
 GIVEN_UP: Final = 3  # times in a row after which a host is tried but once: it is not down for one image alone
 _CHUNK = 64 << 10
 _RETRIED = frozenset((408, 429, 500, 502, 503, 504))
@@ -138,19 +139,21 @@ class Registry:
         given_up = self._given_up.get(place.host, 0)
         left = 1 if given_up >= GIVEN_UP else place.tries
         number = 0
-        limited = ""
+        limited, refusals = "", 0
         while True:
             try:
                 result = action()
             except Broken as broken:
                 if broken.limited and broken.again and given_up < GIVEN_UP and place.tries == TRIES:
+                    refusals += 1
                     limited = broken.reason
-                    continue
+                    if refusals < REFUSALS:
+                        continue
                 number += 1
                 pause = min(PAUSE * 2**number * (0.5 + self._chance() / 2), LONGEST_PAUSE)
-                if not broken.again or number == left or pause >= deadline.remaining():
+                if not broken.again or number == left or refusals == REFUSALS or pause >= deadline.remaining():
                     self._given_up[place.host] = given_up + 1
-                    if limited and broken.limited:
+                    if limited and broken.reason != limited and broken.limited:
                         raise Broken(f"{limited}: {broken.reason}", again=False, limited=True) from None
                     raise
                 if not broken.limited:
@@ -189,7 +192,7 @@ class Registry:
             said = answer.words(self._authorizer.secrets(place.host, place.repository, authorization))
             if answer.status in _RETRIED:
                 reason = f"{answer.host} answered {status_text(answer.status)}"
-                raise Broken(f"{reason} ({said})" if said else reason, limited=answer.limited)
+                raise answer.busy(f"{reason} ({said})" if said else reason)
             who = ""
             if not answer.redirected:
                 who = self._authorizer.who(place.host, place.repository) if authorization else "and asked for no login"

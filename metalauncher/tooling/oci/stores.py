@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import threading
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from metalauncher.tooling.oci.archive import ArchiveStore
 from metalauncher.tooling.oci.cache import BlobCache
@@ -102,13 +102,14 @@ class Stores:
 
     def _connect(self) -> Registry:
         try:
-            from metalauncher.tooling.oci.registry import SECONDS, Registry
+            from metalauncher.tooling.oci.registry import Registry
         except ModuleNotFoundError as error:
             raise Unable(
                 f"images in registries are read with {error.name}, which is not installed",
                 need="metalauncher with what it needs for that",
                 command="pip install 'metalauncher[check]'",
             ) from None
+        options: dict[str, Any] = {} if self._seconds is None else {"seconds": self._seconds}
         try:
             return Registry(
                 read_credentials(self._environment, self._warn),
@@ -117,7 +118,7 @@ class Stores:
                 mirrors=self._mirrors,
                 ca_file=self._ca_file,
                 connections=self._connections,
-                seconds=SECONDS if self._seconds is None else self._seconds,
+                **options,
             )
         except ValueError as error:
             raise _no_mirror(str(error)) from None

@@ -115,10 +115,10 @@ class Transport:
             response = self._once(method, at, headers, deadline, body, who)
             wait = parse_retry_after(response.headers.get("Retry-After"), self._time(response))
             limited = response.status == 429 or (response.status == 503 and wait > 0)
-            answer = Answer(response, who, redirected=at.origin != asked.origin, limited=limited)
-            if limited:
-                self._pace.limited(turn, wait)
-            elif answer.status < 400 or answer.status == 404:
+            waitable = self._pace.limited(turn, wait) if limited else True
+            redirected = at.origin != asked.origin
+            answer = Answer(response, who, redirected=redirected, limited=limited, waitable=waitable)
+            if not limited and (answer.status < 400 or answer.status == 404):
                 self._pace.answered(turn)
             location = response.headers.get("Location")
             if method != "GET" or answer.status not in _REDIRECTING or not location:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -12,7 +13,6 @@ import pytest
 import zstandard
 from asking import (
     BLOB,
-    BLOB_PATH,
     DESCRIPTOR,
     MANIFEST_DATA,
     MANIFEST_TYPE,
@@ -184,13 +184,26 @@ def test_reads_encoded_words_and_tokens() -> None:
 
 
 def test_tries_again_when_an_encoded_body_is_cut() -> None:
-    """A connection that breaks is no damage."""
-    body = gzip.compress(BLOB)
+    """A connection that breaks is no damage, at its beginning or later."""
+    blob = random.Random(1).randbytes(300_000)
+    body = gzip.compress(blob)
+    descriptor = Descriptor("application/octet-stream", digest_of(blob), len(blob))
     headers = {"Content-Encoding": "gzip", "Content-Length": str(len(body))}
-    replies = Reply(body=body[:20], headers=headers, cut=True), Reply(body=body, headers=headers)
-    with hostile(in_turn(*replies)) as server, client(Time()) as registry:
-        assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
-        assert server.paths() == [BLOB_PATH] * 2
+    cuts = [Reply(body=body[:size], headers=headers, cut=True) for size in (20, 200_000)]
+    with hostile(in_turn(*cuts, Reply(body=body, headers=headers))) as server, client(Time()) as registry:
+        assert store(registry, server).fetch(descriptor, LIMIT) == blob
+        assert len(server.paths()) == 3
+
+
+def test_leaves_what_another_encoding_made() -> None:
+    """A blob of no media type that is compressed in itself, and a header that names another encoding."""
+    blob = gzip.compress(BLOB, mtime=0)
+    descriptor = Descriptor("application/octet-stream", digest_of(blob), len(blob))
+    with (
+        hostile(lambda _: Reply(body=[blob], headers={"Content-Encoding": "zstd"}, cut=True)) as server,
+        client(Time()) as registry,
+    ):
+        assert store(registry, server).fetch(descriptor, LIMIT) == blob
 
 
 @given(st.text("gzip, \t;=\x1b", max_size=40) | st.text(max_size=40))

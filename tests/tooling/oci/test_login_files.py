@@ -165,6 +165,12 @@ def test_finds_a_host_however_it_is_written(key: str) -> None:
     assert _keys({"auths": {key: {}}}, "h.example") == []
 
 
+@pytest.mark.parametrize("keys", [("h.example", "https://h.example/v1/"), ("https://h.example/v1/", "h.example")])
+def test_takes_the_key_that_is_written_so_already(keys: tuple[str, str]) -> None:
+    """Whichever comes first in the file."""
+    assert _keys({"auths": {key: {} for key in keys}}, "h.example") == ["h.example"]
+
+
 @pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io"])
 def test_finds_docker_hub_under_its_names(key: str) -> None:
     """Docker's own key for it is a URL."""

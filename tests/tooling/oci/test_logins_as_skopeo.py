@@ -84,6 +84,7 @@ CASES = {
     **_keys(False, "{h}/org/ap", "{h}/org/app/x", "{h}/other", "127.0.0.1", "https://127.0.0.1"),
     "the namespace decides": _named({"auths": {"{h}": {"auth": WRONG}, "{h}/org": {"auth": GOOD}}}, True),
     "the namespace decides wrongly": _named({"auths": {"{h}": {"auth": GOOD}, "{h}/org": {"auth": WRONG}}}, False),
+    "the host's own key decides": _named({"auths": {"{h}": {"auth": GOOD}, "https://{h}/v1/": {"auth": WRONG}}}, True),
     "the repository decides": _named({"auths": {"{h}/org": {"auth": WRONG}, "{h}/org/app": {"auth": GOOD}}}, True),
     "a line break": _auth(GOOD + "\n", True),
     "wrapped": _auth(base64.encodebytes(base64.b64decode(GOOD)).decode(), True),

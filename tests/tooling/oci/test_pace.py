@@ -26,7 +26,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from registries import Reply, Request, hostile
 
-from metalauncher.tooling.oci.pace import FIRST_GAP, LONGEST_GAP, LONGEST_PAUSE, Pace, Turn
+from metalauncher.tooling.oci.pace import FIRST_GAP, LEFT_ALONE, LONGEST_GAP, LONGEST_PAUSE, Pace, Turn
+from metalauncher.tooling.oci.registry import REFUSALS
 from metalauncher.tooling.oci.wire import Broken, Deadline
 
 LIMIT = 1 << 20
@@ -250,10 +251,61 @@ def test_comes_back_to_its_pace(events: list[tuple[bool, float]], chance: float)
     assert time.slept == []
 
 
+def test_stops_nobody_else_for_one_that_can_not_be_waited_for() -> None:
+    """A repository that is closed for a day leaves the others as they are, at their pace."""
+    time = Time()
+    closed = Reply("429 Too Many Requests", headers={"Retry-After": "86400"})
+    with hostile(lambda r: closed if "/closed/" in r.path else serve(r)) as server, client(time) as registry:
+        reason = f"{server.host} answered 429 Too Many Requests: it wants to be left alone for longer than --timeout"
+        for _ in range(2 * LEFT_ALONE):
+            with fails("unreachable", reason):
+                store(registry, server, "closed/app:1").top()
+            assert store(registry, server).top()[1] == MANIFEST_DATA
+    assert time.slept == []
+
+
+def test_leaves_alone_who_says_so_to_all() -> None:
+    """After a number of refusals, and nothing else, it is asked no more."""
+    time = Time()
+    with hostile(always(_limited(Retry_After="86400"))) as server, client(time) as registry:
+        said = f"{server.host} answered 429 Too Many Requests (TOOMANYREQUESTS: slow down)"
+        for number in range(2 * LEFT_ALONE):
+            reason = f"{said}: it wants to be left alone for longer than --timeout"
+            if number >= LEFT_ALONE:
+                reason = f"{server.host} lets nobody through for longer than --timeout, 60 seconds"
+            with fails("unreachable", reason):
+                store(registry, server).top()
+        assert len(server.asked()) == LEFT_ALONE
+    assert time.slept == []
+
+
+def test_gives_up_what_alone_is_refused() -> None:
+    """One repository that is refused again and again, while another gets through each time, has its number of tries."""
+    time = Time()
+    within: list[bool] = []
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        if not within:
+            within.append(True)
+            assert store(registry, server).top()[1] == MANIFEST_DATA
+            within.clear()
+
+    with (
+        hostile(lambda r: _limited(Retry_After="30") if "/closed/" in r.path else serve(r)) as server,
+        client(time, sleep=sleep) as registry,
+    ):
+        said = f"{server.host} answered 429 Too Many Requests (TOOMANYREQUESTS: slow down)"
+        with fails("unreachable", said):
+            store(registry, server, "closed/app:1").top()
+        assert len([path for path in server.paths() if "/closed/" in path]) == REFUSALS
+
+
 def test_says_who_lets_nobody_through() -> None:
     """Also to those who never asked."""
     hand = _Hand(seconds=10)
-    hand.pace.limited(hand.enter(), 11)
+    for _ in range(LEFT_ALONE):
+        assert not hand.pace.limited(hand.enter(), 11)
     with pytest.raises(Broken, match=r"^h lets nobody through for longer than --timeout, 10 seconds$") as caught:
         hand.enter()
     assert (caught.value.again, caught.value.limited, hand.slept) == (False, True, [])
