@@ -11,7 +11,7 @@ import posix
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
 from metalauncher.errors import errno_text
 from metalauncher.places import IMAGE_DESCRIPTORS, LAUNCHERS, OPERATOR_DESCRIPTORS
-from metalauncher.tomlfile import ODDITIES, Unreadable, kind_of, read_toml
+from metalauncher.tomlfile import ODDITIES, Unreadable, kind_of, parse_toml, read_file
 from metalauncher.versions import version_key
 
 TYPE_CHECKING = False
@@ -236,7 +236,7 @@ def read_descriptor(file: bytes, shown: str, *, link: bool = False) -> Launcher 
         InvalidDescriptor: it is neither a launcher's nor a mask.
     """
     try:
-        document = read_toml(file, DESCRIPTOR_LIMIT)
+        document = parse_toml(read_file(file, DESCRIPTOR_LIMIT))
     except Unreadable as error:
         dangling = link and error.missing
         raise InvalidDescriptor(shown, "", "dangling link" if dangling else error.detail, error.line) from None
