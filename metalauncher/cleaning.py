@@ -13,12 +13,37 @@ from metalauncher.tomlfile import (
     INVALID_UTF_8,
     REPLACEMENT_CHARACTERS,
     Unreadable,
-    decode,
+    parse_toml,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SIGN = "\ufffd"
 # All but tab, LF and CR, which TOML allows, and NUL, at which that parser ends.
 _CONTROLS = dict.fromkeys((*range(1, 9), 11, 12, *range(14, 32), 127), _SIGN)
+
+
+def read_again(data: bytes) -> tuple[dict[str, Any], tuple[str, ...], str | None]:
+    """Read what the parser or UTF-8 refused, with U+FFFD for whatever TOML forbids: once, and no further.
+
+    Returns:
+        The document, the oddities that the file holds, and why it is not TOML; None if it is after all.
+
+    Raises:
+        Unreadable: that, where it is not TOML either way.
+    """
+    try:
+        return parse_toml(data), find_oddities(data), None
+    except Unreadable as error:
+        cleaned = clean(data)
+        if cleaned is None:
+            raise
+        try:
+            return parse_toml(cleaned[0].encode()), cleaned[1], error.detail
+        except Unreadable:
+            raise error from None
 
 
 def clean(data: bytes) -> tuple[str, tuple[str, ...]] | None:
@@ -44,7 +69,7 @@ def find_oddities(data: bytes) -> tuple[str, ...]:
 
 def _is_utf_8(data: bytes) -> bool:
     try:
-        decode(data)
-    except Unreadable:
+        data.decode()
+    except UnicodeDecodeError:
         return False
     return True

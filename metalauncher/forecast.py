@@ -24,7 +24,7 @@ from metalauncher.constructs import (
 )
 from metalauncher.messages import name_oddities
 from metalauncher.readers import cannot_read, parsers_of, release_of
-from metalauncher.tomlfile import ODDITIES, Unreadable, decode, kind_of, parse_toml
+from metalauncher.tomlfile import BOM, ODDITIES, Unreadable, kind_of, parse_toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,13 +121,14 @@ def foretell(data: bytes, launcher: Launcher) -> Forecast:
 
 
 def _read(data: bytes) -> tuple[str, dict[str, Any], tuple[str, ...]] | None:
+    """Return the text that metalauncher reads, what it reads, and its oddities; None where it refuses the file."""
     try:
-        try:
-            text = decode(data)
-            return text, parse_toml(text), find_oddities(data)
-        except Unreadable:
-            cleaned = clean(data)
-            return cleaned and (cleaned[0], parse_toml(cleaned[0]), cleaned[1])
+        text = data.removeprefix(BOM).decode()
+        return text, parse_toml(data), find_oddities(data)
+    except (Unreadable, UnicodeDecodeError):
+        cleaned = clean(data)
+    try:
+        return cleaned and (cleaned[0], parse_toml(cleaned[0].encode()), cleaned[1])
     except Unreadable:
         return None
 

@@ -7,10 +7,12 @@ read all the same is read here too (cleaning.py), and noted.
 
 from __future__ import annotations
 
+from tomli import loads
+
 from metalauncher.apis import ApiVersion
 from metalauncher.errors import MetadataUnreadable, PlatformApiMalformed
 from metalauncher.places import LAYERS
-from metalauncher.tomlfile import BOM, Unreadable, decode, kind_of, parse_toml, read_file
+from metalauncher.tomlfile import BOM, Unreadable, kind_of, read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,22 +157,18 @@ def parse_record(data: bytes, shown: str, platform_api: ApiVersion | None = None
     defect: str | None = None
     try:
         try:
-            text = decode(data)
-            document = parse_toml(text)
-        except Unreadable as error:
-            from metalauncher.cleaning import clean  # no file that a launcher of today reads
-
-            cleaned = clean(data)
-            if cleaned is None:
-                raise
-            defect, oddities = error.detail, cleaned[1]
-            document = parse_toml(cleaned[0])
-        else:
-            # In ASCII, as nearly all files are, neither looks at more than three bytes.
-            if "\ufffd" in text or data.startswith(BOM):
+            content = data.removeprefix(BOM)
+            text = content.decode()
+            document = loads(text)
+            # Without a BOM it is the same object; and a text in ASCII, as nearly all are, is not looked through.
+            if content is not data or "\ufffd" in text:
                 from metalauncher.cleaning import find_oddities
 
                 oddities = find_oddities(data)
+        except (ValueError, RecursionError):  # all that UTF-8 and tomli refuse a file with
+            from metalauncher.cleaning import read_again
+
+            document, oddities, defect = read_again(data)
         buildpacks = _buildpacks(_value(document, "buildpacks"))
     except Unreadable as error:
         raise MetadataUnreadable(shown, defect or error.detail) from None

@@ -11,7 +11,7 @@ import posix
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
 from metalauncher.errors import errno_text
 from metalauncher.places import IMAGE_DESCRIPTORS, LAUNCHERS, OPERATOR_DESCRIPTORS
-from metalauncher.tomlfile import ODDITIES, Unreadable, kind_of, read_toml
+from metalauncher.tomlfile import ODDITIES, Unreadable, kind_of, parse_toml, read_file
 from metalauncher.versions import version_key
 
 TYPE_CHECKING = False
@@ -236,7 +236,7 @@ def read_descriptor(file: bytes, shown: str, *, link: bool = False) -> Launcher 
         InvalidDescriptor: it is neither a launcher's nor a mask.
     """
     try:
-        document = read_toml(file, DESCRIPTOR_LIMIT)
+        document = parse_toml(read_file(file, DESCRIPTOR_LIMIT))
     except Unreadable as error:
         dangling = link and error.missing
         raise InvalidDescriptor(shown, "", "dangling link" if dangling else error.detail, error.line) from None
@@ -291,8 +291,8 @@ def _launcher(document: dict[str, Any], shown: str) -> Launcher | _Mask:
             path=_path(table),
             priority=_priority(table),
             opt_in_env=_opt_in_env(table),
-            requires=_requires(table),
-            cannot_read=_cannot_read(table),
+            requires=_requires(table) if "requires" in table else (),
+            cannot_read=_cannot_read(table["cannot-read"]) if "cannot-read" in table else (),
             sha256=_sha256(table),
             descriptor=shown,
         )
@@ -375,19 +375,17 @@ def _opt_in_env(table: dict[str, Any]) -> str | None:
 
 
 def _requires(table: dict[str, Any]) -> tuple[str, ...]:
-    keys = table.get("requires", [])
+    keys = table["requires"]
     if not isinstance(keys, list) or not all(isinstance(key, str) and key for key in keys):
         raise _Wrong("launcher.requires", "is not an array of keys in quotes")
     return tuple(keys)
 
 
-def _cannot_read(table: dict[str, Any]) -> tuple[str, ...]:
-    kinds = table.get("cannot-read", [])
-    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
-        raise _Wrong("launcher.cannot-read", "is not an array of kinds in quotes")
-    for kind in kinds:
+def _cannot_read(kinds: Any) -> tuple[str, ...]:
+    for kind in kinds if isinstance(kinds, list) else (None,):
         if kind not in ODDITIES:
-            raise _Wrong("launcher.cannot-read", f"{kind!r} is not one of {', '.join(ODDITIES)}")
+            known = f"{kind!r} is not one of {', '.join(ODDITIES)}"
+            raise _Wrong("launcher.cannot-read", known if isinstance(kind, str) else "is not an array of kinds in quotes")
     return tuple(kinds)
 
 

@@ -59,32 +59,22 @@ def read_toml(path: bytes, limit: int) -> dict[str, Any]:
     Raises:
         Unreadable: it is missing, not a regular file, larger than `limit`, not UTF-8, not TOML.
     """
-    return parse_toml(decode(read_file(path, limit)))
+    return parse_toml(read_file(path, limit))
 
 
-def decode(data: bytes) -> str:
-    """Return a file's text, without a UTF-8 BOM.
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """Parse a file's content; a UTF-8 BOM and CRLF are accepted.
 
     Raises:
-        Unreadable: it is not UTF-8.
+        Unreadable: it is not UTF-8, or not TOML.
     """
     try:
-        return data.removeprefix(BOM).decode()
+        return tomli.loads(data.removeprefix(BOM).decode())
+    except tomli.TOMLDecodeError as error:
+        raise Unreadable(f"toml: {error}", line=error.lineno) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise Unreadable(f"toml: invalid UTF-8 (at line {line})", line=line) from None
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """Parse a text.
-
-    Raises:
-        Unreadable: it is not TOML.
-    """
-    try:
-        return tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise Unreadable(f"toml: {error}", line=error.lineno) from None
     except RecursionError as error:  # tomli's own: nested too deeply
         raise Unreadable(f"toml: {error}") from None
     except ValueError:
