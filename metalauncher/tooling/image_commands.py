@@ -167,7 +167,7 @@ def sbom() -> Parser:
         "Print the SBOM of a run image's launchers: of metalauncher itself and of every bundle, with what came with it."
         " The digests are those of the files. The same files give the same document.",
         (
-            "metalauncher sbom --run-image acme/run:noble --format spdx --output launchers.spdx.json",
+            "metalauncher sbom --run-image acme/run:noble --output launchers.cdx.json",
             "metalauncher sbom --root rootfs --verify launchers.spdx.json",
         ),
         summary="print the SBOM of metalauncher and the launchers",
