@@ -382,10 +382,11 @@ def _requires(table: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _cannot_read(kinds: Any) -> tuple[str, ...]:
-    for kind in kinds if isinstance(kinds, list) else (None,):
+    if not isinstance(kinds, list) or not all([isinstance(kind, str) for kind in kinds]):
+        raise _Wrong("launcher.cannot-read", "is not an array of kinds in quotes")
+    for kind in kinds:
         if kind not in ODDITIES:
-            known = f"{kind!r} is not one of {', '.join(ODDITIES)}"
-            raise _Wrong("launcher.cannot-read", known if isinstance(kind, str) else "is not an array of kinds in quotes")
+            raise _Wrong("launcher.cannot-read", f"{kind!r} is not one of {', '.join(ODDITIES)}")
     return tuple(kinds)
 
 
