@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -598,8 +599,18 @@ def test_disk_full(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", full)
-    refused(tool.on("bundle", "add", release(tmp_path, "0.17.7")), "buildpacks_lifecycle@0.17.7.toml: ", "df -h ")
+    said = "buildpacks_lifecycle@0.17.7.toml: no space left on device"
+    refused(tool.on("bundle", "add", release(tmp_path, "0.17.7")), said, "df -h ")
     monkeypatch.undo()
+    other = release(tmp_path / "other", "0.17.7", STAND_IN.ljust(200_000, b"\n"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:  # the kernel names no file where a write fails
+        answer = tool.on("bundle", "add", other)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    refused(answer, ": file too large")
+    assert f"{tool.root}/{FOLDER}/0.17.7/" in answer.err.splitlines()[0]
     assert tree(tool.root) == before
 
 

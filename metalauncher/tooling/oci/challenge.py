@@ -66,7 +66,7 @@ def parse_retry_after(value: str | None, now: float) -> float:
     """
     if not value or len(value) > 64:
         return 0.0
-    if _SECONDS.fullmatch(value.strip()):
+    if _SECONDS.fullmatch(value.strip(" \t")):
         return min(float(value), _LONGEST)
     date = parse_date(value)
     return 0.0 if date is None else min(max(date - now, 0.0), _LONGEST)

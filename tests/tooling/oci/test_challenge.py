@@ -71,6 +71,8 @@ def test_reads_a_hostile_header_in_no_time(header: str) -> None:
         ("Thu, 01 Jan 99999 00:00:00 GMT", 0),
         ("9" * 65, 0),
         ("\u0667", 0),
+        ("\x1f0", 0),  # white space to str.strip(), and not to float()
+        ("7\x85", 0),
     ],
 )
 def test_reads_when_to_come_back(value: str | None, seconds: float) -> None:
