@@ -66,8 +66,9 @@ def parse_retry_after(value: str | None, now: float) -> float:
     """
     if not value or len(value) > 64:
         return 0.0
-    if _SECONDS.fullmatch(value.strip()):
-        return min(float(value), _LONGEST)
+    text = value.strip(" \t")
+    if _SECONDS.fullmatch(text):
+        return min(float(text), _LONGEST)
     date = parse_date(value)
     return 0.0 if date is None else min(max(date - now, 0.0), _LONGEST)
 
