@@ -8,6 +8,7 @@ nothing else is touched. Sources: RFC 3986 (5.2, resolving a reference), RFC 911
 from __future__ import annotations
 
 import functools
+import ipaddress
 import re
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -73,9 +74,17 @@ def parse_url(text: str) -> Url:
         raise InvalidUrl("a URL with a login in it")
     named = _HOST.fullmatch(netloc)
     port = int(named[2]) if named and named[2] else PORTS[scheme]
-    if not named or not 0 < port <= 65535:
+    if not named or not 0 < port <= 65535 or not _is_host(named[1]):
         raise InvalidUrl("something that is not a URL")
     return Url(scheme, named[1].lower(), port, target if target.startswith("/") else f"/{target}")
+
+
+def _is_host(host: str) -> bool:
+    """Whether what stands in brackets is an IPv6 address; other names are anybody's."""
+    try:
+        return not host.startswith("[") or ipaddress.IPv6Address(host[1:-1]).version == 6
+    except ValueError:
+        return False
 
 
 def resolve(base: Url, location: str) -> Url:

@@ -60,6 +60,9 @@ def test_reads_a_hostile_header_in_no_time(header: str) -> None:
         ("-7", 0),
         ("7.5", 7.5),
         ("7.", 0),
+        ("\t7", 7),
+        ("\x1f7", 0),
+        ("7\x0b", 0),
         ("soon", 0),
         ("Thu, 01 Jan 1970 00:01:40 GMT", 90),
         ("Thu, 01 Jan 1970 00:01:40", 90),
@@ -78,6 +81,12 @@ def test_reads_a_hostile_header_in_no_time(header: str) -> None:
 def test_reads_when_to_come_back(value: str | None, seconds: float) -> None:
     """Seconds or a date; what is neither means nothing."""
     assert parse_retry_after(value, 10.0) == seconds
+
+
+@given(st.text("0123456789. \t\x1f\x0b-+:GMTJanu,", max_size=40) | st.text(max_size=70))
+def test_reads_any_retry_after(value: str) -> None:
+    """Whatever it is: some seconds, or none."""
+    assert 0 <= parse_retry_after(value, 10.0) <= 1e9
 
 
 PROXY = {b"HTTPS_PROXY": b"proxy.example:3128"}

@@ -94,6 +94,8 @@ INVALID = {
     "http://h:0/": "something that is not a URL",
     "http://h:65536/": "something that is not a URL",
     "http://[::1/": "something that is not a URL",
+    "http://[:1]/": "something that is not a URL",
+    "http://[11]/": "something that is not a URL",
     "http://h\\@x/": "a URL with a login in it",
     "http://h%2f/": "something that is not a URL",
     "http://h/\u00e9": "something that is not a URL",
