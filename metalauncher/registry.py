@@ -385,7 +385,9 @@ def _cannot_read(kinds: Any) -> tuple[str, ...]:
     for kind in kinds if isinstance(kinds, list) else (None,):
         if kind not in ODDITIES:
             known = f"{kind!r} is not one of {', '.join(ODDITIES)}"
-            raise _Wrong("launcher.cannot-read", known if isinstance(kind, str) else "is not an array of kinds in quotes")
+            raise _Wrong(
+                "launcher.cannot-read", known if isinstance(kind, str) else "is not an array of kinds in quotes"
+            )
     return tuple(kinds)
 
 
