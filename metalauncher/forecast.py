@@ -104,12 +104,12 @@ def foretell(data: bytes, launcher: Launcher) -> Forecast:
     parsers = parsers_of(release) if release else None
     if release is None or parsers is None:
         return NOTHING_AGAINST
-    for construct, line in find_constructs(text, document).items():
-        if _refuses(parsers, construct):
-            where = f" (at line {line})" if line else ""
-            # Before it read TOML 1.0, the parser ended with a panic at some of them.
-            code = 1 if parsers[0] >= _TOML_1_0 else None
-            return Forecast(f"can't read {construct} in metadata.toml{where}", exit_code=code)
+    refused = [construct for construct in _SINCE if _refuses(parsers, construct)]
+    for construct, line in find_constructs(text, document, refused).items():
+        where = f" (at line {line})" if line else ""
+        # Before it read TOML 1.0, the parser ended with a panic at some of them.
+        code = 1 if parsers[0] >= _TOML_1_0 else None
+        return Forecast(f"can't read {construct} in metadata.toml{where}", exit_code=code)
     twice = next(_doubled(document), "")
     if twice:
         return Forecast(doubt=f"metadata.toml has {twice} in two spellings, and which one counts is left to chance")

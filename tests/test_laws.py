@@ -29,7 +29,7 @@ from packaging.version import InvalidVersion, Version
 from strategies import Apis, App, Case, Declared
 
 from metalauncher.apis import ApiSet, ApiVersion
-from metalauncher.errors import NoLauncherInstalled, PinUnsatisfied, PlatformApiAbsent
+from metalauncher.errors import MetadataUnreadable, NoLauncherInstalled, PinUnsatisfied, PlatformApiAbsent
 from metalauncher.places import Root
 from metalauncher.record import Record
 from metalauncher.registry import Launcher, Registry, load_registry
@@ -263,7 +263,10 @@ def the_next_follows(choose: Select, case: Case, data: st.DataObject) -> None:
 
 
 def a_pin_is_obeyed(choose: Select, case: Case, data: st.DataObject) -> None:
-    """A pin yields covering launchers that it names, all of them, or 81; it is never ignored."""
+    """A pin yields covering launchers that it names, all of them, or 81; it is never ignored.
+
+    Nor does it mend a file that is no TOML, and that none of those reads.
+    """
     text = data.draw(strategies.pins() | st.sampled_from(strategies.BAD_PINS))
     free = answer(choose, case, METALAUNCHER_PIN="")
     pinned = answer(choose, case, METALAUNCHER_PIN=text)
@@ -273,6 +276,10 @@ def a_pin_is_obeyed(choose: Select, case: Case, data: st.DataObject) -> None:
     if isinstance(pinned, Selection):
         assert {one.descriptor for one in pinned.ranked} == fit
         assert pinned.pin == text
+    elif isinstance(pinned, MetadataUnreadable) and isinstance(free, Selection):
+        assert case.app.cleaned
+        assert fit
+        assert not any(reads(one, case.app) for one in case.declared if one.descriptor in fit)
     elif isinstance(free, Selection):
         assert isinstance(pinned, PinUnsatisfied)
         assert pinned.exit_code == 81
