@@ -17,10 +17,21 @@ from metalauncher.errors import (
     PlatformApiMalformed,
     PlatformApiNotCovered,
 )
-from metalauncher.selection import BuildpackNotCovered, KeyMissing, NotPinned, OptInNotGiven, PlatformNotCovered
+from metalauncher.selection import (
+    BuildpackNotCovered,
+    KeyMissing,
+    NotPinned,
+    OptInNotGiven,
+    PlatformNotCovered,
+    find_unread,
+    rank,
+)
+from metalauncher.tomlfile import BYTE_ORDER_MARK, CONTROL_CHARACTERS, INVALID_UTF_8, REPLACEMENT_CHARACTERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from metalauncher.apis import ApiSet, ApiVersion
     from metalauncher.errors import Refusal
     from metalauncher.record import Buildpack, Record
@@ -28,7 +39,15 @@ if TYPE_CHECKING:
     from metalauncher.selection import Rejection, Selection
     from metalauncher.versions import VersionKey
 
+ONLY = "the only launcher that covers the app"
 _NEED_LIMIT = 50  # buildpacks listed one by one: a hostile record has a million
+# What a metadata.toml may hold that some launchers can't read.
+_ODDITIES: Mapping[str, str] = {
+    CONTROL_CHARACTERS: "raw control characters",
+    INVALID_UTF_8: "bytes that are not UTF-8",
+    REPLACEMENT_CHARACTERS: "the character U+FFFD",
+    BYTE_ORDER_MARK: "a byte order mark",
+}
 _INCOMPATIBLE = "is incompatible with the lifecycle"
 _ABSENT = (
     "failed to get platform API version; please set 'CNB_PLATFORM_API' to specify the desired platform API version"
@@ -151,12 +170,30 @@ def why(reason: Rejection) -> str:
             return f"Platform API {reason.api} is {state}"
 
 
-ONLY = "the only launcher that covers the app"
+def name_oddities(kinds: Sequence[str]) -> str:
+    """Name what a metadata.toml holds: `raw control characters and a byte order mark`."""
+    return " and ".join([_ODDITIES[kind] for kind in kinds])
+
+
+def can_not_read(launcher: Launcher, oddities: Sequence[str]) -> str:
+    """Say what of a metadata.toml a launcher can't read, after its name; "" where it can read all of it."""
+    kinds = find_unread(launcher, oddities)
+    return f"can't read {name_oddities(kinds)}, which this metadata.toml holds" if kinds else ""
 
 
 def decided_by(selection: Selection) -> str:
     """Say which rule of the ranking put the first launcher before the second (docs/descriptor.md)."""
     chosen = selection.ranked[0]
+    better = [
+        launcher
+        for launcher in selection.ranked
+        if find_unread(launcher, selection.oddities) and rank(launcher) >= rank(chosen)
+    ]
+    if better and chosen not in better:  # only for what it can't read does a better one go behind
+        pinned = f"pinned by METALAUNCHER_PIN={selection.pin}; of those, " if selection.pin else ""
+        return f"{pinned}the first that can read the app's metadata.toml: {better[0]!r} " + can_not_read(
+            better[0], selection.oddities
+        )
     if len(selection.ranked) == 1:
         return f"pinned by METALAUNCHER_PIN={selection.pin}" if selection.pin else ONLY
     second = selection.ranked[1]

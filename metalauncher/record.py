@@ -1,15 +1,18 @@
 """What one app image recorded: its environment and `metadata.toml` -> Record. Knows no launchers.
 
 Facts: buildpacks/lifecycle phase/exporter.go (environment), phase/builder.go (the file), launch/launch.go (what a
-launcher reads of it). Keys match without regard to case, as Go's decoder does.
+launcher reads of it). Keys match without regard to case, as Go's decoder does. What TOML forbids and some launchers
+read all the same is read here too (cleaning.py), and noted.
 """
 
 from __future__ import annotations
 
+from tomli import loads
+
 from metalauncher.apis import ApiVersion
 from metalauncher.errors import MetadataUnreadable, PlatformApiMalformed
 from metalauncher.places import LAYERS
-from metalauncher.tomlfile import Unreadable, kind_of, read_toml
+from metalauncher.tomlfile import BOM, Unreadable, kind_of, read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ def _parse(text: str | None) -> ApiVersion | None:
 class Record:
     """The API versions one app image recorded."""
 
-    __slots__ = ("buildpacks", "keys", "metadata", "platform_api", "platform_text")
+    __slots__ = ("buildpacks", "defect", "keys", "metadata", "oddities", "platform_api", "platform_text")
 
     def __init__(
         self,
@@ -57,6 +60,8 @@ class Record:
         buildpacks: tuple[Buildpack, ...],
         keys: frozenset[str],
         metadata: str,
+        oddities: tuple[str, ...] = (),
+        defect: str | None = None,
     ) -> None:
         """Hold what was read.
 
@@ -66,12 +71,16 @@ class Record:
             buildpacks: in file order.
             keys: the file's top-level keys, spelled as there.
             metadata: the file's path.
+            oddities: what the file holds that some launchers can't read, of `tomlfile.ODDITIES`.
+            defect: why the file is not TOML, where only its cleaned text could be read; None for any other.
         """
         self.platform_api: Final = platform_api
         self.platform_text: Final = platform_text
         self.buildpacks: Final = buildpacks
         self.keys: Final = keys
         self.metadata: Final = metadata
+        self.oddities: Final = oddities
+        self.defect: Final = defect
 
     @property
     def unrecorded(self) -> bool:
@@ -125,12 +134,45 @@ def read_record(environment: Mapping[bytes, bytes], root: Root, metadata: bytes 
     path = metadata or root.locate_layers(metadata_path(environment))
     shown = path.decode("utf-8", "surrogateescape")
     try:
-        document = read_toml(path, METADATA_LIMIT)
-        buildpacks = _buildpacks(_value(document, "buildpacks"))
+        data = read_file(path, METADATA_LIMIT)
     except Unreadable as error:
         # Go's own text for a file it can't open is "open PATH: no such file or directory".
         raise MetadataUnreadable(shown, error.detail) from None
-    return Record(platform_api, platform_text, buildpacks, frozenset(document), shown)
+    return parse_record(data, shown, platform_api, platform_text)
+
+
+def parse_record(data: bytes, shown: str, platform_api: ApiVersion | None = None, platform_text: str = "") -> Record:
+    """Return what a metadata.toml says. Pure.
+
+    Args:
+        data: the file's content.
+        shown: its path.
+        platform_api: as `read_platform_api` returns it.
+        platform_text: likewise.
+
+    Raises:
+        MetadataUnreadable: it is not TOML even when cleaned, or its values have wrong types.
+    """
+    oddities: tuple[str, ...] = ()
+    defect: str | None = None
+    try:
+        try:
+            content = data.removeprefix(BOM)
+            text = content.decode()
+            document = loads(text)
+            # Without a BOM it is the same object; and a text in ASCII, as nearly all are, is not looked through.
+            if content is not data or "\ufffd" in text:
+                from metalauncher.cleaning import find_oddities
+
+                oddities = find_oddities(data)
+        except (ValueError, RecursionError):  # all that UTF-8 and tomli refuse a file with
+            from metalauncher.cleaning import read_again
+
+            document, oddities, defect = read_again(data)
+        buildpacks = _buildpacks(_value(document, "buildpacks"))
+    except Unreadable as error:
+        raise MetadataUnreadable(shown, defect or error.detail) from None
+    return Record(platform_api, platform_text, buildpacks, frozenset(document), shown, oddities, defect)
 
 
 def _buildpacks(value: Any) -> tuple[Buildpack, ...]:
@@ -159,6 +201,6 @@ def _value(table: dict[str, Any], name: str) -> Any:
     if name in table:
         return table[name]
     for key, value in table.items():
-        if key.lower() == name:
+        if key.casefold() == name:  # as Go's strings.EqualFold: U+017F is an s
             return value
     return None

@@ -26,8 +26,10 @@ from metalauncher.messages import (
     buildpack_need,
     buildpack_needs,
     by_rank,
+    can_not_read,
     describe,
     headline,
+    name_oddities,
     platform_need,
     why,
 )
@@ -35,7 +37,7 @@ from metalauncher.pins import Pin
 from metalauncher.places import EXECUTABLE
 from metalauncher.record import read_platform_api
 from metalauncher.selection import sift
-from metalauncher.shortfall import add_launcher, how_far, masked_that_cover, opt_in, opt_in_for_all
+from metalauncher.shortfall import add_launcher, add_reader, how_far, masked_that_cover, opt_in, opt_in_for_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from metalauncher.apis import ApiVersion
     from metalauncher.errors import Refusal
     from metalauncher.launch import Decision
+    from metalauncher.record import Record
 
 _HAVE_LIMIT = 20  # launchers and broken descriptors listed one by one
 _CULPRITS_LIMIT = 10  # buildpacks that no launcher here supports, listed one by one
@@ -277,6 +280,8 @@ def _key_missing(refusal: MetadataKeyMissing, decision: Decision) -> Text:
 def _metadata_unreadable(refusal: MetadataUnreadable, decision: Decision) -> Text:
     if refusal.detail in (errno_text(2), errno_text(20)):
         return _metadata_missing(refusal, decision)
+    if decision.record is not None:
+        return _metadata_unread(refusal, decision.record, decision)
     remedy = _METADATA_REMEDIES.get(refusal.detail)
     return Text(
         what=["the app did not start: the file that says what it was built with can't be used"],
@@ -284,6 +289,29 @@ def _metadata_unreadable(refusal: MetadataUnreadable, decision: Decision) -> Tex
         have=[f"{refusal.path}: {refusal.detail}"],
         now=[remedy] if remedy else [],
         fix=[] if remedy else ["rebuild the app, whose file this is; to look at it:"],
+        details=(f"docker create --name look IMAGE && docker cp look:{refusal.path} . ; docker rm look",),
+    )
+
+
+def _metadata_unread(refusal: MetadataUnreadable, record: Record, decision: Decision) -> Text:
+    """Say what there is to say of a file that some launcher would read, but none that could be chosen."""
+    held = name_oddities(record.oddities)
+    covering = decision.covering()
+    pinned = bool(covering) and not can_not_read(covering[0], record.oddities)  # else that one would have been started
+    who = "no launcher that METALAUNCHER_PIN names" if pinned else "no launcher here that covers the app"
+    return Text(
+        what=[
+            f"the app did not start: the file that says what it was built with is not TOML, and {who} reads it all the"
+            " same"
+        ],
+        need=[*app_needs(record), f"a launcher that can read {held}"],
+        have=[
+            f"{launcher!r} ({launcher.descriptor}) {can_not_read(launcher, record.oddities)}"
+            for launcher in covering[:_HAVE_LIMIT]
+            if can_not_read(launcher, record.oddities)
+        ],
+        now=[f"unset METALAUNCHER_PIN: without it {covering[0]!r} would be started" if pinned else _GO_BACK],
+        fix=[] if pinned else _unmask(decision) or [add_reader(record)],
         details=(f"docker create --name look IMAGE && docker cp look:{refusal.path} . ; docker rm look",),
     )
 

@@ -11,7 +11,7 @@ import posix
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
 from metalauncher.errors import errno_text
 from metalauncher.places import IMAGE_DESCRIPTORS, LAUNCHERS, OPERATOR_DESCRIPTORS
-from metalauncher.tomlfile import Unreadable, kind_of, read_toml
+from metalauncher.tomlfile import ODDITIES, Unreadable, kind_of, parse_toml, read_file
 from metalauncher.versions import version_key
 
 TYPE_CHECKING = False
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # must not take so much that an app another launcher covers does not start.
 DESCRIPTOR_LIMIT = 64 << 10
 
-_LAUNCHER_KEYS = frozenset(("id", "version", "path", "sha256", "priority", "opt-in-env", "requires", "masked"))
+_LAUNCHER_KEYS = frozenset(
+    ("id", "version", "path", "sha256", "priority", "opt-in-env", "requires", "cannot-read", "masked")
+)
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
@@ -35,6 +37,7 @@ class Launcher:
 
     __slots__ = (
         "buildpack",
+        "cannot_read",
         "descriptor",
         "id",
         "opt_in_env",
@@ -58,6 +61,7 @@ class Launcher:
         priority: int = 0,
         opt_in_env: str | None = None,
         requires: tuple[str, ...] = (),
+        cannot_read: tuple[str, ...] = (),
         sha256: str | None = None,
         descriptor: str = "",
     ) -> None:
@@ -72,6 +76,7 @@ class Launcher:
             priority: higher goes first.
             opt_in_env: the variable that must be true for it to take part.
             requires: keys the app's metadata.toml must have.
+            cannot_read: oddities of a metadata.toml at which it fails, of `tomlfile.ODDITIES`.
             sha256: of the executable, lower-case hex.
             descriptor: the file that declares it, as opened.
 
@@ -87,6 +92,7 @@ class Launcher:
         self.priority: Final = priority
         self.opt_in_env: Final = opt_in_env
         self.requires: Final = requires
+        self.cannot_read: Final = cannot_read
         self.sha256: Final = sha256
         self.descriptor: Final = descriptor
 
@@ -169,7 +175,7 @@ def load_registry(root: Root) -> Registry:
     for directory in (OPERATOR_DESCRIPTORS, IMAGE_DESCRIPTORS):
         of_operator = directory is OPERATOR_DESCRIPTORS
         for name, link in _list(root.locate(directory), invalid):
-            file = root.locate(directory + b"/" + name) if link and root.whole else root.locate(directory) + b"/" + name
+            file = root.locate(directory + b"/" + name)
             entry = root.locate(directory) + b"/" + name
             shown = _shown(entry)
             if not of_operator and name in replaced:
@@ -230,7 +236,7 @@ def read_descriptor(file: bytes, shown: str, *, link: bool = False) -> Launcher 
         InvalidDescriptor: it is neither a launcher's nor a mask.
     """
     try:
-        document = read_toml(file, DESCRIPTOR_LIMIT)
+        document = parse_toml(read_file(file, DESCRIPTOR_LIMIT))
     except Unreadable as error:
         dangling = link and error.missing
         raise InvalidDescriptor(shown, "", "dangling link" if dangling else error.detail, error.line) from None
@@ -285,7 +291,8 @@ def _launcher(document: dict[str, Any], shown: str) -> Launcher | _Mask:
             path=_path(table),
             priority=_priority(table),
             opt_in_env=_opt_in_env(table),
-            requires=_requires(table),
+            requires=_requires(table) if "requires" in table else (),
+            cannot_read=_cannot_read(table["cannot-read"]) if "cannot-read" in table else (),
             sha256=_sha256(table),
             descriptor=shown,
         )
@@ -368,10 +375,19 @@ def _opt_in_env(table: dict[str, Any]) -> str | None:
 
 
 def _requires(table: dict[str, Any]) -> tuple[str, ...]:
-    keys = table.get("requires", [])
+    keys = table["requires"]
     if not isinstance(keys, list) or not all(isinstance(key, str) and key for key in keys):
         raise _Wrong("launcher.requires", "is not an array of keys in quotes")
     return tuple(keys)
+
+
+def _cannot_read(kinds: Any) -> tuple[str, ...]:
+    if not isinstance(kinds, list) or not all([isinstance(kind, str) for kind in kinds]):
+        raise _Wrong("launcher.cannot-read", "is not an array of kinds in quotes")
+    for kind in kinds:
+        if kind not in ODDITIES:
+            raise _Wrong("launcher.cannot-read", f"{kind!r} is not one of {', '.join(ODDITIES)}")
+    return tuple(kinds)
 
 
 def _sha256(table: dict[str, Any]) -> str | None:

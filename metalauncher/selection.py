@@ -8,6 +8,7 @@ from __future__ import annotations
 from metalauncher.errors import (
     BuildpackApisNotCovered,
     MetadataKeyMissing,
+    MetadataUnreadable,
     NoLauncherInstalled,
     PinUnsatisfied,
     PlatformApiAbsent,
@@ -16,7 +17,7 @@ from metalauncher.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, Final
 
     from metalauncher.apis import ApiSet, ApiVersion
@@ -88,15 +89,27 @@ if TYPE_CHECKING:
 class Selection:
     """The launchers that cover the record, best first, and every other one with its reason."""
 
-    __slots__ = ("left_out", "pin", "ranked")
+    __slots__ = ("left_out", "oddities", "pin", "ranked")
 
     def __init__(
-        self, ranked: tuple[Launcher, ...], left_out: tuple[tuple[Launcher, Rejection], ...], pin: str | None
+        self,
+        ranked: tuple[Launcher, ...],
+        left_out: tuple[tuple[Launcher, Rejection], ...],
+        pin: str | None,
+        oddities: tuple[str, ...] = (),
     ) -> None:
-        """Hold the ranking (never empty), the others in the order of the same ranking, and the pin that was obeyed."""
+        """Hold what was decided.
+
+        Args:
+            ranked: the ranking, never empty.
+            left_out: the others, in the order of the same ranking.
+            pin: the one that was obeyed.
+            oddities: of the record: who can't read them goes last in the ranking.
+        """
         self.ranked: Final = ranked
         self.left_out: Final = left_out
         self.pin: Final = pin
+        self.oddities: Final = oddities
 
 
 def select(record: Record, registry: Registry, environment: Mapping[bytes, bytes]) -> Selection | Refusal:
@@ -113,12 +126,26 @@ def select(record: Record, registry: Registry, environment: Mapping[bytes, bytes
     refusal = refuse_platform(record.platform_api, record.platform_text, registry, environment)
     if refusal is not None:
         return refusal
+    if record.defect is not None and not any([_reads(launcher, record) for launcher in registry.launchers]):
+        return MetadataUnreadable(record.metadata, record.defect)
     if record.platform_api is None and not record.unrecorded:
         return PlatformApiAbsent(stripped=True)
     ranked, left_out = sift(record, registry, environment)
     if not ranked:
         return _not_covered(record, left_out, strict=_is_strict(environment))
-    return _obey_pin(ranked, left_out, environment)
+    outcome = _obey_pin(ranked, left_out, environment, record.oddities)
+    if record.defect is not None and isinstance(outcome, Selection) and not _reads(outcome.ranked[0], record):
+        return MetadataUnreadable(record.metadata, record.defect)
+    return outcome
+
+
+def find_unread(launcher: Launcher, oddities: Iterable[str]) -> tuple[str, ...]:
+    """Return those of a metadata.toml's oddities at which the launcher fails."""
+    return tuple([kind for kind in oddities if kind in launcher.cannot_read])
+
+
+def _reads(launcher: Launcher, record: Record) -> bool:
+    return not find_unread(launcher, record.oddities)
 
 
 def refuse_platform(
@@ -158,8 +185,10 @@ def sift(
         else:
             left_out.append((launcher, reason))
     # Sorted by id and path above, and stable: of equals up to version the first by name goes first.
-    ranked.sort(key=_rank, reverse=True)
-    left_out.sort(key=lambda pair: _rank(pair[0]), reverse=True)
+    ranked.sort(key=rank, reverse=True)
+    left_out.sort(key=lambda pair: rank(pair[0]), reverse=True)
+    if record.oddities:
+        ranked.sort(key=lambda launcher: not _reads(launcher, record))
     return ranked, left_out
 
 
@@ -168,7 +197,8 @@ def _identity(launcher: Launcher) -> tuple[str, str, str]:
     return launcher.id, launcher.path, launcher.descriptor
 
 
-def _rank(launcher: Launcher) -> tuple[bool, int, Any]:
+def rank(launcher: Launcher) -> tuple[bool, int, Any]:
+    """Return what launchers that cover a record are sorted by, the best being the highest."""
     # Nobody but the opted-in has an opt-in variable among those that cover.
     return launcher.opt_in_env is not None, launcher.priority, launcher.version_key
 
@@ -246,11 +276,14 @@ def _some_covers(sets: list[ApiSet], buildpack: Buildpack, *, strict: bool) -> b
 
 
 def _obey_pin(
-    ranked: list[Launcher], left_out: list[tuple[Launcher, Rejection]], environment: Mapping[bytes, bytes]
+    ranked: list[Launcher],
+    left_out: list[tuple[Launcher, Rejection]],
+    environment: Mapping[bytes, bytes],
+    oddities: tuple[str, ...],
 ) -> Selection | Refusal:
     text = environment.get(b"METALAUNCHER_PIN", b"").decode("utf-8", "surrogateescape")
     if not text:
-        return Selection(tuple(ranked), tuple(left_out), None)
+        return Selection(tuple(ranked), tuple(left_out), None, oddities)
     try:
         pin = _parse_pin(text)
     except ValueError as error:
@@ -261,4 +294,4 @@ def _obey_pin(
     others: list[tuple[Launcher, Rejection]] = [
         (launcher, NotPinned(text)) for launcher in ranked if launcher not in named
     ]
-    return Selection(tuple(named), (*others, *left_out), text)
+    return Selection(tuple(named), (*others, *left_out), text, oddities)

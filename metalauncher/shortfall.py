@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import posix
 
+from metalauncher.readers import LIFECYCLE, cannot_read
 from metalauncher.registry import InvalidDescriptor, Launcher, Registry, read_descriptor
 from metalauncher.releases import RELEASES, supporting
-from metalauncher.selection import TRUE_VALUES, sift
+from metalauncher.selection import TRUE_VALUES, find_unread, sift
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from metalauncher.apis import ApiSet, ApiVersion
     from metalauncher.errors import BuildpackApisNotCovered, PlatformApiNotCovered
     from metalauncher.launch import Decision
+    from metalauncher.record import Record
 
 
 def how_far(kind: str, api: ApiVersion, sets: Sequence[tuple[Launcher, ApiSet]], deprecated: bool) -> str:
@@ -93,6 +95,27 @@ def add_launcher(platform_api: ApiVersion | None, apis: Sequence[ApiVersion], wh
     return f"add a launcher for {what} to the run image: lifecycle {releases} has one"
 
 
+def add_reader(record: Record) -> str:
+    """Say which lifecycle has a launcher that supports what an app recorded, and reads its file, which is no TOML."""
+    apis = [buildpack.api for buildpack in record.buildpacks if buildpack.api is not None]
+    readers = [
+        first
+        for first, last, *_ in RELEASES
+        for spans in [supporting(record.platform_api, apis)]
+        if any([_numbers(low) <= _numbers(first) and _numbers(last) <= _numbers(high) for low, high in spans])
+        and not set(record.oddities).intersection(cannot_read(LIFECYCLE, last) or record.oddities)
+    ]
+    if not readers:
+        return "rebuild the app: no lifecycle has a launcher that supports its APIs and reads this"
+    newest = max(readers, key=_numbers)
+    line = newest.rpartition(".")[0]
+    return f"add a launcher that reads it to the run image (that of lifecycle {line} does), or rebuild the app"
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
 def masked_that_cover(decision: Decision, platform_api: ApiVersion | None) -> list[tuple[Launcher, str, str]]:
     """Return the launchers that the operator's masks take away and that would do.
 
@@ -123,5 +146,7 @@ def _is_link(path: str) -> bool:
 
 def _would_do(launcher: Launcher, decision: Decision, platform_api: ApiVersion | None) -> bool:
     if decision.record is not None:
+        if decision.record.defect is not None and find_unread(launcher, decision.record.oddities):
+            return False
         return bool(sift(decision.record, Registry((launcher,)), decision.environment)[0])
     return platform_api is None or launcher.platform.covers(platform_api)

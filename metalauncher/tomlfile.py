@@ -22,7 +22,14 @@ sys.setrecursionlimit(max(sys.getrecursionlimit(), 3000))
 _DIGITS_LIMIT = 4300
 sys.set_int_max_str_digits(_DIGITS_LIMIT)
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+# What a file may hold that one parser reads and another refuses; a descriptor's `cannot-read` is of these. The order is
+# that in which people are told.
+CONTROL_CHARACTERS = "control-characters"
+INVALID_UTF_8 = "invalid-utf-8"
+REPLACEMENT_CHARACTERS = "replacement-characters"
+BYTE_ORDER_MARK = "byte-order-mark"
+ODDITIES = (CONTROL_CHARACTERS, INVALID_UTF_8, REPLACEMENT_CHARACTERS, BYTE_ORDER_MARK)
 # O_NONBLOCK: a FIFO without a writer must not hold up the start of a container.
 _FLAGS = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
 
@@ -52,15 +59,21 @@ def read_toml(path: bytes, limit: int) -> dict[str, Any]:
     Raises:
         Unreadable: it is missing, not a regular file, larger than `limit`, not UTF-8, not TOML.
     """
-    data = _read(path, limit)
+    return parse_toml(read_file(path, limit))
+
+
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """Parse a file's content; a UTF-8 BOM and CRLF are accepted.
+
+    Raises:
+        Unreadable: it is not UTF-8, or not TOML.
+    """
     try:
-        return tomli.loads(data.decode())
+        return tomli.loads(data.removeprefix(BOM).decode())
     except tomli.TOMLDecodeError as error:
-        # Raised with plain text alone by a few checks of values, such as of dates that do not exist.
-        line = getattr(error, "lineno", None)
-        raise Unreadable(f"toml: {error}", line=line) from None
+        raise Unreadable(f"toml: {error}", line=error.lineno) from None
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1
         raise Unreadable(f"toml: invalid UTF-8 (at line {line})", line=line) from None
     except RecursionError as error:  # tomli's own: nested too deeply
         raise Unreadable(f"toml: {error}") from None
@@ -68,7 +81,12 @@ def read_toml(path: bytes, limit: int) -> dict[str, Any]:
         raise Unreadable(f"toml: an integer has more than {_DIGITS_LIMIT} digits") from None
 
 
-def _read(path: bytes, limit: int) -> bytes:
+def read_file(path: bytes, limit: int) -> bytes:
+    """Read the regular file at `path`, of at most `limit` bytes.
+
+    Raises:
+        Unreadable: it is missing, not a regular file, larger than `limit`.
+    """
     try:
         descriptor = posix.open(path, _FLAGS)
     except OSError as error:
@@ -89,7 +107,7 @@ def _read(path: bytes, limit: int) -> bytes:
         close_read(descriptor)
     if data is None:
         raise Unreadable(f"is larger than {size_text(limit)}")
-    return data.removeprefix(_BOM)
+    return data
 
 
 def _read_on(descriptor: int, data: bytes, limit: int) -> bytes | None:

@@ -7,15 +7,24 @@ import posix
 from metalauncher import __version__
 from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted
 from metalauncher.execute import Itself
+from metalauncher.forecast import NOTHING_AGAINST, foretell
 from metalauncher.jsontext import dump
 from metalauncher.launch import Decision, decide
-from metalauncher.messages import app_needs, decided_by, describe, why
+from metalauncher.messages import app_needs, can_not_read, decided_by, describe, name_oddities, why
 from metalauncher.places import EXECUTABLE, Root, root_from
 from metalauncher.predict import locate, why_not_executable
-from metalauncher.record import Buildpack, Record, metadata_path, read_platform_api, read_record
+from metalauncher.record import (
+    METADATA_LIMIT,
+    Buildpack,
+    Record,
+    metadata_path,
+    read_platform_api,
+    read_record,
+)
 from metalauncher.refusal_text import refusal_lines
 from metalauncher.selection import Selection, sift
 from metalauncher.terminal import RED, STDERR, STDOUT, print_bytes, print_lines, print_text, write_lines, write_message
+from metalauncher.tomlfile import Unreadable, read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,10 +33,12 @@ if TYPE_CHECKING:
 
     from metalauncher.apis import ApiSet
     from metalauncher.errors import Refusal
+    from metalauncher.forecast import Forecast
     from metalauncher.jsontext import Json
     from metalauncher.registry import Launcher, Registry
     from metalauncher.versions import VersionKey
 
+_NO_FILE = "--buildpack-api"  # stands in for the file's path where there is none
 SCHEMA_VERSION = 1  # of the JSON document: schemas/which.schema.json
 
 
@@ -49,7 +60,7 @@ class Question:
 class Answer:
     """A decision, and which of its launchers could be exec'd."""
 
-    __slots__ = ("decision", "obstacles", "outcome", "root")
+    __slots__ = ("decision", "forecast", "obstacles", "outcome", "root")
 
     def __init__(self, decision: Decision, root: Root, itself: Itself) -> None:
         """Foretell the execs; where none would succeed, the outcome is the refusal that the dispatch would end in."""
@@ -65,6 +76,7 @@ class Answer:
             if len(failures) == len(obstacles):
                 self.outcome = NothingExecuted(tuple(failures))
         self.obstacles: Final = obstacles
+        self.forecast: Final = _foretell(self.launcher, decision)
 
     @property
     def launcher(self) -> Launcher | None:
@@ -75,6 +87,18 @@ class Answer:
     def exit_code(self) -> int:
         """The dispatch's: 0 where it would become a launcher."""
         return 0 if isinstance(self.outcome, Selection) else self.outcome.exit_code
+
+
+def _foretell(launcher: Launcher | None, decision: Decision) -> Forecast:
+    """Say what the launcher will make of the app's metadata.toml; nothing where there is no such file."""
+    record = decision.record
+    if launcher is None or record is None or record.metadata == _NO_FILE:
+        return NOTHING_AGAINST
+    try:
+        data = read_file(record.metadata.encode("utf-8", "surrogateescape"), METADATA_LIMIT)
+    except Unreadable:  # it has gone meanwhile
+        return NOTHING_AGAINST
+    return foretell(data, launcher)
 
 
 def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes) -> int:
@@ -114,12 +138,18 @@ def _read(question: Question, environment: Mapping[bytes, bytes], root: Root, re
     if given and question.metadata is None:
         api, text = read_platform_api(environment)
         keys = frozenset([key for launcher in registry.launchers for key in launcher.requires])
-        return Record(api, text, tuple(given), keys, "--buildpack-api")
+        return Record(api, text, tuple(given), keys, _NO_FILE)
     record = read_record(environment, root, question.metadata)
     replaced = {buildpack.id: buildpack for buildpack in given}
     buildpacks = [replaced.pop(buildpack.id, buildpack) for buildpack in record.buildpacks]
     return Record(
-        record.platform_api, record.platform_text, (*buildpacks, *replaced.values()), record.keys, record.metadata
+        record.platform_api,
+        record.platform_text,
+        (*buildpacks, *replaced.values()),
+        record.keys,
+        record.metadata,
+        record.oddities,
+        record.defect,
     )
 
 
@@ -133,8 +163,11 @@ def explanation(answer: Answer) -> list[str]:
         lines += [
             f"  warning: {other!r} goes first, but can't be started: {reason}" for other, reason in _passed_over(answer)
         ]
+        lines += _forecast_lines(answer.forecast)
     needs = app_needs(decision.record)
     lines += [f"{'the app needs:' if number == 0 else '':<15}{need}" for number, need in enumerate(needs)]
+    if decision.record is not None and decision.record.oddities:
+        lines.append(f"{'':<15}a launcher that can read {name_oddities(decision.record.oddities)}")
     others = _others(answer)
     if others:
         lines.append("other launchers:")
@@ -146,6 +179,13 @@ def explanation(answer: Answer) -> list[str]:
     ):
         lines += [f"{label}: {text}" for text in texts]
     return [line for text in lines for line in text.split("\n")]
+
+
+def _forecast_lines(forecast: Forecast) -> list[str]:
+    if forecast.doubt:
+        return [f"  warning: whether it starts the app is unknown: {forecast.doubt}"]
+    code = "" if forecast.exit_code is None else f", but end with exit code {forecast.exit_code}"
+    return [f"  warning: it will not start the app{code}: it {forecast.reason}"] if forecast.reason else []
 
 
 def rule(answer: Answer, selection: Selection) -> str:
@@ -173,7 +213,9 @@ def _others(answer: Answer) -> list[tuple[Launcher, str]]:
         ranked = [
             (
                 launcher,
-                f"covers the app, number {rank} in the ranking" if reason is None else f"can't be started: {reason}",
+                _covering(launcher, decision, f"covers the app, number {rank} in the ranking")
+                if reason is None
+                else f"can't be started: {reason}",
             )
             for rank, (launcher, reason) in enumerate(answer.obstacles, 1)
             if launcher is not chosen
@@ -182,7 +224,14 @@ def _others(answer: Answer) -> list[tuple[Launcher, str]]:
     if decision.record is None:
         return []
     covering, left_out = sift(decision.record, decision.registry, decision.environment)
-    return [(launcher, "covers the app") for launcher in covering] + [(launcher, why(r)) for launcher, r in left_out]
+    ranked = [(launcher, _covering(launcher, decision, "covers the app")) for launcher in covering]
+    return ranked + [(launcher, why(r)) for launcher, r in left_out]
+
+
+def _covering(launcher: Launcher, decision: Decision, text: str) -> str:
+    """Say of a launcher that covers the app what of its metadata.toml it can't read, if anything."""
+    unread = can_not_read(launcher, decision.record.oddities if decision.record else ())
+    return f"{text}, but {unread}" if unread else text
 
 
 def document(answer: Answer) -> dict[str, Json]:
@@ -204,6 +253,7 @@ def document(answer: Answer) -> dict[str, Json]:
             "sha256": launcher.sha256,
         },
         "decided_by": rule(answer, selection) if selection else None,
+        "forecast": _forecast_document(answer),
         "error": None
         if isinstance(answer.outcome, Selection)
         else {"kind": answer.outcome.kind, "text": refusal_lines(answer.outcome, decision)},
@@ -222,6 +272,17 @@ def document(answer: Answer) -> dict[str, Json]:
     }
 
 
+def _forecast_document(answer: Answer) -> Json:
+    forecast = answer.forecast
+    if not forecast.reason and not forecast.doubt:
+        return None
+    return {
+        "starts": None if forecast.doubt else False,
+        "exit_code": forecast.exit_code,
+        "reason": forecast.doubt or forecast.reason,
+    }
+
+
 def _need_document(decision: Decision) -> dict[str, Json]:
     record = decision.record
     metadata = metadata_path(decision.environment).decode("utf-8", "surrogateescape")
@@ -235,6 +296,7 @@ def _need_document(decision: Decision) -> dict[str, Json]:
         "metadata": metadata,
         "metadata_read": record is not None,
         "unrecorded": record.unrecorded if record is not None else None,
+        "oddities": list(record.oddities) if record is not None else [],
         "buildpacks": [{"id": b.id, "api": b.text} for b in record.buildpacks] if record is not None else [],
     }
 
@@ -252,6 +314,7 @@ def _launchers_document(answer: Answer) -> list[Json]:
             "priority": launcher.priority,
             "opt_in_env": launcher.opt_in_env,
             "requires": list(launcher.requires),
+            "cannot_read": list(launcher.cannot_read),
             "sha256": launcher.sha256,
             "platform": _set_document(launcher.platform),
             "buildpack": _set_document(launcher.buildpack),
@@ -291,6 +354,8 @@ def digest(registry: Registry) -> str:
                 [
                     *(launcher.id, launcher.version, launcher.path, launcher.priority, launcher.opt_in_env),
                     *(list(launcher.requires), launcher.sha256),
+                    # Only where there is any: a registry without has the digest that it always had.
+                    *([sorted(set(launcher.cannot_read))] if launcher.cannot_read else []),
                     *(_set_document(launcher.platform), _set_document(launcher.buildpack)),
                 ]
             )

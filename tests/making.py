@@ -44,6 +44,7 @@ def launcher(
     priority: int = 0,
     opt_in_env: str | None = None,
     requires: tuple[str, ...] = (),
+    cannot_read: tuple[str, ...] = (),
     sha256: str | None = None,
     descriptor: str = "",
 ) -> Launcher:
@@ -58,6 +59,7 @@ def launcher(
         priority=priority,
         opt_in_env=opt_in_env,
         requires=requires,
+        cannot_read=cannot_read,
         sha256=sha256,
         descriptor=descriptor,
     )

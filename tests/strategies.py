@@ -94,6 +94,9 @@ SPECS = (
 )
 BAD_PINS = ("@1", "acme/a@", "acme/a@x", "acme/a@===1", "acme/a@>=1.*", "acme/a@,", "@", "acme/a@1@2", "\xff@\n")
 KEYS = ("processes", "buildpacks", "bom")
+# What makes a metadata.toml odd: a line of it, or its first character.
+ODD = {"control-characters": "# \x1b[1m\n", "replacement-characters": "# \ufffd\n", "byte-order-mark": "\ufeff"}
+BROKEN = ("control-characters",)  # the one of these that is no TOML
 OPT_INS = ("OPT_A", "OPT_B")
 
 
@@ -125,6 +128,7 @@ class Declared:
     priority: int = 0
     opt_in_env: str | None = None
     requires: tuple[str, ...] = ()
+    cannot_read: tuple[str, ...] = ()
     path: str = ""
     descriptor: str = ""
 
@@ -146,6 +150,7 @@ class Declared:
             priority=self.priority,
             opt_in_env=self.opt_in_env,
             requires=self.requires,
+            cannot_read=self.cannot_read,
             descriptor=self.descriptor,
         )
 
@@ -155,6 +160,7 @@ class Declared:
         lines += [f"priority = {self.priority}"] if self.priority else []
         lines += [f"opt-in-env = {json.dumps(self.opt_in_env)}"] if self.opt_in_env else []
         lines += [f"requires = {json.dumps(self.requires)}"] if self.requires else []
+        lines += [f"cannot-read = {json.dumps(self.cannot_read)}"] if self.cannot_read else []
         lines += [f"path = {json.dumps(self.path)}"] if self.path else []
         return "\n".join([*lines, self.platform.toml("platform"), self.buildpack.toml("buildpack"), ""])
 
@@ -166,6 +172,12 @@ class App:
     platform: str
     buildpacks: tuple[tuple[str, str | None], ...]
     keys: frozenset[str]
+    oddities: tuple[str, ...] = ()
+
+    @property
+    def cleaned(self) -> bool:
+        """It is no TOML, but for what some launchers read all the same."""
+        return BROKEN[0] in self.oddities
 
     def record(self) -> Record:
         """Return it as the program holds it; the Platform API is valid."""
@@ -175,17 +187,20 @@ class App:
             tuple([Buildpack(identifier, api or None) for identifier, api in self.buildpacks]),
             self.keys,
             METADATA,
+            self.oddities,
+            "not TOML" if self.cleaned else None,
         )
 
     def toml(self) -> str:
         """Return its metadata.toml."""
+        head = "".join([ODD[kind] for kind in reversed(ODD) if kind in self.oddities])
         lines = [f"{key} = []" for key in sorted(self.keys - {"buildpacks"})]
         if "buildpacks" in self.keys and not self.buildpacks:
             lines.append("buildpacks = []")
         for identifier, api in self.buildpacks:
             lines += ["[[buildpacks]]", f"id = {_basic(identifier)}"]
             lines += [] if api is None else [f"api = {_basic(api)}"]
-        return "\n".join([*lines, ""])
+        return head + "\n".join([*lines, ""])
 
 
 def _basic(text: str) -> str:
@@ -241,7 +256,15 @@ def launchers() -> st.SearchStrategy[Declared]:
         st.sampled_from((0, 0, 0, -10, 7, 2**63 - 1)),
         st.sampled_from((None, None, None, *OPT_INS)),
         st.just(()) | st.lists(st.sampled_from(KEYS), max_size=2, unique=True).map(tuple),
+        st.just(()) | kinds() | st.just(BROKEN),
         st.sampled_from(("", "", "/opt/one", "/opt/two")),
+    )
+
+
+def kinds() -> st.SearchStrategy[tuple[str, ...]]:
+    """Return oddities, in the order in which a record has them."""
+    return st.frozensets(st.sampled_from(tuple(ODD)), max_size=3).map(
+        lambda some: tuple([kind for kind in ODD if kind in some])
     )
 
 
@@ -265,6 +288,7 @@ def apps() -> st.SearchStrategy[App]:
         st.sampled_from((*VERSIONS, *VERSIONS, *SPELLED, "", "", "0.99")),
         apis_recorded.map(tuple),
         st.frozensets(st.sampled_from(KEYS)),
+        st.just(()) | kinds() | st.just(BROKEN),
     ).map(lambda app: replace(app, keys=app.keys | {"buildpacks"}) if app.buildpacks else app)
 
 

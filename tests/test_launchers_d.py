@@ -10,7 +10,8 @@ import pytest
 from harness import DATA, REFERENCE_REGISTRY
 from making import environment, record, reference_registry
 
-from metalauncher.registry import Launcher, Registry
+from metalauncher.record import Record
+from metalauncher.registry import Launcher, Registry, read_descriptor
 from metalauncher.selection import Selection, select
 
 LINES: list[dict[str, Any]] = json.loads((DATA / "lifecycle_apis.json").read_text())["lines"]
@@ -110,3 +111,29 @@ def test_other_launchers_need_nothing() -> None:
     for name, launcher in LAUNCHERS.items():
         if name != RUST:
             assert (launcher.opt_in_env, launcher.requires, launcher.priority) == (None, (), 0)
+
+
+def test_optional_launcher() -> None:
+    """Lifecycle 0.11.4 beside the others serves the apps that only it reads, and no other."""
+    (file,) = (REFERENCE_REGISTRY / "optional").iterdir()
+    optional = read_descriptor(str(file).encode(), file.name)
+    assert isinstance(optional, Launcher)
+    assert file.name == "buildpacks_lifecycle@0.11.4.toml"
+    (line,) = [line for line in LINES if line["to"] == "0.11.4"]
+    for kind, found in (("platform", optional.platform), ("buildpack", optional.buildpack)):
+        assert isinstance(found.supported, tuple)
+        assert [str(api) for api in found.supported] == line["apis"][kind]["supported"]
+        assert found.default is None
+    every = Registry((*REGISTRY.launchers, optional))
+    for platform, buildpack in product(("0.3", "0.4", "0.5", "0.6"), ("0.2", "0.4", "0.5", "0.6")):
+        plain = record(platform, buildpack)
+        for oddities, defect, best in (
+            ((), None, "0.17.7"),
+            (("control-characters",), "not TOML", "0.11.4"),
+            (("replacement-characters",), None, "0.11.4"),
+            (("byte-order-mark",), None, "0.17.7"),
+        ):
+            odd = Record(plain.platform_api, platform, plain.buildpacks, plain.keys, "", oddities, defect)
+            outcome = select(odd, every, {})
+            assert isinstance(outcome, Selection)
+            assert outcome.ranked[0].version == best

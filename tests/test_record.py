@@ -1,7 +1,8 @@
 """record.py: environment + metadata.toml -> Record. A case is a file of tests/data/metadata, `.expect` beside it.
 
 A case's `.expect` has a line for each buildpack, `ID API` in file order (`-` for no API, `malformed` after one that is
-no version), and the top-level keys; or `error` and the text.
+no version), the top-level keys, and where there are any the oddities and why the file is not TOML; or `error` and the
+text.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def summary(file: Path) -> str:
         identifier = buildpack.id.encode("unicode_escape").decode()
         malformed = " malformed" if buildpack.text is not None and buildpack.api is None else ""
         lines.append(f"{identifier} {buildpack.text or '-'}{malformed}")
-    return "\n".join([*lines, " ".join(["keys", *sorted(record.keys)])]) + "\n"
+    lines.append(" ".join(["keys", *[key.encode("unicode_escape").decode() for key in sorted(record.keys)]]))
+    lines += [" ".join(["oddities", *record.oddities])] if record.oddities else []
+    lines += [f"defect {record.defect}"] if record.defect is not None else []
+    return "\n".join(lines) + "\n"
 
 
 def test_there_are_cases() -> None:
@@ -80,6 +84,19 @@ def test_large_bill_of_materials() -> None:
     large = APPS / "p06-bom300k/layers/config/metadata.toml"
     assert large.stat().st_size > 290_000
     assert [(buildpack.id, buildpack.text) for buildpack in read(large).buildpacks] == [("example/java", "0.6")]
+
+
+def test_what_a_record_keeps(tmp_path: Path) -> None:
+    """The Platform API as it came, and the file's path whatever its bytes are."""
+    file = bytes(tmp_path) + b"/\xff.toml"
+    with open(file, "wb") as out:
+        out.write(b"x = 1\n")
+    record = read_record({b"CNB_PLATFORM_API": b"v0.09"}, Root(), file)
+    assert (record.platform_text, str(record.platform_api)) == ("v0.09", "0.9")
+    assert record.metadata == f"{tmp_path}/\udcff.toml"
+    with pytest.raises(PlatformApiMalformed) as refused:
+        read_record({b"CNB_PLATFORM_API": b"0.\xff"}, Root(), file)
+    assert refused.value.text == "0.\udcff"
 
 
 def test_missing(tmp_path: Path) -> None:

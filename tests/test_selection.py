@@ -1,7 +1,7 @@
 """selection.py: membership, ranking, reasons and the order of checks. A case is a file of tests/data/selections.
 
-A case names the app (`environment`, `buildpacks` as [id, api], `keys`), the `launchers`, and either `ranked`,
-`left_out` and `decided_by`, or the `refusal` with its facts.
+A case names the app (`environment`, `buildpacks` as [id, api], `keys`, `oddities`, `defect`), the `launchers`, and
+either `ranked`, `left_out` and `decided_by`, or the `refusal` with its facts.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def outcome_of(case: dict[str, Any]) -> dict[str, object]:
             priority=declared.get("priority", 0),
             opt_in_env=declared.get("opt-in-env"),
             requires=tuple(declared.get("requires", ())),
+            cannot_read=tuple(declared.get("cannot-read", ())),
             path=declared.get("path", ""),
             descriptor=declared.get("descriptor", ""),
         )
@@ -48,7 +49,9 @@ def outcome_of(case: dict[str, Any]) -> dict[str, object]:
     api, text = read_platform_api(variables)
     buildpacks = tuple(Buildpack(identifier, api or None) for identifier, api in case.get("buildpacks", []))
     keys = frozenset(case.get("keys", ["buildpacks", "processes"]))
-    outcome = select(Record(api, text, buildpacks, keys, "metadata.toml"), Registry(tuple(launchers)), variables)
+    odd = tuple(case.get("oddities", ())), case.get("defect")
+    app = Record(api, text, buildpacks, keys, "metadata.toml", *odd)
+    outcome = select(app, Registry(tuple(launchers)), variables)
     if isinstance(outcome, Selection):
         return {
             "ranked": [repr(found) for found in outcome.ranked],
@@ -79,6 +82,7 @@ def test_there_are_cases() -> None:
         "platform-api-not-covered",
         "buildpack-apis-not-covered",
         "metadata-key-missing",
+        "metadata-unreadable",
         "pin-unsatisfied",
     }
 

@@ -395,6 +395,7 @@ FIELDS: dict[str, Any] = {
     "priority": 1,
     "opt_in_env": "OPT",
     "requires": ("processes",),
+    "cannot_read": ("control-characters",),
     "sha256": "0" * 64,
 }
 
@@ -449,3 +450,69 @@ def test_form_is_source() -> None:
     """What is asked in this process is the project's own source."""
     assert isinstance(SOURCE, Form)
     assert SOURCE.executable.is_relative_to(PROJECT)
+
+
+RAW = '[[buildpacks]]\nid = "acme/a"\nversion = "1"\napi = "0.4"\n\n[[processes]]\ntype = "web"\ncommand = "true"\n{}\n'
+
+
+def test_what_launchers_can_not_read(furnished: Image) -> None:
+    """The launcher that reads the file goes before a newer one that doesn't, and both forms say why."""
+    furnished.use_metadata(RAW.format('args = ["\x1b[1m"]'))
+    furnished.environ["CNB_PLATFORM_API"] = "0.4"
+    asked = furnished.which()
+    assert (asked.returncode, asked.stdout) == (0, f"{path_of(furnished, '0.9.3')}\n")
+    reason = "buildpacks/lifecycle@0.17.7 can't read raw control characters, which this metadata.toml holds"
+    assert f"\n  because it is the first that can read the app's metadata.toml: {reason}\n" in asked.stderr
+    assert "\n               a launcher that can read raw control characters\n" in asked.stderr
+    assert f"\n    covers the app, number 2 in the ranking, but {reason.partition(' ')[2]}\n" in asked.stderr
+    run = furnished.dispatch()
+    assert (run.returncode, run.stdout, run.stderr) == (0, "0.9.3\n", "")
+
+
+def test_what_nobody_reads(furnished: Image) -> None:
+    """A file that is no TOML, and that no launcher here reads, is refused with 1 and the parser's own words."""
+    furnished.use_metadata(RAW.replace("0.4", "0.10").format('args = ["\x1b[1m"]'))
+    furnished.environ["CNB_PLATFORM_API"] = "0.12"
+    file = f"{furnished.root}/layers/config/metadata.toml"
+    for result in (furnished.which("--quiet"), furnished.dispatch()):
+        assert (result.returncode, result.stdout) == (1, "")
+        first = f"ERROR: failed to read metadata: open {file}: toml: Illegal character '\\x1b' (at line 9, column 10)\n"
+        assert result.stderr.startswith(first)
+
+
+def test_forecast(local: Image, ask: Asker) -> None:
+    """What the chosen launcher will refuse is foretold; the answer is the dispatch's all the same."""
+    local.use_metadata(RAW.format('args = "x"'))
+    local.environ["CNB_PLATFORM_API"] = "0.4"
+    reason = "can't read metadata.toml: processes[0].args is a string, not an array of strings"
+    status, out, err = ask(local)
+    assert (status, out) == (0, path_of(local, "0.17.7") + "\n")
+    assert f"\n  warning: it will not start the app, but end with exit code 1: it {reason}\n" in err
+    assert ask.json(local)["forecast"] == {"starts": False, "exit_code": 1, "reason": reason}
+    local.use_metadata(RAW.format('args = []\nArgs = ["x"]'))
+    doubt = "metadata.toml has 'processes[0].args' in two spellings, and which one counts is left to chance"
+    assert f"\n  warning: whether it starts the app is unknown: {doubt}\n" in ask(local)[2]
+    assert ask.json(local)["forecast"] == {"starts": None, "exit_code": None, "reason": doubt}
+    local.use_metadata(RAW.replace("acme/a", "acme\\u0000").format("args = []"))
+    assert "\n  warning: it will not start the app: it can't look for the layers of buildpacks[0]" in ask(local)[2]
+    local.use_metadata(RAW.format("args = []"))
+    assert ask.json(local)["forecast"] is None
+    assert "warning" not in ask(local)[2]
+
+
+def test_forecast_without_a_file(local: Image, ask: Asker) -> None:
+    """Of an app yet to be there is nothing to foretell."""
+    assert ask.json(local, "--platform-api", "0.4", "--buildpack-api", "acme/a=0.4")["forecast"] is None
+
+
+def test_oddities_in_json(local: Image, ask: Asker) -> None:
+    """The document has what the file holds, and what each launcher can't read."""
+    local.use_metadata("\ufeff" + RAW.format('args = ["\ufffd"]'))
+    document = ask.json(local, "--platform-api", "0.4")
+    assert document["need"]["oddities"] == ["replacement-characters", "byte-order-mark"]
+    unread = {entry["version"]: entry["cannot_read"] for entry in document["launchers"]}
+    assert unread["0.9.3"] == ["byte-order-mark"]
+    assert unread["0.17.7"] == ["control-characters", "invalid-utf-8", "replacement-characters"]
+    # None of the two that cover it reads it: the ranking is that of any other file.
+    assert document["decided_by"] == "the highest version that covers the app, before buildpacks/lifecycle@0.9.3"
+    assert document["forecast"]["reason"] == "can't read the character U+FFFD in metadata.toml"

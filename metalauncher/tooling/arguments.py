@@ -156,6 +156,12 @@ def add_registries(command: Parser) -> None:
         default=[],
         help="where to ask first for images of a registry; may be repeated",
     )
+    command.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=positive,
+        help="how long to wait for one thing from a registry, and for one that is asked too much (default: 60)",
+    )
     command.add_argument("--ca-file", metavar="FILE", help="certificates in PEM to trust besides the system's")
 
 

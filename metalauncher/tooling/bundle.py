@@ -93,6 +93,7 @@ def add(options: Namespace, root: Root, console: Console) -> Outcome:
         options.priority,
         options.opt_in_env,
         tuple(options.requires) if options.requires else None,
+        tuple(options.cannot_read) if options.cannot_read else None,
         options.platform_apis,
         options.buildpack_apis,
     )
@@ -204,7 +205,10 @@ def _changes(bundle: Bundle, launcher: Launcher, there: Sequence[Installed], tar
             changes += [
                 f"{decode(item.file)}: {key.replace('_', '-')} is {_json(before[key])}, not {_json(after[key])}"
                 for key in before
-                if key not in ("path", "sha256") and before[key] != after[key]
+                if key not in ("path", "sha256")
+                and before[key] != after[key]
+                # Installed before descriptors said what a launcher can't read: that is added, and replaces nothing.
+                and not (key == "cannot_read" and not before[key])
             ]
     return changes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metalauncher.tomlfile import ODDITIES
 from metalauncher.tooling.arguments import (
     Parser,
     add_format,
@@ -126,6 +127,13 @@ def _bundle_add() -> Parser:
     command.add_argument("--opt-in-env", metavar="VAR", help="it takes part only where VAR is true")
     command.add_argument(
         "--requires", metavar="KEY", action="append", help="a key that metadata.toml must have; may be repeated"
+    )
+    command.add_argument(
+        "--cannot-read",
+        metavar="KIND",
+        choices=ODDITIES,
+        action="append",
+        help="what of a metadata.toml it can't read; may be repeated (default: what is known of lifecycle's releases)",
     )
     command.add_argument(
         "--platform-apis", metavar="APIS", help="versions with commas, or a range such as >=0.7,<=0.12"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
 
+from metalauncher.readers import LIFECYCLE, cannot_read
 from metalauncher.registry import Launcher, _launcher, _Wrong
+from metalauncher.tomlfile import ODDITIES
 from metalauncher.tooling.source import COMMAND
 from metalauncher.tooling.talk import Unable
 from metalauncher.tooling.tarball import TOML
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from metalauncher.jsontext import Json
     from metalauncher.tooling.source import Bundle
 
-LIFECYCLE = "buildpacks/lifecycle"
 # Launchers below this serve apps that recorded no API at all; later ones fail on the first buildpack's layers.
 _SERVES_UNRECORDED_BELOW = version_key("0.10.dev0")
 _KINDS = ("platform", "buildpack")
@@ -35,6 +36,7 @@ class Wishes(NamedTuple):
     priority: int | None = None
     opt_in_env: str | None = None
     requires: tuple[str, ...] | None = None
+    cannot_read: tuple[str, ...] | None = None
     platform_apis: str | None = None
     buildpack_apis: str | None = None
 
@@ -60,6 +62,9 @@ def declare(bundle: Bundle, wishes: Wishes, path: str | None = None) -> tuple[La
     if launcher["id"] == LIFECYCLE and _is_below(launcher.get("version", version)):
         for kind in _KINDS:
             _add_default(apis.get(kind))
+    if "cannot-read" not in launcher:
+        known = cannot_read(launcher["id"], version if isinstance(version, str) else launcher.get("version"))
+        launcher |= {"cannot-read": list(known)} if known else {}
     descriptor: dict[str, Any] = {"schema-version": "1", "launcher": launcher}
     if version is not None:
         descriptor["lifecycle"] = {"version": version}
@@ -97,6 +102,7 @@ def _launcher_table(document: Mapping[str, Any], bundle: Bundle, wishes: Wishes)
         "priority": wishes.priority,
         "opt-in-env": wishes.opt_in_env,
         "requires": None if wishes.requires is None else list(wishes.requires),
+        "cannot-read": None if wishes.cannot_read is None else list(wishes.cannot_read),
     }
     table |= {key: value for key, value in wished.items() if value is not None}
     table.setdefault("id", LIFECYCLE)
@@ -179,6 +185,7 @@ def values(launcher: Launcher) -> dict[str, Json]:
         "priority": launcher.priority,
         "opt_in_env": launcher.opt_in_env,
         "requires": list(launcher.requires),
+        "cannot_read": sorted(set(launcher.cannot_read), key=ODDITIES.index),
         "platform": _set_document(launcher.platform),
         "buildpack": _set_document(launcher.buildpack),
     }

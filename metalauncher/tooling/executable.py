@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
 import zipfile
 from typing import Final, NamedTuple
 
-from metalauncher.errors import errno_text
-from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import Binary, has_note, inspect
+from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.contents import SUFFIX, WrongContents, parse_contents
 from metalauncher.tooling.talk import Unable
 
@@ -102,16 +100,9 @@ def _check_contents(executable: Executable) -> None:
 
 def _read(file: str) -> bytes:
     try:
-        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
-            regular = stat.S_ISREG(os.fstat(opened.fileno()).st_mode)
-            data = opened.read(SIZE_LIMIT + 1) if regular else b""
-    except OSError as error:
-        raise _no_executable(file, errno_text(error.errno)) from None
-    if not regular:
-        raise _no_executable(file, "is not a regular file")
-    if len(data) > SIZE_LIMIT:
-        raise _no_executable(file, f"is larger than {size_text(SIZE_LIMIT)}")
-    return data
+        return read_regular(file, SIZE_LIMIT)
+    except ReadError as error:
+        raise _no_executable(file, str(error)) from None
 
 
 def _no_executable(file: str, reason: str) -> Unable:

@@ -14,6 +14,7 @@ from metalauncher.apis import ApiRange, ApiSet, ApiVersion
 from metalauncher.messages import by_rank
 from metalauncher.registry import Launcher, Registry
 from metalauncher.releases import RELEASES
+from metalauncher.tomlfile import ODDITIES
 from metalauncher.tooling.coverage import enumerate_apis
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def _document(launcher: Launcher, known: Mapping[str, frozenset[ApiVersion]]) ->
         "opt_in_env": launcher.opt_in_env,
         "requires": list(launcher.requires),
     }
+    if launcher.cannot_read:
+        document["cannot_read"] = list(launcher.cannot_read)
     for kind in _KINDS:
         apis = _set(launcher, kind)
         document[kind] = {
@@ -180,6 +183,8 @@ def _launcher(entry: Mapping[str, Any], platform: ApiSet, buildpack: ApiSet, lab
         priority=priority,
         opt_in_env=opt_in_env,
         requires=requires,
+        # What a later metalauncher knows besides is of no use here: nothing is known to hold it.
+        cannot_read=tuple([kind for kind in _strings(entry.get("cannot_read", [])) if kind in ODDITIES]),
         descriptor=label,
     )
 

@@ -104,8 +104,8 @@ def check_root(
     for place in DIRECTORIES.values():
         directory = root.locate(place)
         for name, link in _names(directory):
-            file = root.locate(place + b"/" + name) if root.whole and link else directory + b"/" + name
-            sources.append(Source(file, decode(directory + b"/" + name), link))
+            shown = decode(directory + b"/" + name)
+            sources.append(Source(root.locate(place + b"/" + name), shown, link))
     _, findings = _check_texts(sources)
     registry = load_registry(root)
     hidden = {decode(item.file): item.launcher for item in installed(root)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metalauncher.selection import _rank
+from metalauncher.selection import rank
 from metalauncher.tooling.coverage import Need, describe_gaps, enumerate_apis, gaps, serving
 from metalauncher.tooling.rules import Finding
 
@@ -70,7 +70,7 @@ def _ties(launchers: Sequence[Launcher]) -> Iterator[Finding]:
     ordered = sorted(launchers, key=lambda one: one.descriptor)
     for number, one in enumerate(ordered):
         for other in ordered[:number]:
-            if _rank(one) == _rank(other) and _meet(one, other):
+            if rank(one) == rank(other) and _meet(one, other):
                 message = (
                     f"{one!r} ties with {other!r} ({other.descriptor}): both cover the same apps, with one priority and"
                     " version; give one another priority"
@@ -112,8 +112,10 @@ def _goes_before(rival: Launcher, launcher: Launcher) -> bool:
     return (
         rival is not launcher
         and rival.opt_in_env in (None, launcher.opt_in_env)
-        and _rank(rival) > _rank(launcher)
+        and rank(rival) > rank(launcher)
         and set(rival.requires) <= set(launcher.requires)
+        # A launcher that reads what its rival can't is the one selected for an app with such a metadata.toml.
+        and set(rival.cannot_read) <= set(launcher.cannot_read)
     )
 
 

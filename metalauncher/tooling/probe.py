@@ -3,6 +3,7 @@
 A launcher checks the Platform API first (exit 11), then each Buildpack API (exit 12), and then starts the app's
 process: here Python itself, which ends at once with 0. No shell is needed, and nothing of the machine is changed.
 The app's metadata.toml has the keys that the launcher's descriptor requires: without them no app reaches it.
+What it reads is tried with such a file: raw control characters and so on, of which the descriptor says which it can't.
 """
 
 from __future__ import annotations
@@ -23,18 +24,26 @@ from metalauncher.apis import ApiVersion
 from metalauncher.errors import errno_text
 from metalauncher.execute import Itself
 from metalauncher.jsontext import dump
-from metalauncher.messages import by_rank
+from metalauncher.messages import by_rank, name_oddities
 from metalauncher.places import EXECUTABLE
 from metalauncher.predict import locate
 from metalauncher.registry import load_registry
 from metalauncher.terminal import RED, YELLOW
+from metalauncher.tomlfile import (
+    BOM,
+    BYTE_ORDER_MARK,
+    CONTROL_CHARACTERS,
+    INVALID_UTF_8,
+    ODDITIES,
+    REPLACEMENT_CHARACTERS,
+)
 from metalauncher.tooling.coverage import enumerate_apis
 from metalauncher.tooling.installed import DIRECTORIES, choose
 from metalauncher.tooling.talk import GREEN, Console, Unable, count, decode
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Literal
 
     from metalauncher.apis import ApiSet
@@ -42,16 +51,25 @@ if TYPE_CHECKING:
     from metalauncher.places import Root
     from metalauncher.registry import Launcher, Registry
 
-    Kind = Literal["platform", "buildpack"]
+    Kind = Literal["platform", "buildpack", "reading"]
     Behaviour = Literal["accepted", "refused", "unclear"]
 
 SCHEMA_VERSION = 1  # schemas/probe.schema.json
 
 _REFUSALS = {"platform": 11, "buildpack": 12}
+_KINDS = ("platform", "buildpack", "reading")
+# What a metadata.toml of each kind holds, in a comment and in a string.
+_ODD: Mapping[str, bytes] = {
+    CONTROL_CHARACTERS: b"\x01\x1b\x7f",
+    INVALID_UTF_8: b"caf\xe9",
+    REPLACEMENT_CHARACTERS: "caf\ufffd".encode(),
+    BYTE_ORDER_MARK: b"",
+}
 _FIRST_ARRAY_COMMAND = ApiVersion((0, 10))  # from here on metadata.toml has a process's command as an array
 _FIRST_NAMED_PROCESS = ApiVersion((0, 4))  # from here on argv[0] names the process
 # Top-level keys of metadata.toml whose value is no array (buildpacks/lifecycle platform/files, BuildMetadata).
 _EMPTY = {"buildpack-default-process-type": '""', "launcher": "{}"}
+_SAY = "its descriptor's cannot-read should have"
 _SAID_LIMIT = 4096  # bytes looked at of what a launcher prints
 _OUTPUT_LIMIT = 1 << 20  # bytes a launcher may print
 
@@ -60,12 +78,13 @@ class Trial(NamedTuple):
     """One start of a launcher.
 
     Attributes:
-        kind: which of its two APIs is asked about.
-        api: the version asked about.
+        kind: which of its two APIs is asked about, or what it reads.
+        api: the version asked about; where it is asked what it reads, the Buildpack API of the app.
         claimed: whether the descriptor says that it is supported.
         platform: the Platform API of the app.
         buildpacks: the Buildpack APIs of the app.
         requires: the keys that the descriptor says metadata.toml must have.
+        oddity: what the metadata.toml holds, of `tomlfile.ODDITIES`; "" for nothing.
     """
 
     kind: Kind
@@ -74,6 +93,7 @@ class Trial(NamedTuple):
     platform: ApiVersion
     buildpacks: tuple[ApiVersion, ...]
     requires: tuple[str, ...] = ()
+    oddity: str = ""
 
 
 class Result(NamedTuple):
@@ -114,10 +134,17 @@ class Report(NamedTuple):
         found: list[tuple[Literal["error", "note"], str]] = []
         for trial, behaviour, code, said in self.results:
             what = f"{trial.kind.capitalize()} API {trial.api}"
+            if trial.oddity:
+                what = f"{name_oddities([trial.oddity])} in metadata.toml"
             how = (
                 f"exit code {code}" + (f": {said}" if said else "") if code is not None else said or "no answer in time"
             )
-            if trial.claimed and behaviour == "refused":
+            if trial.oddity:
+                if trial.claimed and behaviour != "accepted":
+                    found.append(("error", f"can't read {what}, and does not say so ({how}): {_SAY} {trial.oddity!r}"))
+                elif not trial.claimed and behaviour == "accepted":
+                    found.append(("note", f"reads {what}, which it says it can't"))
+            elif trial.claimed and behaviour == "refused":
                 found.append(("error", f"claims {what}, and refuses it ({how})"))
             elif trial.claimed and behaviour == "unclear":
                 found.append(("error", f"claims {what}, and fails ({how})"))
@@ -222,6 +249,9 @@ def probe(launchers: Sequence[Launcher], root: Root, console: Console, jobs: int
         try_all(
             [(number, trial) for number in numbers for trial in _buildpack_trials(launchers[number], results[number])]
         )
+        try_all(
+            [(number, trial) for number in numbers for trial in _reading_trials(launchers[number], results[number])]
+        )
     console.progress("")
     return [
         Report(launcher, path, obstacle, tuple(sorted(found, key=_in_order)))
@@ -229,8 +259,8 @@ def probe(launchers: Sequence[Launcher], root: Root, console: Console, jobs: int
     ]
 
 
-def _in_order(result: Result) -> tuple[bool, ApiVersion]:
-    return result.trial.kind == "buildpack", result.trial.api
+def _in_order(result: Result) -> tuple[int, ApiVersion, str]:
+    return _KINDS.index(result.trial.kind), result.trial.api, result.trial.oddity
 
 
 def _obstacle(path: bytes, itself: Itself) -> str:
@@ -264,11 +294,22 @@ def _buildpack_trials(launcher: Launcher, results: Sequence[Result]) -> list[Tri
     ]
 
 
+def _reading_trials(launcher: Launcher, results: Sequence[Result]) -> list[Trial]:
+    """Return a trial for each oddity, of an app that the launcher starts without it."""
+    accepted = [
+        result.trial for result in results if result.trial.kind == "buildpack" and result.behaviour == "accepted"
+    ]
+    if not accepted:
+        return []
+    *_, best = sorted(accepted, key=lambda trial: (trial.claimed, trial.api))
+    return [best._replace(kind="reading", claimed=kind not in launcher.cannot_read, oddity=kind) for kind in ODDITIES]
+
+
 def start(path: bytes, trial: Trial, scratch: str, timeout: float) -> Result:
     """Start the launcher at `path` once, in the directory `scratch` that is to be made."""
     os.makedirs(f"{scratch}/layers/config")
     os.mkdir(f"{scratch}/app")
-    with open(f"{scratch}/layers/config/metadata.toml", "w", encoding="utf-8") as file:
+    with open(f"{scratch}/layers/config/metadata.toml", "wb") as file:
         file.write(metadata(trial))
     environ = {
         "CNB_LAYERS_DIR": f"{scratch}/layers",
@@ -318,10 +359,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _behaviour(trial: Trial, code: int | None) -> Behaviour:
     if code == 0:
         return "accepted"
+    if trial.kind == "reading":  # which exit code says so is each launcher's own
+        return "refused" if code is not None and code > 0 else "unclear"
     return "refused" if code == _REFUSALS[trial.kind] else "unclear"
 
 
-def metadata(trial: Trial) -> str:
+def metadata(trial: Trial) -> bytes:
     """Return the app's metadata.toml, as a lifecycle of that Platform API writes it: one process, that ends at once.
 
     The keys that the launcher requires are there, empty where the trial has nothing to say under them.
@@ -343,15 +386,20 @@ def metadata(trial: Trial) -> str:
         if key.casefold() not in written
     ]
     # Before the tables: after one, a key would be that table's.
-    return "".join([*empty, *buildpacks, process])
+    text = "".join([*empty, *buildpacks, process]).encode()
+    if not trial.oddity:
+        return text
+    held = _ODD[trial.oddity]
+    head = BOM if trial.oddity == BYTE_ORDER_MARK else b""
+    return head + b"# " + held + b"\n" + text + b'\n[[bom]]\nname = "' + held + b'"\n'
 
 
 def _text(report: Report, console: Console) -> list[str]:
     findings = report.findings()
-    held = sum([result.trial.claimed and result.behaviour == "accepted" for result in report.results])
-    claims = sum([result.trial.claimed for result in report.results])
+    apis = [result for result in report.results if result.trial.claimed and not result.trial.oddity]
+    held = sum([result.behaviour == "accepted" for result in apis])
     colour = RED if any(level == "error" for level, _ in findings) else YELLOW if findings else GREEN
-    head = f"{report.launcher!r}: {held} of {count(claims, 'claim')} proved ({decode(report.path)})"
+    head = f"{report.launcher!r}: {held} of {count(len(apis), 'claim')} proved ({decode(report.path)})"
     return [console.paint(head, colour), *[console.paint(f"  {level}: {text}", colour) for level, text in findings]]
 
 
@@ -371,6 +419,7 @@ def _document(reports: Sequence[Report]) -> dict[str, Json]:
                     {
                         "kind": trial.kind,
                         "api": str(trial.api),
+                        "oddity": trial.oddity or None,
                         "claimed": trial.claimed,
                         "behaviour": behaviour,
                         "exit_code": code,

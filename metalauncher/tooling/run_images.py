@@ -172,6 +172,8 @@ def opened_run_image(name: str, options: Namespace, console: Console, option: st
         insecure=options.insecure,
         mirrors=options.mirror,
         ca_file=options.ca_file,
+        seconds=options.timeout,
+        warn=console.warn,
         connections=1,
     )
     with contextlib.closing(stores), scratch_folder("metalauncher-image-") as scratch:

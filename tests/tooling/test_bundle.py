@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,44 @@ def test_bare_executable(tool: Tool, tmp_path: Path) -> None:
     refused(tool.on("bundle", "add", program, *options, "--platform-apis", ">=0.7"), "range '>=0.7' is open above")
 
 
+@pytest.mark.parametrize(
+    ("version", "options", "kinds"),
+    [
+        ("0.9.3", (), ["byte-order-mark"]),
+        ("0.17.7", (), ["control-characters", "invalid-utf-8", "replacement-characters"]),
+        ("0.21.17", (), ["control-characters", "invalid-utf-8"]),
+        ("0.17.7", ("--version", "0.17.7+vendor.1"), ["control-characters", "invalid-utf-8", "replacement-characters"]),
+        ("0.17.7", ("--version", "2"), ["control-characters", "invalid-utf-8", "replacement-characters"]),
+        ("0.17.7", ("--id", "acme/other"), []),
+        ("0.17.7", ("--cannot-read", "byte-order-mark"), ["byte-order-mark"]),
+    ],
+)
+def test_cannot_read(tool: Tool, tmp_path: Path, version: str, options: tuple[str, ...], kinds: list[str]) -> None:
+    """What a release is known to refuse gets into its descriptor, unless the command line says what it is."""
+    assert tool.on("bundle", "add", release(tmp_path, version), *options).code == 0
+    name = options[1] if "--id" in options else "buildpacks/lifecycle"
+    (bundle,) = tool.on("bundle", "show", name, "--json").document["bundles"]
+    assert bundle["cannot_read"] == kinds
+    (file,) = (tool.root / "usr/lib/cnb/launchers.d").iterdir()
+    assert tomllib.loads(file.read_text())["launcher"].get("cannot-read", []) == kinds
+    shown = tool.on("bundle", "show", name).out
+    assert (f"  can't read {', '.join(kinds)} in metadata.toml" in shown) == bool(kinds)
+
+
+def test_cannot_read_is_added(tool: Tool, tmp_path: Path) -> None:
+    """A descriptor of before such a key gets it when its release is added again; another list is another bundle."""
+    source = release(tmp_path, "0.17.7")
+    assert tool.on("bundle", "add", source).code == 0
+    (file,) = (tool.root / "usr/lib/cnb/launchers.d").iterdir()
+    whole = file.read_text()
+    file.write_text("".join([line for line in whole.splitlines(keepends=True) if "cannot-read" not in line]))
+    assert tool.on("bundle", "add", source, "--json").document["action"] == "completed"
+    assert file.read_text() == whole
+    answer = tool.on("bundle", "add", source, "--cannot-read", "byte-order-mark")
+    assert answer.code == 3
+    assert "cannot-read is ['control-characters', 'invalid-utf-8', 'replacement-characters'], not" in answer.err
+
+
 FLAT = ("--id", "hone/launcher-rs", "--version", "0.1.1a4", "--platform-apis", "0.7,0.8", "--buildpack-apis", "0.7")
 
 
@@ -311,6 +350,8 @@ def test_adding_again_makes_whole(tool: Tool, tmp_path: Path) -> None:
     for spoil in (
         (folder / "launcher").unlink,
         lambda: (folder / "launcher").chmod(0o700),
+        lambda: (folder / "launcher").chmod(0o4755),  # set-id: whoever starts the app would become the file's owner
+        lambda: (folder / "launcher").chmod(0o2755),
         (folder / "sbom.cdx.json").unlink,
         lambda: (folder / "sbom.spdx.json").write_text("{}"),
     ):

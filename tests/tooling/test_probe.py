@@ -9,13 +9,15 @@ import pytest
 from bundles import STAND_IN, Tool, on_terminal, release
 
 from metalauncher.apis import ApiVersion
+from metalauncher.messages import name_oddities
 from metalauncher.tooling.probe import Trial, metadata
 
 DESCRIPTOR = "usr/lib/cnb/launchers.d/buildpacks_lifecycle@{}.toml"
 # Accepts what is in the case's list, whatever its descriptor says; and its own exit codes.
 ACCEPTS = """#!/usr/bin/python3 -IS
 import os, sys, tomllib
-metadata = tomllib.load(open(os.environ["CNB_LAYERS_DIR"] + "/config/metadata.toml", "rb"))
+data = open(os.environ["CNB_LAYERS_DIR"] + "/config/metadata.toml", "rb").read().decode("utf-8-sig", "replace")
+metadata = tomllib.loads("".join([c if c == "\\n" or c.isprintable() else "?" for c in data]))
 if os.environ["CNB_PLATFORM_API"] not in {platform}:
     print("ERROR: no such platform API"); sys.exit(11)
 for buildpack in metadata.get("buildpacks", []):
@@ -33,12 +35,14 @@ def accepts(platform: list[str], buildpack: list[str], more: str = "") -> bytes:
     return ACCEPTS.format(platform=platform, buildpack=buildpack, more=more).encode()
 
 
-def add(tool: Tool, tmp_path: Path, launcher: bytes, platform: str, buildpack: str, name: str = "acme/l") -> None:
+def add(
+    tool: Tool, tmp_path: Path, launcher: bytes, platform: str, buildpack: str, name: str = "acme/l", *more: str
+) -> None:
     """Install a launcher that claims these APIs."""
     file = tmp_path / "launcher"
     file.write_bytes(launcher)
     apis = ("--platform-apis", platform, "--buildpack-apis", buildpack)
-    assert tool.on("bundle", "add", file, "--id", name, "--version", "1", *apis).code == 0
+    assert tool.on("bundle", "add", file, "--id", name, "--version", "1", *apis, *more).code == 0
 
 
 def test_stand_ins_hold_what_they_claim(tool: Tool, tmp_path: Path) -> None:
@@ -57,6 +61,10 @@ def test_stand_ins_hold_what_they_claim(tool: Tool, tmp_path: Path) -> None:
         *[("platform", "0.2", False, 11), ("platform", "0.3", True, 0), ("platform", "0.4", True, 0)],
         *[("platform", "0.5", False, 11), ("buildpack", "0.1", False, 12), ("buildpack", "0.2", True, 0)],
         *[("buildpack", "0.3", True, 0), ("buildpack", "0.4", True, 0), ("buildpack", "0.5", False, 12)],
+        *[("reading", "0.4", False, 1), *[("reading", "0.4", True, 0)] * 3],
+    ]
+    assert [trial["oddity"] for trial in report["trials"][9:]] == [
+        *("byte-order-mark", "control-characters", "invalid-utf-8", "replacement-characters")
     ]
 
 
@@ -84,6 +92,49 @@ def test_more_than_claimed(tool: Tool, tmp_path: Path) -> None:
         "  note: accepts Platform API 0.8, which it does not claim",
         "  note: accepts Buildpack API 0.6, which it does not claim",
     ]
+
+
+# What a launcher holds against a metadata.toml of each kind.
+SEES = {
+    "control-characters": 'any(c not in "\\n\ufeff\ufffd" and not c.isprintable() for c in text)',
+    "invalid-utf-8": '"\ufffd" in text and "\ufffd".encode() not in data',
+    "replacement-characters": '"\ufffd".encode() in data',
+    "byte-order-mark": 'data.startswith("\ufeff".encode())',
+}
+
+
+@pytest.mark.parametrize("kind", SEES)
+def test_what_it_can_not_read(tool: Tool, tmp_path: Path, kind: str) -> None:
+    """What a launcher fails at is to be in its descriptor; what is there and does no harm is a note."""
+    open_file = 'data = open(os.environ["CNB_LAYERS_DIR"] + "/config/metadata.toml", "rb").read()'
+    more = f'{open_file}\ntext = data.decode("utf-8", "replace")\nif {SEES[kind]}: print("ERROR: oh"); sys.exit(1)'
+    words = name_oddities([kind])
+    for name, launcher, option, findings in (
+        ("a/honest", accepts(["0.7"], ["0.7"], more), ["--cannot-read", kind], []),
+        (
+            "a/silent",
+            accepts(["0.7"], ["0.7"], more),
+            [],
+            [("error", f"can't read {words} in metadata.toml, and does not say so (exit code 1: ERROR: oh)")],
+        ),
+        (
+            "a/modest",
+            accepts(["0.7"], ["0.7"]),
+            ["--cannot-read", kind],
+            [("note", f"reads {words} in metadata.toml, which it says it can't")],
+        ),
+    ):
+        add(tool, tmp_path, launcher, "0.7", "0.7", name, *option)
+        answer = tool.on("probe", name, "--json")
+        (report,) = answer.document["launchers"]
+        found = [(finding["level"], finding["message"].partition(": its descr")[0]) for finding in report["findings"]]
+        assert found == findings
+        assert answer.code == int(name == "a/silent")
+        trials = [trial for trial in report["trials"] if trial["kind"] == "reading"]
+        assert {trial["oddity"] for trial in trials} == set(SEES)
+        assert {trial["oddity"] for trial in trials if trial["exit_code"]} == (
+            {kind} if more.encode() in launcher else set()
+        )
 
 
 def test_other_failures(tool: Tool, tmp_path: Path) -> None:
@@ -177,9 +228,9 @@ def test_metadata_of_either_age() -> None:
         metadata(Trial("platform", ApiVersion(api), True, ApiVersion(api), (ApiVersion((0, 2)),)))
         for api in ((0, 9), (0, 10))
     )
-    assert 'command = "/' in old
-    assert 'command = ["/' in new
-    assert 'api = "0.2"' in old
+    assert b'command = "/' in old
+    assert b'command = ["/' in new
+    assert b'api = "0.2"' in old
 
 
 def test_command_line(tool: Tool) -> None:

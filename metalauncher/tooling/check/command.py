@@ -55,6 +55,8 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         insecure=options.insecure,
         mirrors=options.mirror,
         ca_file=options.ca_file,
+        seconds=options.timeout,
+        warn=console.warn,
         connections=options.jobs or JOBS,
         cache="" if options.no_cache else options.cache,
     )

@@ -257,6 +257,8 @@ def describe(launcher: Launcher) -> dict[str, Json]:
         "priority": launcher.priority,
         "requires": list(launcher.requires),
     }
+    if launcher.cannot_read:
+        table["cannot-read"] = list(launcher.cannot_read)
     if launcher.opt_in_env is not None:
         table["opt-in-env"] = launcher.opt_in_env
     return {

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 from metalauncher import __version__
 from metalauncher.tooling.check.targets import LINE_LIMIT, Shard
 from metalauncher.tooling.check.verdict import SCHEMA_VERSION, Result, from_line, to_line
+from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
@@ -216,10 +217,12 @@ def read(path: str) -> tuple[Asked, dict[str, Result]]:
 
     Raises:
         Unable: it is damaged, or none.
-        OSError: it can't be read.
     """
-    with open(path, "rb") as file:
-        asked, results = _Lines(path, file).read()
+    try:
+        with open_regular(path) as file:
+            asked, results = _Lines(path, file).read()
+    except ReadError as error:
+        raise _refuse(path, str(error)) from None
     if asked is None:
         raise _refuse(path, "is no file of results")
     return asked, results

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from metalauncher.launch import Decision
+    from metalauncher.registry import Launcher
     from metalauncher.tooling.check.route import Leads
     from metalauncher.tooling.check.runimage import Found, RunImage
     from metalauncher.tooling.oci.model import Store
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 # With one buildpack they can't be told from a descriptor that lacks its api; with all of them it is this.
 _RESTORED = (
     "no buildpack has an api in its metadata.toml: it was restored from the image's labels, which never carry it"
+)
+
+
+_READ_IT = (
+    "rebuild the app, or add a launcher to the run image that reads it: that of the lifecycle which the app was built"
+    " with does"
 )
 
 
@@ -165,6 +172,8 @@ def _decided(app: AppImage, tree: Tree, run: RunImage, environment: Mapping[byte
             notes=(*app.shape.notes, *leads.notes, *_notes(found)),
         )
     refused = None if isinstance(found.outcome, Selection) else found.outcome
+    if launcher is not None and (found.forecast.reason or found.forecast.doubt):
+        return _foretold(found, launcher, platform_api, leads, (*app.shape.notes, *leads.notes, *_notes(found)))
     return Result(
         "",
         None,
@@ -177,6 +186,26 @@ def _decided(app: AppImage, tree: Tree, run: RunImage, environment: Mapping[byte
         route=leads.route,
         remedy="" if refused is None else run.clean(remedy_of(refused, found)),
         notes=(*app.shape.notes, *leads.notes, *_notes(found), *([note] if note else []), *_closed(app, tree, found)),
+    )
+
+
+def _foretold(
+    found: Found, launcher: Launcher, platform_api: str | None, leads: Leads, notes: tuple[str, ...]
+) -> Result:
+    """Return the verdict where the launcher that is chosen is known to fail, or it can't be told whether it does."""
+    forecast = found.forecast
+    return Result(
+        "",
+        None,
+        "unknown" if forecast.doubt else "does-not-start",
+        f"its {forecast.doubt}" if forecast.doubt else f"{launcher!r} is chosen, and {forecast.reason}",
+        launcher=Chosen(launcher.id, launcher.version, launcher.path),
+        exit_code=forecast.exit_code,
+        platform_api=platform_api,
+        buildpacks=tuple([(one.id, one.text) for one in found.buildpacks]),
+        route=leads.route,
+        remedy=_READ_IT,
+        notes=notes,
     )
 
 

@@ -61,7 +61,9 @@ def remedy_of(refusal: Refusal, found: Found) -> str:
                 return "rebuild the app, or give its config the CNB_PLATFORM_API that it was exported with"
             return "rebuild the app, or add a launcher with defaults for such apps (lifecycle 0.9.3) to the run image"
         case MetadataUnreadable():
-            return "rebuild the app, whose file this is"
+            if decision.record is None:
+                return "rebuild the app, whose file this is"
+            return " ".join(fixes(refusal, decision)) or "take METALAUNCHER_PIN out of the image's config"
         case NoLauncherInstalled():
             repair = "repair its descriptors, or " if decision.registry.invalid else ""
             return f"{repair}install launchers in the run image: metalauncher bundle add"

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted, PlatformApiMalformed, errno_text
 from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of, read_head
+from metalauncher.forecast import NOTHING_AGAINST, foretell
 from metalauncher.launch import Decision, decide
 from metalauncher.messages import decided_by
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
 from metalauncher.predict import _why_not, locate, why_not_executable
-from metalauncher.record import Record, read_platform_api, read_record
+from metalauncher.record import METADATA_LIMIT, Record, parse_record, read_platform_api
 from metalauncher.registry import load_registry
 from metalauncher.selection import Selection, refuse_platform, select
+from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect, this_architecture
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import materialise
+from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import decode, encode
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from metalauncher.errors import Refusal
+    from metalauncher.forecast import Forecast
     from metalauncher.record import Buildpack
     from metalauncher.registry import Launcher, Registry
     from metalauncher.tooling.oci.tree import Node, Tree
@@ -66,6 +70,7 @@ class Found(NamedTuple):
         launcher: that it becomes; None where it is refused.
         rule: that decided.
         buildpacks: recorded, also where the dispatch ends before it reads them; empty where they can't be read.
+        forecast: what the launcher will make of the metadata.toml.
     """
 
     decision: Decision
@@ -73,6 +78,7 @@ class Found(NamedTuple):
     launcher: Launcher | None
     rule: str
     buildpacks: tuple[Buildpack, ...] = ()
+    forecast: Forecast = NOTHING_AGAINST
 
 
 class RunImage:
@@ -193,6 +199,7 @@ class RunImage:
         if found is None:
             decision = self._decide(environment, metadata, labelled)
             found = self._foretell(decision, labelled)._replace(buildpacks=self._buildpacks(decision.record, metadata))
+            found = found._replace(forecast=self._forecast(found.launcher, metadata))
             with self._lock:
                 if len(self._decisions) >= _REMEMBERED:
                     self._decisions.clear()
@@ -220,18 +227,11 @@ class RunImage:
     def _record(self, environment: Mapping[bytes, bytes], metadata: Metadata) -> Record:
         if metadata.data is None:
             raise MetadataUnreadable(metadata.path, metadata.detail)
-        file = os.path.join(self._scratch, "metadata.toml")
+        if len(metadata.data) > METADATA_LIMIT:
+            raise MetadataUnreadable(metadata.path, f"is larger than {size_text(METADATA_LIMIT)}")
         # One at a time: parsed, a large one may take a hundred MB.
         with self._scratching():
-            try:
-                with open(file, "xb") as out:
-                    out.write(metadata.data)
-                record = read_record(environment, self.root, encode(file))
-            except MetadataUnreadable as refusal:
-                raise MetadataUnreadable(metadata.path, refusal.detail) from None
-            finally:
-                os.unlink(file)  # a new file for each: ext4 writes one that was truncated to the disk
-        return Record(record.platform_api, record.platform_text, record.buildpacks, record.keys, metadata.path)
+            return parse_record(metadata.data, metadata.path, *read_platform_api(environment))
 
     @contextlib.contextmanager
     def _scratching(self) -> Iterator[None]:
@@ -250,6 +250,12 @@ class RunImage:
             return (record or self._record({}, metadata)).buildpacks
         except MetadataUnreadable:
             return ()
+
+    def _forecast(self, launcher: Launcher | None, metadata: Metadata) -> Forecast:
+        if launcher is None or metadata.data is None:
+            return NOTHING_AGAINST
+        with self._scratching():
+            return foretell(metadata.data, launcher)
 
     def _foretell(self, decision: Decision, labelled: Registry | None) -> Found:
         """Foretell the execs, as `which.Answer` does, but for launchers of another machine, which need not run here."""
@@ -304,10 +310,10 @@ def _same(one: Node, other: Node) -> bool:
     if not one.content.startswith("/"):  # an app's own
         return False
     try:
-        with open(one.content, "rb") as first, open(other.content, "rb") as second:
+        with open_regular(one.content) as first, open_regular(other.content) as second:
             while (data := first.read(1 << 20)) and (theirs := second.read(len(data))):
                 if data[: len(theirs)] != theirs:
                     return False
             return first.tell() > 0
-    except OSError:
+    except ReadError:
         return False

@@ -13,9 +13,9 @@ import shlex
 import sys
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.errors import errno_text
 from metalauncher.tooling.oci.name import Name
 from metalauncher.tooling.oci.reference import parse_reference
+from metalauncher.tooling.reading import ReadError, open_named
 from metalauncher.tooling.talk import Unable, count
 
 if TYPE_CHECKING:
@@ -101,11 +101,11 @@ def read_targets(arguments: Sequence[str], files: Sequence[str], shard: Shard | 
             _add(argument, "", found, faults)
     for file in files:
         try:
-            with open(file, "rb") as opened:  # also a pipe: `--from <(kubectl ...)`
+            with open_named(file) as opened:  # also a pipe: `--from <(kubectl ...)`
                 _read(opened, file, found, faults)
-        except OSError as error:
+        except ReadError as error:
             raise Unable(
-                f"--from: {file}: {errno_text(error.errno)}",
+                f"--from: {file}: {error}",
                 need="a list that can be read, or - for stdin",
                 command=_HELP,
             ) from None

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 
 # starts: one of the run image's launchers would run it. refused: none covers it, or none that does can be exec'd, and
-# metalauncher says so. does-not-start: it delegates to a path of the run image that can't be exec'd. not-affected: it
-# brings its own launcher. unknown: it can't be told; the reason says why.
+# metalauncher says so. does-not-start: it delegates to a path of the run image that can't be exec'd, or the launcher
+# that is chosen fails on its metadata.toml. not-affected: it brings its own launcher. unknown: it can't be told; the
+# reason says why.
 Kind = Literal["starts", "refused", "does-not-start", "not-affected", "unknown"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 AT_RISK: Final = frozenset[Kind](("refused", "does-not-start"))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher import __version__
-from metalauncher.errors import errno_text
 from metalauncher.places import EXECUTABLE
-from metalauncher.tomlfile import size_text
 from metalauncher.tooling.installed import digest_of
+from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.inventory import bundles
 from metalauncher.tooling.talk import Unable, count, decode
 
@@ -101,16 +99,9 @@ def verify(name: str, root: Root, console: Console, *, where: str = "", as_json:
 
 def _read(name: str) -> dict[str, Any]:
     try:
-        with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _no_sbom(name, "is not a regular file")
-            data = file.read(_LIMIT + 1)
-    except OSError as error:
-        raise _no_sbom(name, errno_text(error.errno)) from None
-    if len(data) > _LIMIT:
-        raise _no_sbom(name, f"is larger than {size_text(_LIMIT)}")
-    try:
-        document = json.loads(data)
+        document = json.loads(read_regular(name, _LIMIT))
+    except ReadError as error:
+        raise _no_sbom(name, str(error)) from None
     except (ValueError, RecursionError):
         raise _no_sbom(name, "is not JSON") from None
     if not isinstance(document, dict):
