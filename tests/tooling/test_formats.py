@@ -228,7 +228,7 @@ def test_what_is_no_file(tool: Tool, tmp_path: Path) -> None:
     expected = tool("schema", "check").out
     for name in (pipe, tmp_path / "link"):
         got: list[str] = []
-        reader = threading.Thread(target=lambda into: into.append(pipe.read_text()), args=(got,))
+        reader = threading.Thread(target=lambda into: into.append(pipe.read_text()), args=(got,), daemon=True)
         reader.start()
         assert tool("schema", "check", "--output", name) == Answer(0, "", "")
         reader.join(20)
