@@ -179,7 +179,7 @@ def test_takes_the_key_that_is_written_so_already(keys: tuple[str, str]) -> None
 @pytest.mark.parametrize("keys", list(itertools.permutations(["", "access-token", "refresh-token"])))
 def test_takes_no_token_of_docker_s_own_for_a_login(keys: tuple[str, ...]) -> None:
     """Since it logs in to Docker Hub with a browser, it keeps such beside the login."""
-    auths = {f"https://index.docker.io/v1/{key}": {} for key in keys}
+    auths: dict[str, Any] = {f"https://index.docker.io/v1/{key}": {} for key in keys}
     assert _keys({"auths": auths}, "docker.io") == ["https://index.docker.io/v1/"]
 
 
