@@ -108,7 +108,14 @@ def test_order_of_pep_440() -> None:
     assert [version_key(text) for text in texts] == sorted(version_key(text) for text in texts)
 
 
-@pytest.mark.parametrize("texts", ["1+a.b 1+a-b 1+a_b 1.0+A-B", "1+1.x 1+01-x 1.0+1_X", "1-2 1.post2 1.0.r2 1rev-02"])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        *("1+a.b 1+a-b 1+a_b 1.0+A-B", "1+1.x 1+01-x 1.0+1_X", "1-2 1.post2 1.0.r2 1rev-02 1_post_2 1-rev.2"),
+        *("1a1 1a.1 1-a-1 1_alpha_01 1.0ALPHA1", "1rc2 1c.2 1-pre-2 1.preview_2", "1.dev3 1dev-3 1_dev_3 1-dev.03"),
+        *("1a 1a0 1.a.", "1.post 1r0 1-0", "1dev 1.dev0"),
+    ],
+)
 def test_spellings_of_one_version(texts: str) -> None:
     """What is spelled otherwise is one version all the same."""
     assert len({version_key(text) for text in texts.split()}) == len({Version(text) for text in texts.split()}) == 1
