@@ -9,6 +9,7 @@
 # make launchers [VERSIONS=all]: builds real launchers of lifecycle through its Go module, and prints where they are.
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
+# make mutate [MODULES="metalauncher.pins ..."]: changes the pure modules of the hot path, and fails if no test notices.
 # make lock: resolves each requirements.in anew, and pins all that comes with it by hash. Look at the difference.
 PYTHON ?= python3
 VENV := .venv
@@ -18,6 +19,8 @@ STATIC := dist/metalauncher-linux-x86_64
 LAUNCHERS ?=
 VERSIONS ?= quick
 FUZZ := build/fuzz-venv
+MUTATE := build/mutate-venv
+MODULES ?=
 SECONDS ?= 60
 FORM ?= all
 PYTEST_ARGS ?=
@@ -30,7 +33,7 @@ SUBSET := $(addprefix tests/test_,demo.py static.py pyz.py contents.py hot_path.
 	tests/tooling/oci/test_tree.py
 LOCK := build/lock-venv
 LOCKED := requirements-dev fuzz/requirements fuzz/build-requirements image/requirements tests/real/go-requirements \
-	tools/lock-requirements
+	tools/lock-requirements tools/mutate-requirements
 # Each file on its own worker as a rule, since what its tests share is made once a worker; idle workers take over.
 PARALLEL := -n auto --dist worksteal
 # Wheels alone, each by its hash, and nothing but what the lock lists: nothing that a build would fetch in between.
@@ -40,7 +43,7 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo test test-all ready fresh lock image launchers fuzz lint format pyz static profile reproduce bench venv clean help
+.PHONY: demo test test-all ready fresh lock image launchers fuzz mutate lint format pyz static profile reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -83,6 +86,16 @@ $(FUZZ)/.installed: fuzz/requirements.txt fuzz/build-requirements.txt
 	$(PYTHON) -m venv $(FUZZ)
 	$(FUZZ)/bin/pip $(INSTALL) -r fuzz/build-requirements.txt
 	$(FUZZ)/bin/pip $(INSTALL) --no-binary=tomli --no-build-isolation -r fuzz/requirements.txt
+	touch $@
+
+mutate: $(MUTATE)/.installed
+	$(MUTATE)/bin/python tools/mutate.py $(MODULES)
+
+$(MUTATE)/.installed: tools/mutate-requirements.txt
+	@PYTHON=$(PYTHON) tools/need venv
+	rm -rf $(MUTATE)
+	$(PYTHON) -m venv $(MUTATE)
+	$(MUTATE)/bin/pip $(INSTALL) -r $<
 	touch $@
 
 lint: venv

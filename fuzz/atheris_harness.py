@@ -1,4 +1,4 @@
-"""One atheris harness: `python3 fuzz/atheris_harness.py record|descriptor|command [libFuzzer's options] CORPUS...`."""
+"""One atheris harness: `python3 fuzz/atheris_harness.py NAME [libFuzzer's options] CORPUS...`; oracles.py has NAMEs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 import atheris  # type: ignore[import-untyped]  # in the fuzzer's own venv
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-# The command line's harness meets no TOML but a small file.
-with atheris.instrument_imports(include=["metalauncher", *(["tomli"] if sys.argv[1:2] != ["command"] else [])]):
+# The other harnesses meet no TOML but a small file.
+PARSERS = ["tomli"] if sys.argv[1:2] in (["record"], ["descriptor"]) else []
+with atheris.instrument_imports(include=["metalauncher", *PARSERS]):
+    import image_oracles
+    import oracles
     import tomli  # noqa: F401
-    from oracles import check
 
     import metalauncher.events
     import metalauncher.which  # noqa: F401
@@ -19,8 +21,8 @@ with atheris.instrument_imports(include=["metalauncher", *(["tomli"] if sys.argv
 
 def main() -> None:
     """Fuzz until libFuzzer's options say enough, or a finding ends it."""
-    harness = sys.argv.pop(1)
-    atheris.Setup(sys.argv, lambda data: check(harness, data))
+    oracle = (oracles.ORACLES | image_oracles.ORACLES)[sys.argv.pop(1)]
+    atheris.Setup(sys.argv, lambda data: oracles.check(oracle, data))
     atheris.Fuzz()
 
 

@@ -1,6 +1,6 @@
 """`make fuzz`: search for inputs that break an oracle, say what was executed, and fail where there is a finding.
 
-The python form: the three atheris harnesses over the package's source. The static form: the differential driver, which
+The python form: the atheris harnesses over the package's source. The static form: the differential driver, which
 gives both forms the same mutated files and compares exit codes and messages. Findings are kept in build/fuzz; the cases
 that come of them belong in tests/data, where the tests replay them.
 """
@@ -23,7 +23,12 @@ SEEDS = {
     "record": ("tests/data/metadata/*.toml", "tests/data/apps/*/layers/config/metadata.toml"),
     "descriptor": ("launchers.d/*.toml", "tests/data/descriptors/*/*.toml", "tests/data/descriptors/*.toml"),
     "command": (),
+    "reference": (),
+    "archive": (),
+    "credentials": (),
+    "challenge": (),
 }
+DICTIONARIES = {"record": "toml", "descriptor": "toml", "command": "command"}
 SEED_LIMIT = 4096  # bytes: libFuzzer's own limit for what it generates
 MEMORY_MB = 1024
 
@@ -88,7 +93,7 @@ def start(name: str, seconds: int, work: Path) -> Job:
     if name == "differential":
         arguments = [str(HERE / "differential.py"), "--seconds", str(seconds), "--findings", str(findings)]
     else:
-        dictionary = "command" if name == "command" else "toml"
+        dictionary = DICTIONARIES.get(name, "image")
         arguments = [
             *(str(HERE / "atheris_harness.py"), name, f"-max_total_time={seconds}", "-timeout=120"),
             *(f"-rss_limit_mb={MEMORY_MB}", "-print_final_stats=1", f"-artifact_prefix={findings}/"),

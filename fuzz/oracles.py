@@ -137,7 +137,7 @@ def record(data: bytes) -> None:
     except MetadataUnreadable as error:
         assert error.detail, "no reason"
         refusal = launch.Decision(environment, bench().registry, None, error)
-        _printed(refusal_lines(error, refusal))
+        printed(refusal_lines(error, refusal))
         if reference is not None:
             assert not _is_record(reference) or any(limit in error.detail for limit in LIMITS), error.detail
         return
@@ -173,7 +173,7 @@ def _decided(found: Record, registry: Registry, environment: dict[bytes, bytes])
     again = select(found, backwards, environment)
     if not isinstance(outcome, Selection):
         assert type(again) is type(outcome)
-        _printed(refusal_lines(outcome, launch.Decision(environment, registry, found, outcome)))
+        printed(refusal_lines(outcome, launch.Decision(environment, registry, found, outcome)))
         return None
     assert isinstance(again, Selection)
     assert again.ranked == outcome.ranked, "the order of files decides"
@@ -181,11 +181,11 @@ def _decided(found: Record, registry: Registry, environment: dict[bytes, bytes])
         assert found.platform_api is None or launcher.platform.covers(found.platform_api)
         for buildpack in found.buildpacks:
             assert found.platform_api is None or (buildpack.api and launcher.buildpack.covers(buildpack.api))
-    _printed([why(reason) for _, reason in outcome.left_out])
+    printed([why(reason) for _, reason in outcome.left_out])
     return outcome
 
 
-def _printed(lines: list[str]) -> None:
+def printed(lines: list[str]) -> None:
     """Write lines as a message is written, and look at what comes out."""
     screen = Terminal()
     with_terminal(screen, lambda: terminal.write_message("ERROR: ", terminal.RED, lines, {}))
@@ -212,7 +212,7 @@ def descriptor(data: bytes) -> None:
     except InvalidDescriptor as error:
         assert error.reason, "no reason"
         assert error.file in str(error)
-        _printed([str(error)])
+        printed([str(error)])
         return
     if not isinstance(found, Launcher):
         if reference is not None:
@@ -230,7 +230,7 @@ def descriptor(data: bytes) -> None:
             assert ApiVersion.parse(str(ApiVersion(version))) == version or version[1] < 0
         assert not apis.covers(ApiVersion((apis.newest[0] + 1, 0))), "open above"
         assert apis.default is None or apis.covers(apis.default)
-    _printed([describe(found)])
+    printed([describe(found)])
     if reference is not None:
         assert reference["launcher"]["id"] == found.id
         assert reference["launcher"].get("priority", 0) == found.priority
@@ -319,9 +319,9 @@ def _become(path: bytes, skip: int) -> int:
 ORACLES: dict[str, Callable[[bytes], None]] = {"record": record, "descriptor": descriptor, "command": command}
 
 
-def check(harness: str, data: bytes) -> None:
-    """Apply a harness's oracle, within bounded time."""
+def check(oracle: Callable[[bytes], None], data: bytes) -> None:
+    """Apply an oracle, within bounded time."""
     started = time.process_time()
-    ORACLES[harness](data)
+    oracle(data)
     seconds = time.process_time() - started
     assert seconds < SECONDS, f"{len(data)} bytes took {seconds:.1f} s"

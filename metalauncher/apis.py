@@ -153,20 +153,16 @@ class ApiSet:
 
     def covers(self, version: ApiVersion) -> bool:
         """Tell whether the launcher supports `version` (CNB's rule, api/apis.go `IsSupported`)."""
-        if version in self.supported:
-            return True
+        if version[0] == 0 or isinstance(self.supported, ApiRange):
+            return version in self.supported
         # From 1 on an entry covers the same major up to its own minor; 0.x only itself.
-        return (
-            version[0] != 0
-            and not isinstance(self.supported, ApiRange)
-            and any(entry[0] == version[0] and entry[1] >= version[1] for entry in self.supported)
-        )
+        return any(entry[0] == version[0] and entry[1] >= version[1] for entry in self.supported)
 
     def deprecates(self, version: ApiVersion) -> bool:
         """Tell whether `version` is deprecated (api/apis.go `IsDeprecated`: there, an entry "1" marks all of 1.x)."""
-        if version in self.deprecated:
-            return True
-        return version[0] != 0 and any(entry[0] == version[0] and version[1] >= entry[1] for entry in self.deprecated)
+        if version[0] == 0:
+            return version in self.deprecated
+        return any(entry[0] == version[0] and version[1] >= entry[1] for entry in self.deprecated)
 
     @property
     def newest(self) -> ApiVersion:

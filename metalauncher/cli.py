@@ -34,8 +34,9 @@ TOOLS = (
 )
 
 HELP = """\
-usage: metalauncher --which [--json] [--quiet] [--platform-api V]
-                    [--buildpack-api ID=V]... [--metadata FILE] [--root DIR]
+usage: metalauncher --which [--format FORMAT] [--json] [--quiet]
+                    [--platform-api V] [--buildpack-api ID=V]...
+                    [--metadata FILE] [--root DIR]
        metalauncher --launch ARGV0 [ARG...]
        metalauncher --version
        metalauncher --help
@@ -44,7 +45,8 @@ At container start, become the launcher that covers the app's CNB APIs.
 
   --which               print the path of the launcher that would run, and why;
                         exit as the dispatch would; run nothing
-    --json              one JSON document on stdout instead
+    --format FORMAT     text or json, one document on stdout (default: text)
+    --json              the same as --format json
     --quiet             the path alone
     --platform-api V    in place of CNB_PLATFORM_API
     --buildpack-api ID=V
@@ -161,19 +163,35 @@ def _question(arguments: list[bytes]) -> Question:
     from metalauncher.which import Question
 
     question = Question()
+    formats: dict[bytes, bytes] = {}  # by the option that chose it
     rest = iter(arguments)
     for argument in rest:
         option, equals, value = argument.partition(b"=")
         if option in (b"--json", b"--quiet") and not equals:
-            question.as_json |= option == b"--json"
             question.quiet |= option == b"--quiet"
+            if option == b"--json":
+                formats[option] = b"json"
+        elif option == b"--format":
+            formats[option] = value if equals else _next(rest, option)
         elif option in (b"--platform-api", b"--buildpack-api", b"--metadata", b"--root"):
             _set(question, option, value if equals else _next(rest, option))
+        elif option == b"--output":
+            raise UsageError("--which writes to standard output alone: metalauncher --which > FILE")
         else:
             raise UsageError(f"--which has no option {_text(argument)!r}")
+    question.as_json = _is_json(formats)
     if question.root is not None and not _is_directory(question.root):
         raise UsageError(f"--root: {_text(question.root)!r} is no directory")
     return question
+
+
+def _is_json(formats: Mapping[bytes, bytes]) -> bool:
+    for chosen in formats.values():
+        if chosen not in (b"text", b"json"):
+            raise UsageError(f"--which has no format {_text(chosen)!r}: choose from text, json")
+    if len(set(formats.values())) > 1:
+        raise UsageError("--json: not allowed with --format text")
+    return b"json" in formats.values()
 
 
 def _is_directory(path: bytes) -> bool:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from metalauncher.selection import Rejection, Selection
     from metalauncher.versions import VersionKey
 
+ONLY = "the only launcher that covers the app"
 _NEED_LIMIT = 50  # buildpacks listed one by one: a hostile record has a million
 # What a metadata.toml may hold that some launchers can't read.
 _ODDITIES: Mapping[str, str] = {
@@ -194,9 +195,7 @@ def decided_by(selection: Selection) -> str:
             better[0], selection.oddities
         )
     if len(selection.ranked) == 1:
-        return (
-            f"pinned by METALAUNCHER_PIN={selection.pin}" if selection.pin else "the only launcher that covers the app"
-        )
+        return f"pinned by METALAUNCHER_PIN={selection.pin}" if selection.pin else ONLY
     second = selection.ranked[1]
     pinned = f"pinned by METALAUNCHER_PIN={selection.pin}; of those, " if selection.pin else ""
     if (chosen.opt_in_env is None) != (second.opt_in_env is None):

@@ -98,7 +98,7 @@ def _begins(version: VersionKey, prefix: str) -> bool:
     """Tell whether the release begins with that of `prefix`, zeros padded."""
     epoch, bang, release = prefix.lower().removeprefix("v").rpartition("!")
     numbers = tuple([int(number) for number in release.split(".")])
-    padded = version[1] + (0,) * max(0, len(numbers) - len(version[1]))
+    padded = version[1] + (0,) * len(numbers)
     return version[0] == int(epoch or "0") and padded[: len(numbers)] == numbers
 
 

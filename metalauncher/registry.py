@@ -175,7 +175,7 @@ def load_registry(root: Root) -> Registry:
     for directory in (OPERATOR_DESCRIPTORS, IMAGE_DESCRIPTORS):
         of_operator = directory is OPERATOR_DESCRIPTORS
         for name, link in _list(root.locate(directory), invalid):
-            file = root.locate(directory + b"/" + name) if link and root.whole else root.locate(directory) + b"/" + name
+            file = root.locate(directory + b"/" + name)
             entry = root.locate(directory) + b"/" + name
             shown = _shown(entry)
             if not of_operator and name in replaced:
@@ -382,12 +382,11 @@ def _requires(table: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _cannot_read(kinds: Any) -> tuple[str, ...]:
-    for kind in kinds if isinstance(kinds, list) else (None,):
+    if not isinstance(kinds, list) or not all([isinstance(kind, str) for kind in kinds]):
+        raise _Wrong("launcher.cannot-read", "is not an array of kinds in quotes")
+    for kind in kinds:
         if kind not in ODDITIES:
-            known = f"{kind!r} is not one of {', '.join(ODDITIES)}"
-            raise _Wrong(
-                "launcher.cannot-read", known if isinstance(kind, str) else "is not an array of kinds in quotes"
-            )
+            raise _Wrong("launcher.cannot-read", f"{kind!r} is not one of {', '.join(ODDITIES)}")
     return tuple(kinds)
 
 

@@ -17,7 +17,7 @@ STDOUT = 1
 STDERR = 2
 
 BROKEN_PIPE = 141  # exit code: as a shell says of who was ended by SIGPIPE
-_EPIPE = 32
+BROKEN_PIPE_ERRNO = 32
 _EIO = 5
 
 RED = "\x1b[31;1m"  # as launchers colour
@@ -130,7 +130,7 @@ def report_unwritten(failure: Unwritten, environment: Mapping[bytes, bytes]) -> 
 
     Who closed a pipe has read enough, and knows: nothing is said.
     """
-    if failure.errno == _EPIPE:
+    if failure.errno == BROKEN_PIPE_ERRNO:
         return BROKEN_PIPE
     write_message("ERROR: ", RED, [f"ERROR: standard output: {errno_text(failure.errno)}"], environment)
     return USAGE

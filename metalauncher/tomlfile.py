@@ -71,9 +71,7 @@ def parse_toml(data: bytes) -> dict[str, Any]:
     try:
         return tomli.loads(data.removeprefix(BOM).decode())
     except tomli.TOMLDecodeError as error:
-        # Raised with plain text alone by a few checks of values, such as of dates that do not exist.
-        line = getattr(error, "lineno", None)
-        raise Unreadable(f"toml: {error}", line=line) from None
+        raise Unreadable(f"toml: {error}", line=error.lineno) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise Unreadable(f"toml: invalid UTF-8 (at line {line})", line=line) from None

@@ -75,10 +75,11 @@ def as_process(*arguments: str | Path, environ: Mapping[str, str] | None = None)
     return Answer(run.returncode, run.stdout, run.stderr)
 
 
-def on_terminal(tool: Tool, *arguments: str, **environ: str) -> str:
-    """Run the program with everything on a terminal; return what arrives there."""
+def on_terminal(tool: Tool | None, *arguments: str, **environ: str) -> str:
+    """Run the program, with the root of a tool, and everything on a terminal; return what arrives there."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "metalauncher", *arguments, "--root", str(tool.root)]
+    root = [] if tool is None else ["--root", str(tool.root)]
+    command = [sys.executable, "-m", "metalauncher", *arguments, *root]
     try:
         subprocess.run(command, cwd=PROJECT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, timeout=60)
         return os.read(ours, 1 << 16).decode()

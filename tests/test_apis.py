@@ -22,7 +22,11 @@ numbers = st.integers(0, 30) | st.integers(0, 2**64 - 1)
 versions = st.builds(lambda major, minor: ApiVersion((major, minor)), st.integers(0, 3) | numbers, numbers)
 
 
-@pytest.mark.parametrize(("text", "expected"), VECTORS["grammar"], ids=[repr(text) for text, _ in VECTORS["grammar"]])
+# A backslash in a name could not be asked for again: pytest escapes it once more.
+NAMES = [ascii(text).replace("\\", "%") for text, _ in VECTORS["grammar"]]
+
+
+@pytest.mark.parametrize(("text", "expected"), VECTORS["grammar"], ids=NAMES)
 def test_grammar(text: str, expected: list[int] | None) -> None:
     """A version parses, or is refused with itself quoted, as CNB's launchers do (api/version.go)."""
     if expected is None:
@@ -237,13 +241,16 @@ def test_range_open_above(text: str) -> None:
     "clause",
     [
         *("~=0.7", "===0.7", "==0.*", "!=0.*", "<=0.7.1", "<=v0.7", "<=0.7rc1", "<=0.7.", "<=", "0.7", "", "=0.7"),
-        *("=>0.7", "<>0.7", "<=0,7", "<=1!0.7", "<=0.7+l", "<=\u0660.\u0667", "<=0. 7"),
+        *("=>0.7", "<>0.7", "<=0,7", "<=1!0.7", "<=0.7+l", "<=\u0660.\u0667", "<=0. 7", "<=0.7X", "X<=0.7", "<=0.7\n"),
+        "\u2003<=0.7",
     ],
 )
 def test_range_clause_not_admitted(clause: str) -> None:
     """Compatible-release, arbitrary-equality and wildcard clauses, and versions that are no API, are refused."""
-    with pytest.raises(ValueError, match=r"is not one of <= < >= > == != followed by X\.Y$"):
-        ApiRange(f">=0.1,{clause},<=0.9")
+    text = f">=0.1,{clause},<=0.9"
+    with pytest.raises(ValueError, match=r"is not one of <= < >= > == != followed by X\.Y$") as refused:
+        ApiRange(text)
+    assert f" in range {text!r} is not" in str(refused.value)
 
 
 clauses = st.tuples(

@@ -51,6 +51,10 @@ USAGE = [
     ((b"--which", b"--metadata"), "--metadata needs a value"),
     ((b"--which", b"--metadata", b""), "--metadata needs a path"),
     ((b"--which", b"--root="), "--root needs a path"),
+    ((b"--which", b"--format"), "--format needs a value"),
+    ((b"--which", b"--format", b"xml"), "--which has no format 'xml': choose from text, json"),
+    ((b"--which", b"--json", b"--format=text"), "--json: not allowed with --format text"),
+    ((b"--which", b"--output", b"x"), "--which writes to standard output alone: metalauncher --which > FILE"),
     ((b"--which", b"--buildpack-api", b"0.7"), "--buildpack-api needs ID=V, such as acme/node=0.10; not '0.7'"),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -257,3 +258,112 @@ def test_run_image_alone(shipped: Shipped, runtime: str) -> None:
     ended = shipped.bundle("scratch").run(runtime)
     assert ended.code == 1
     assert ended.err.startswith("ERROR: failed to read metadata: ")
+
+
+def mount(source: Path, destination: str, *options: str) -> dict[str, object]:
+    """Return a bind mount."""
+    return {"destination": destination, "type": "bind", "source": str(source), "options": ["bind", *options]}
+
+
+LAST_WORDS = "/dev/termination-log"
+BEFORE = "what the container before had to say\n" * 200
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """Return a file for a container's last words, as kubelet makes it: there, for every user to write."""
+    tmp_path.chmod(0o755)
+    file = tmp_path / "termination-log"
+    file.write_text(BEFORE)
+    file.chmod(0o666)
+    return file
+
+
+REFUSALS = {
+    "nothing recorded": ("scratch", 1),
+    "no buildpack API": ("scratch-refused-symlink", 12),
+    "no platform API": ("scratch-old-symlink", 11),
+    "no descriptor": ("scratch-old-symlink", 80),
+    "a pin": ("scratch-old-symlink", 81),
+    "nothing to execute": ("scratch-old-symlink", 82),
+}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_last_words(shipped: Shipped, words: Path, tmp_path: Path, kind: str, runtime: str) -> None:
+    """A refusal's text, and nothing else, is in the file that Kubernetes mounts and shows."""
+    tag, code = REFUSALS[kind]
+    bundle = shipped.bundle(tag)
+    other, environ, mounts = tmp_path / "other", {}, [mount(words, LAST_WORDS, "rw")]
+    match kind:
+        case "no platform API":
+            other.mkdir(mode=0o755)
+            (other / "buildpacks_lifecycle@0.17.7.toml").write_text("[launcher]\nmasked = true\n")
+            (bundle.rootfs / "etc/cnb/launchers.d").mkdir(parents=True, exist_ok=True)
+            mounts.append(mount(other, "/etc/cnb/launchers.d", "ro"))
+        case "no descriptor":
+            environ["METALAUNCHER_ROOT"] = "/nowhere"
+        case "a pin":
+            environ["METALAUNCHER_PIN"] = "acme/launcher"
+        case "nothing to execute":
+            other.write_bytes(b"\x7fELF")
+            mounts.append(mount(other, "/usr/lib/cnb/launchers/buildpacks/lifecycle/0.17.7/launcher", "ro"))
+    ended = bundle.run(runtime, environ=environ, mounts=mounts)
+    assert (ended.code, ended.out) == (code, "")
+    assert ended.err.startswith("ERROR: ")
+    assert words.read_text() == ended.err
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_no_last_words_of_an_app(shipped: Shipped, words: Path, runtime: str) -> None:
+    """Where a launcher is started the file is the app's alone."""
+    ended = shipped.bundle("scratch-old-symlink").run(runtime, mounts=[mount(words, LAST_WORDS, "rw")])
+    assert (ended.code, ended.err) == (0, "")
+    assert words.read_text() == BEFORE
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("kind", ["missing", "read-only", "not for this user", "directory", "link"])
+def test_nowhere_to_put_last_words(shipped: Shipped, words: Path, tmp_path: Path, kind: str, runtime: str) -> None:
+    """What is no file that can be written is left as it is; the refusal is the same, and waits for nothing."""
+    bundle = shipped.bundle("scratch-refused-symlink")
+    expected = bundle.run(runtime)
+    other, environ = tmp_path / "other", {}
+    match kind:
+        case "missing":
+            mounts = []
+        case "read-only":
+            mounts = [mount(words, LAST_WORDS, "ro")]
+        case "not for this user":
+            words.chmod(0o644)
+            mounts = [mount(words, LAST_WORDS, "rw")]
+        case "directory":
+            other.mkdir()
+            other.chmod(0o777)
+            # Where no file was mounted before: runtimes leave what they mount it on.
+            environ["METALAUNCHER_TERMINATION_LOG"] = "/directory"
+            mounts = [mount(other, "/directory", "rw")]
+        case _:
+            link = bundle.rootfs / "words"
+            if not link.is_symlink():
+                link.symlink_to(LAST_WORDS)
+            environ["METALAUNCHER_TERMINATION_LOG"] = "/words"
+            mounts = [mount(words, LAST_WORDS, "rw")]
+    ended = bundle.run(runtime, environ=environ, mounts=mounts)
+    assert ended.code == 12
+    assert ended == expected
+    assert words.read_text() == BEFORE
+    assert not other.is_dir() or not list(other.iterdir())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES[:2])  # gVisor mounts no FIFO
+def test_no_last_words_into_a_fifo(shipped: Shipped, tmp_path: Path, runtime: str) -> None:
+    """Nobody reads from it: it is not waited for."""
+    bundle = shipped.bundle("scratch-refused-symlink")
+    tmp_path.chmod(0o755)
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "fifo").chmod(0o666)
+    ended = bundle.run(runtime, mounts=[mount(tmp_path / "fifo", LAST_WORDS, "rw")])
+    assert ended.code == 12
+    assert ended == bundle.run(runtime)

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -107,13 +107,26 @@ class Buildah:
 
     def build(self, tag: str, *options: str, context: Path) -> None:
         """Build `image/Dockerfile`, the same on every build."""
+        self(*self._first(), *options, *self._last(tag, context))
+
+    def _first(self) -> tuple[str, ...]:
         arguments = [f"BASE={self.address}/base:1", f"TOOLS={self.address}/tools:1"]
         given = [option for argument in arguments for option in ("--build-arg", argument)]
         same = ("--timestamp=0", "--identity-label=false")
-        self(
-            *("bud", "--isolation=chroot", *LIMITS, "--tls-verify=false", "-q"),
-            *(*same, *given, *options, *self._last(tag, context)),
+        return "bud", "--isolation=chroot", *LIMITS, "--tls-verify=false", "-q", *same, *given
+
+    def build_as_the_page_says(self, tag: str, labels: Sequence[str], *options: str, context: Path) -> None:
+        """Build with labels as docs/run-image.md has it: their arguments go before the context."""
+        (recipe,) = re.findall(
+            r"^xargs -a labels\.args sh -c 'buildah build .*?(\"\$@\" \.)' --$",
+            (PROJECT / "docs/run-image.md").read_text(),
+            flags=re.MULTILINE,
         )
+        command = [*self._command, *self._first(), *options, *self._last(tag, context)[:-1]]
+        file = self.folder / "labels.args"
+        file.write_text("".join([f"--label {shlex.quote(label)}\n" for label in labels[1::2]]))
+        script = f"cd {shlex.quote(str(context))} && {shlex.join(map(str, command))} {recipe}"
+        call("xargs", "-a", file, "sh", "-c", script, "--")
 
     @staticmethod
     def _last(tag: str, context: Path) -> tuple[str | Path, ...]:
@@ -166,7 +179,7 @@ def test_built_by_buildah(buildah: Buildah, context: Path, tmp_path: Path) -> No
     ask = ("metalauncher", "labels", "--root", "/rootfs", "--format", "args")
     labels = shlex.split(buildah("run", "--isolation=chroot", container, "--", *ask))
     buildah.build("run", *labels, context=context)
-    buildah.build("again", *labels, "--no-cache", context=context)
+    buildah.build_as_the_page_says("again", labels, "--no-cache", context=context)
     for name in ("run", "again"):
         buildah("push", "-q", f"localhost/{name}", f"oci:{tmp_path}/built:{name}")
     index = json.loads((tmp_path / "built/index.json").read_text())

@@ -201,9 +201,9 @@ def test_a_call_fails(name: str, scene: Scene) -> None:
         assert len(warnings) == expected.count("!")
 
 
-@pytest.mark.parametrize("number", [EPIPE, EIO, ENOSPC, EBADF, EAGAIN])
+@pytest.mark.parametrize("number", [EPIPE, EIO, ENOSPC, EBADF, EAGAIN, 0])
 def test_nobody_can_be_told(number: int, scene: Scene) -> None:
-    """A refusal that can't be written has its exit code all the same, and a warning that can't be, its fallback."""
+    """A refusal that can't be written keeps its exit code, a warning its fallback; 0: nothing is written."""
     scene.metadata.unlink()
     outcome = scene.dispatch("where", "write", number, 0, 2)
     assert (outcome.code, outcome.stderr) == (1, "")

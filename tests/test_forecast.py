@@ -1,4 +1,4 @@
-"""forecast.py: what each release's launcher will refuse. A case is a file of tests/data/forecasts, `.expect` beside it.
+"""forecast.py: what each release's launcher will refuse. A case is a file of tests/data/forecasts, `.expect` by it.
 
 An `.expect` has a line for each release in tests/real/launchers. What it says is held against those launchers.
 """

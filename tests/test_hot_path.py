@@ -1,21 +1,24 @@
 """What a dispatch loads: start-up is the product's headline number, so each module on its way is accounted for.
 
 tests/data/hot-path-modules.txt has the list; a module more is a decision, to be measured (bench/) and written there.
+So is a call to the kernel more than tests/data/hot-path-system-calls.txt has.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import DATA, REFERENCE_REGISTRY, python_form
+from harness import DATA, REFERENCE_REGISTRY, Image, python_form
 
 EXPECTED = (DATA / "hot-path-modules.txt").read_text().split()
+CALLS = (DATA / "hot-path-system-calls.txt").read_text().splitlines()
 DUMP = """\
 import sys
 {0}
@@ -93,6 +96,36 @@ def test_only_the_log_loads_its_writer(environ: list[bytes]) -> None:
     found = dispatched([*environ, b"METALAUNCHER_LOG=json"])
     assert "metalauncher.events" in found
     assert "json" not in found
+
+
+DESCRIPTOR = """\
+[launcher]
+id = "acme/x"
+version = "{0}"
+[apis]
+platform.supported = ["0.9"]
+buildpack.supported = ["0.7"]
+"""
+
+
+@pytest.mark.only("static")
+def test_system_calls_of_a_start(image: Image, tmp_path: Path) -> None:
+    """From its own start to the launcher's the static executable asks the kernel for exactly what the list has.
+
+    One call more is a decision, to be measured (bench/) and written there.
+    """
+    for version in ("1", "2"):
+        (image.usr / f"{version}.toml").write_text(DESCRIPTOR.format(version))
+        image.install("acme/x", version, Path("/bin/true").resolve())
+    image.use_metadata('[[buildpacks]]\nid = "a/b"\napi = "0.7"\n')
+    image.environ["CNB_PLATFORM_API"] = "0.9"
+    log = tmp_path / "log"
+    command: list[str | Path] = ["strace", "-qq", "-o", log, "--", image.by_link()]
+    run = subprocess.run(command, env=image.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    calls = re.findall(r'^(\w+)\((?:AT_FDCWD, )?(?:"(?:[^"]*/)?([^"/]*)")?', log.read_text(), re.MULTILINE)
+    _, launcher = [number for number, (name, _) in enumerate(calls) if name == "execve"][:2]
+    assert [" ".join(filter(None, call)) for call in calls[: launcher + 1]] == CALLS
 
 
 def test_list_is_sorted() -> None:

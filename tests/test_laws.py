@@ -704,16 +704,19 @@ def test_the_forms_agree_on_every_case(executables: list[Path], tmp_path: Path) 
     assert not differ
 
 
-@pytest.mark.parametrize("harness", ["record", "descriptor", "command"])
+@pytest.mark.parametrize(
+    "harness", ["record", "descriptor", "command", "reference", "archive", "credentials", "challenge"]
+)
 def test_the_corpus_passes(harness: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the fuzzers found interesting still passes their oracles."""
     monkeypatch.syspath_prepend(str(PROJECT / "fuzz"))
-    from oracles import check
+    import image_oracles
+    import oracles
 
     files = sorted((PROJECT / "fuzz/corpus" / harness).iterdir())
     assert files
     for file in files:
-        check(harness, file.read_bytes())
+        oracles.check((oracles.ORACLES | image_oracles.ORACLES)[harness], file.read_bytes())
 
 
 def files_hide_nothing(load: Callable[[Root], Registry], tree: Tree, root: Path) -> None:

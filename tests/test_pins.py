@@ -54,7 +54,9 @@ def test_version_alone_means_equal(bound: str, version: str) -> None:
 KINDS = [
     *("0", "0.9", "1.dev0", "1.0.dev2", "1.0a1.dev1", "1.0a1", "1.0a1.post1", "1.0b2", "1.0rc1", "1.0rc1.post2.dev3"),
     *("1", "1.0", "1.0+l", "1.0+2", "1.0.post1.dev1", "1.0.post1", "1.0.post1+l", "1.0.post2", "1.0.1.dev1", "1.0.1"),
-    *("1.1", "1.10", "2", "1!0", "1!1.0", "1!1.0.post1"),
+    *("1.1", "1.10", "2", "1!0", "1!1.0", "1!1.0.post1", "v1.0", "V1.1.0", "v1!1.0.1"),
+    # The very next ones to some of these: what `>` has to begin with.
+    *("1.0.dev3", "1.0.dev3+l", "1.0.dev4", "1.0.post2.dev0", "1.0.post2.dev1", "1.0.post1.dev2", "1.0a1.post2.dev0"),
 ]
 
 

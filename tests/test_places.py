@@ -33,6 +33,7 @@ def test_prefix() -> None:
     assert root.locate(b"/usr/lib") == b"/x/usr/lib"
     assert root.locate_layers(b"/layers") == b"/layers"
     assert Root(b"/").locate(b"/usr") == b"/usr"
+    assert Root(b"/XX/X//").prefix == b"/XX/X"
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def test_prefix() -> None:
         ("/out/x", "/usr/lib/x"),
         ("/chain/x", "/usr/lib/x"),
         ("/missing/x", "/nowhere/x"),
+        ("/dots/x", "/usr/lib/x"),
         ("//usr/./lib/../lib/x", "/usr/lib/x"),
         ("/../../usr", "/usr"),
         ("not/absolute", "/not/absolute"),
@@ -61,6 +63,7 @@ def test_whole_root(path: str, found: str, tmp_path: Path) -> None:
         ("out", "../../../../../../../usr/lib"),
         ("chain", "/absolute"),
         ("missing", "/nowhere"),
+        ("dots", "./usr//.///lib/./"),
     ):
         (tmp_path / name).symlink_to(target)
     root = Root(str(tmp_path).encode(), whole=True)
@@ -78,6 +81,40 @@ def test_whole_root_with_too_many_links(links: int, tmp_path: Path) -> None:
     place = Root(str(tmp_path).encode(), whole=True).locate(b"/0/passwd")
     with pytest.raises(OSError, match="File name too long"):
         posix.stat(place)
+
+
+def test_as_many_links_as_the_kernel_follows(tmp_path: Path) -> None:
+    """Forty are followed, and the forty-first is not (path_resolution(7))."""
+    (tmp_path / "0").mkdir()
+    for number in range(1, 42):
+        (tmp_path / f"{number}").symlink_to(f"{number - 1}")
+    root = Root(bytes(tmp_path), whole=True)
+    assert posix.stat(tmp_path / "40")
+    assert root.locate(b"/40/x") == bytes(tmp_path) + b"/0/x"
+    for outside in (bytes(tmp_path / "41"), root.locate(b"/41/x")):
+        with pytest.raises(OSError, match=r"Too many levels of symbolic links|File name too long"):
+            posix.stat(outside)
+
+
+def test_as_long_as_a_path_may_be(tmp_path: Path) -> None:
+    """4,095 bytes are resolved; one more and the path is passed on for the kernel to refuse."""
+    (tmp_path / "link").symlink_to("target")
+    root = Root(bytes(tmp_path), whole=True)
+    for length, found in ((4095, bytes(tmp_path) + b"/target/x"), (4096, None)):
+        path = b"/link" + b"/x".rjust(length - len(b"/link"), b"/")
+        assert root.locate(path) == (found or bytes(tmp_path) + path)
+
+
+def test_as_long_as_links_may_make_it(tmp_path: Path) -> None:
+    """Where links lead to a place of 4,096 bytes, resolving ends there; a byte less, and it goes on."""
+    room = 4096 - len(bytes(tmp_path))
+    root = Root(bytes(tmp_path), whole=True)
+    for length, more in ((room - 1, b"/x"), (room, b"")):
+        parts = -(-length // 200)
+        sizes = [length // parts + (number < length % parts) for number in range(parts)]
+        target = b"".join([b"/".ljust(size, b"a") for size in sizes])
+        (tmp_path / f"link{length}").symlink_to(target.decode())
+        assert root.locate(f"/link{length}/x".encode()) == bytes(tmp_path) + target + more
 
 
 def test_a_path_that_no_kernel_takes_is_not_resolved(tmp_path: Path) -> None:

@@ -86,6 +86,19 @@ def test_large_bill_of_materials() -> None:
     assert [(buildpack.id, buildpack.text) for buildpack in read(large).buildpacks] == [("example/java", "0.6")]
 
 
+def test_what_a_record_keeps(tmp_path: Path) -> None:
+    """The Platform API as it came, and the file's path whatever its bytes are."""
+    file = bytes(tmp_path) + b"/\xff.toml"
+    with open(file, "wb") as out:
+        out.write(b"x = 1\n")
+    record = read_record({b"CNB_PLATFORM_API": b"v0.09"}, Root(), file)
+    assert (record.platform_text, str(record.platform_api)) == ("v0.09", "0.9")
+    assert record.metadata == f"{tmp_path}/\udcff.toml"
+    with pytest.raises(PlatformApiMalformed) as refused:
+        read_record({b"CNB_PLATFORM_API": b"0.\xff"}, Root(), file)
+    assert refused.value.text == "0.\udcff"
+
+
 def test_missing(tmp_path: Path) -> None:
     """An absent file is Go's own text."""
     assert error_of(tmp_path / "metadata.toml") == "no such file or directory"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import shutil
 import socket
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 from harness import DATA, Image
 from making import launcher, unprivileged
 
-from metalauncher.apis import ApiRange, ApiSet
+from metalauncher.apis import ApiRange, ApiSet, ApiVersion
 from metalauncher.places import Root
 from metalauncher.registry import InvalidDescriptor, Launcher, Registry, load_registry, read_descriptor
 
@@ -104,6 +105,57 @@ def test_launcher_in_words() -> None:
     assert launcher("a/b@1.0").path == "/usr/lib/cnb/launchers/a/b/1.0/launcher"
     with pytest.raises(ValueError, match="is not a PEP 440 version"):
         launcher("a/b@x")
+
+
+def test_a_launcher_of_nothing_but_its_apis() -> None:
+    """What a descriptor need not say has the value that docs/descriptor.md gives it."""
+    versions = ApiSet([ApiVersion.parse("0.7")])
+    found = Launcher(identifier="a/b", version="1.0", platform=versions, buildpack=versions)
+    assert (found.priority, found.opt_in_env, found.requires, found.sha256, found.descriptor) == (0, None, (), None, "")
+    assert found.path == "/usr/lib/cnb/launchers/a/b/1.0/launcher"
+
+
+def test_every_fate_at_once(places: Directories) -> None:
+    """What is replaced, masked or broken takes nothing from the files after it."""
+    for directory, files in (
+        (places.etc, {"a": "x/a", "b": MASK, "c": "broken", "d": "x/d"}),
+        (places.usr, {"a": "y/a", "b": "y/b", "c": "y/c", "d": "y/d", "e": MASK, "f": "broken", "g": "y/g"}),
+    ):
+        for name, text in files.items():
+            (directory / f"{name}.toml").write_text(DESCRIPTOR.format(text) if "/" in text else text)
+    registry = places.load()
+    assert [found.id for found in registry.launchers] == ["x/a", "x/d", "y/c", "y/g"]
+    assert registry.overridden == tuple(
+        (str(places.usr / name), str(places.etc / name)) for name in ("a.toml", "d.toml")
+    )
+    assert registry.masked == (
+        (str(places.usr / "b.toml"), str(places.etc / "b.toml")),
+        (str(places.usr / "e.toml"), str(places.usr / "e.toml")),
+    )
+    assert [places.short(error.file) for error in registry.invalid] == [
+        "etc/cnb/launchers.d/c.toml",
+        "usr/lib/cnb/launchers.d/f.toml",
+    ]
+    assert [error.key for error in registry.invalid] == ["", ""]
+
+
+def test_what_was_a_link_when_it_was_listed(places: Directories, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that has become a file since is no mask: what it holds is read."""
+
+    def gone(_path: bytes) -> bytes:
+        raise OSError(22, "Invalid argument")
+
+    (places.usr / "b.toml").symlink_to("a.toml")
+    monkeypatch.setattr(posix, "readlink", gone)
+    assert places.ids() == ["image/a", "image/a"]
+
+
+def test_nothing_dangles_but_a_link(tmp_path: Path) -> None:
+    """Of a file that is not there no more is said than that."""
+    for link, reason in (({}, "no such file or directory"), ({"link": True}, "dangling link")):
+        with pytest.raises(InvalidDescriptor) as refused:
+            read_descriptor(bytes(tmp_path / "none.toml"), "shown", **link)
+        assert (refused.value.key, refused.value.reason) == ("", reason)
 
 
 class Directories:
@@ -326,6 +378,7 @@ def test_directory_is_a_file(places: Directories) -> None:
     places.etc.touch()
     assert places.ids() == ["image/a"]
     assert places.invalid() == [("etc/cnb/launchers.d", "not a directory")]
+    assert [error.key for error in places.load().invalid] == [""]
 
 
 def test_directory_is_a_link(places: Directories) -> None:

@@ -6,6 +6,7 @@ import argparse
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from metalauncher.terminal import print_text
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.platforms import parse_platform
 from metalauncher.tooling.suggest import did_you_mean
 from metalauncher.tooling.talk import Unable
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 WIDTH = 80
 EXIT_CODES = "Exit codes: 0 done, 1 findings, 3 could not finish."
 _FOREVER = 1e6  # seconds
+# All that some command has; what is none of these is no format anywhere.
+FORMATS = (
+    *("text", "json", "jsonl", "markdown", "html"),
+    *("dockerfile", "args"),
+    *("cyclonedx", "spdx", "openvex"),
+)
+_FORMER = {"md": "markdown"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,6 +43,7 @@ class Parser(argparse.ArgumentParser):
         """
         self.examples = tuple(examples)
         self.summary = summary
+        self.instead: dict[str, str] = {}  # options that it has not, and what to do about each
         text = "examples:\n" + "".join([f"  $ {example}\n" for example in examples]) if examples else ""
         super().__init__(
             prog=prog,
@@ -55,17 +64,31 @@ class Parser(argparse.ArgumentParser):
         """Parse; what is left over is refused here, by the command it was given to, not by the whole program."""
         found, left = super().parse_known_args(args, namespace)
         if left:
-            options = [name for action in self._actions for name in action.option_strings]
-            guesses = [did_you_mean(word, options) for word in left if word.startswith("-")]
+            guesses = [self._guess(word) for word in left if word.startswith("-")]
             self._refuse(f"unrecognized arguments: {' '.join(left)}", "".join(guesses[:1]))
         return found, left
+
+    def _guess(self, word: str) -> str:
+        """Return what is to be written in place of an option that there is not; "" where nobody can tell."""
+        name, _, value = word.partition("=")
+        if name in self.instead:
+            return self.instead[name]
+        own = {option: action for action in self._actions for option in action.option_strings}
+        form = name.removeprefix("--")
+        if form in FORMATS and "--format" in own:
+            forms = own["--format"].choices or ()
+            if form in forms:
+                return f"write --format {form}" + (f" --output {value or 'FILE'}" if form == "html" else "")
+            return f"the formats of this command are {', '.join(forms)}"
+        return did_you_mean(word, own)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             choices = [str(choice) for choice in action.choices]
             name = "/".join(action.option_strings) or action.metavar or action.dest
             message = f"argument {name}: invalid choice: {value!r} (choose from {', '.join(choices)})"
-            self._refuse(message, did_you_mean(str(value), choices))
+            guess = f"write --format {_FORMER[value]}" if _FORMER.get(value) in choices else ""
+            self._refuse(message, guess or did_you_mean(str(value), choices))
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
@@ -133,17 +156,104 @@ def add_registries(command: Parser) -> None:
         default=[],
         help="where to ask first for images of a registry; may be repeated",
     )
+    command.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=positive,
+        help="how long to wait for one thing from a registry, and for one that is asked too much (default: 60)",
+    )
     command.add_argument("--ca-file", metavar="FILE", help="certificates in PEM to trust besides the system's")
 
 
-def add_json(command: Parser) -> None:
-    """Add `--json`."""
-    add_json_in(command)
+def add_run_image(command: Parser) -> None:
+    """Add `--root`, and `--run-image` with all that says how to read one: `image` of the options is then what it is."""
+    add_root(command)
+    command.add_argument(
+        "--run-image",
+        metavar="IMAGE",
+        help="an image in place of that: oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME],"
+        " dir:ROOTFS, or a name in a registry",
+    )
+    add_platform(command, f"which image of several for different ones (default: {DEFAULT_PLATFORM})")
+    add_registries(command)
+    command.set_defaults(image=None)
 
 
-def add_json_in(group: argparse._ActionsContainer) -> None:
-    """Add `--json` to a group of options."""
-    group.add_argument("--json", action="store_true", help="one JSON document on stdout instead")
+def add_format(command: Parser, *formats: str, default: str | None = None, more: str = "") -> None:
+    """Add in which format and to which file the findings go: `--format`, for JSON also `--json`, and `--output`.
+
+    Args:
+        command: whose.
+        formats: that it has; of one that it has not is said which these are.
+        default: one of them; the first if it is not given.
+        more: what else is to be said of them.
+    """
+    add_formats(command, formats, default or formats[0], more)
+    add_output(command)
+
+
+def add_output(command: Parser) -> None:
+    """Add `--output`."""
+    command.add_argument(
+        "--output", metavar="FILE", help="write it to FILE, whole or not at all; - for standard output (default: -)"
+    )
+
+
+def add_formats(command: Parser, formats: Sequence[str], default: str | None, more: str = "") -> None:
+    """Add `--format`, and for JSON also `--json`, alone."""
+    text = formats[0] if len(formats) == 1 else f"{', '.join(formats[:-1])} or {formats[-1]}"
+    text += f" (default: {default})" if default and len(formats) > 1 else ""
+    command.add_argument(
+        "--format",
+        metavar="FORMAT",
+        choices=formats,
+        default=default,
+        action=_Format,
+        help=text + (f"; {more}" if more else ""),
+    )
+    if "json" in formats:
+        command.add_argument(
+            "--json",
+            dest="format",
+            const="json",
+            default=default,
+            nargs=0,
+            action=_Format,
+            help="the same as --format json",
+        )
+
+
+def format_of(options: argparse.Namespace, *formats: str, when: str) -> str:
+    """Return the format of a command that has other ones in another case.
+
+    Args:
+        options: of the command line.
+        formats: that it has in this case, the default first.
+        when: the case.
+
+    Raises:
+        Unable: another one is asked for.
+    """
+    chosen: str = options.format or formats[0]
+    if chosen not in formats:
+        raise Unable(
+            f"{options.format_by}: {options.command} has no such format {when}",
+            need=f"--format {' or '.join(formats)}",
+            command=f"metalauncher {options.command} --help",
+        )
+    return chosen
+
+
+class _Format(argparse.Action):
+    """Takes a format; two different ones contradict each other."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        chosen = self.const or values
+        before = getattr(namespace, "format_by", None)
+        if before is not None and namespace.format != chosen:
+            parser.error(f"argument {option_string}: not allowed with {before}")
+        namespace.format = chosen
+        namespace.format_by = option_string if self.const else f"{option_string} {chosen}"
 
 
 def positive(text: str) -> float:

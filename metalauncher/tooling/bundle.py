@@ -55,7 +55,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
                 outcome = Outcome("shown", tuple(choose(root, options.name, on_root("metalauncher bundle show", root))))
     except OSError as error:
         raise _unwritable(error, root) from None
-    if options.json:
+    if options.format == "json":
         console.document(document(outcome, root))
         return 0
     console.out(lines(outcome, root, console))

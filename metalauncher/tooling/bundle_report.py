@@ -11,6 +11,7 @@ from metalauncher.messages import span
 from metalauncher.tooling.binary import HEAD, inspect
 from metalauncher.tooling.declare import values
 from metalauncher.tooling.installed import Installed, digest_of
+from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import BOLD, Console, decode
 from metalauncher.tooling.tarball import SBOMS
 
@@ -87,7 +88,7 @@ def _bundle_document(item: Installed, root: Root) -> dict[str, Json]:
     path = root.locate(item.launcher.path.encode())
     folder = os.path.dirname(path)
     head = b""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
+    with contextlib.suppress(ReadError), open_regular(path) as file:
         head = file.read(HEAD)
     binary = inspect(head)
     return {

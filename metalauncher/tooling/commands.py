@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from metalauncher.tomlfile import ODDITIES
-from metalauncher.tooling.arguments import Parser, add_json, add_root, graft, positive, positive_integer
+from metalauncher.tooling.arguments import (
+    Parser,
+    add_format,
+    add_formats,
+    add_output,
+    add_root,
+    add_run_image,
+    graft,
+    positive,
+    positive_integer,
+)
 from metalauncher.tooling.binary import ARCHITECTURES
 from metalauncher.tooling.image_commands import check, image, labels, sbom, vex
 
@@ -67,7 +77,7 @@ def dispatching() -> tuple[Parser, ...]:
     )
     which.add_argument("--metadata", metavar="FILE", help="in place of $CNB_LAYERS_DIR/config/metadata.toml")
     which.add_argument("--root", metavar="DIR", help="an unpacked root filesystem to look in")
-    add_json(which)
+    add_formats(which, ("text", "json"), "text")
     launch = Parser(
         "metalauncher --launch",
         "Dispatch as if exec'd as ARGV0: what the shim does.",
@@ -142,7 +152,7 @@ def _bundle_add() -> Parser:
     command.add_argument(
         "--replace", action="store_true", help="replace a different launcher of the same id and version"
     )
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -155,7 +165,7 @@ def _bundle_remove() -> Parser:
     )
     command.add_argument("name", metavar="ID[@VERSION]", help="the launcher; VERSION where there are several")
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -168,7 +178,7 @@ def _bundle_show() -> Parser:
     )
     command.add_argument("name", metavar="ID[@VERSION]", nargs="?", help="the launcher (default: all)")
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -177,13 +187,13 @@ def _list() -> Parser:
         "metalauncher list",
         "Show the launchers in effect, in the order in which they are tried, and what is left aside: overridden,"
         " masked, invalid, or without a sound executable.",
-        ("metalauncher list --all", "metalauncher list --root rootfs --json"),
+        ("metalauncher list --all", "metalauncher list --run-image acme/run:noble --json"),
         summary="show the launchers in effect, and what is left aside",
     )
     command.set_defaults(module="listing")
     command.add_argument("--all", action="store_true", help="what is overridden and masked as well")
-    add_root(command)
-    add_json(command)
+    add_run_image(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -194,23 +204,20 @@ def _matrix() -> Parser:
         " what lifecycle releases since 0.9.0 could export. Launchers that take part only by opt-in don't count.",
         (
             "metalauncher matrix",
-            "metalauncher matrix --gaps --root rootfs",
+            "metalauncher matrix --gaps --run-image oci:run:12",
             "metalauncher matrix --minimal --platform-apis '>=0.7,<=0.15'",
         ),
         summary="show which launcher serves which APIs, and the gaps",
     )
     command.set_defaults(module="matrix")
-    command.add_argument(
-        "--format", choices=("text", "md", "json"), default="text", help="a picture, a Markdown table, or JSON"
-    )
     command.add_argument("--gaps", action="store_true", help="list the gaps instead; exit 1 if there are any")
     command.add_argument(
         "--minimal", action="store_true", help="name the smallest set of known launchers that leaves no gap"
     )
     command.add_argument("--platform-apis", metavar="APIS", help="only these: versions with commas, or a range")
     command.add_argument("--buildpack-apis", metavar="APIS", help="the same for Buildpack APIs")
-    add_root(command)
-    add_json(command)
+    add_run_image(command)
+    add_format(command, "text", "markdown", "json")
     return command
 
 
@@ -223,7 +230,7 @@ def _lint() -> Parser:
         (
             "metalauncher lint --root rootfs --strict",
             "metalauncher lint launchers.d",
-            "metalauncher lint --root new-rootfs --baseline old-rootfs",
+            "metalauncher lint --run-image oci:run:2 --baseline oci:run:1",
         ),
         summary="check the descriptors and their launchers",
     )
@@ -231,13 +238,16 @@ def _lint() -> Parser:
     command.add_argument("paths", metavar="PATH", nargs="*", help="a descriptor, or a directory of descriptors")
     command.add_argument("--strict", action="store_true", help="warnings count as well: exit 1")
     command.add_argument(
-        "--baseline", metavar="DIR", help="a root or directory of before: whatever it served is to be served still"
+        "--baseline",
+        metavar="DIR|IMAGE",
+        help="a root, a directory of descriptors, or an image of before (oci:DIR[:NAME], ..., docker://NAME):"
+        " whatever it served is to be served still",
     )
     command.add_argument(
         "--arch", choices=ARCHITECTURES, help="the run image's (default: that of its metalauncher, or this machine's)"
     )
-    add_root(command)
-    add_json(command)
+    add_run_image(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -246,7 +256,7 @@ def _probe() -> Parser:
         "metalauncher probe",
         "Run each launcher in a scratch directory for every API that its descriptor claims, and for those just outside,"
         " and compare claim and behaviour. Accepting less than claimed is an error; accepting more is a note. The"
-        " launchers run on this machine, also those of another root.",
+        " launchers run on this machine, also those of another root; of an image none is run: unpack it.",
         ("metalauncher probe --root rootfs", "metalauncher probe buildpacks/lifecycle@0.17.7 --json"),
         summary="run the launchers to prove what they claim",
     )
@@ -259,7 +269,11 @@ def _probe() -> Parser:
         "--jobs", metavar="N", type=positive_integer, help="starts at a time (default: one for each processor)"
     )
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
+    command.instead["--run-image"] = (
+        "unpack the image first, and name its root with --root: probe runs launchers with all that you may do, and runs"
+        " none that you have only named"
+    )
     return command
 
 
@@ -307,7 +321,7 @@ def _compare() -> Parser:
         "--jobs", metavar="N", type=positive_integer, help="cases at a time (default: one for each processor)"
     )
     add_root(command)
-    add_json(command)
+    add_format(command, "text", "json")
     return command
 
 
@@ -320,6 +334,7 @@ def _schema() -> Parser:
     )
     command.set_defaults(module="schema")
     command.add_argument("name", metavar="NAME", choices=SCHEMAS, help=", ".join(SCHEMAS))
+    add_format(command, "json")
     return command
 
 
@@ -332,4 +347,5 @@ def _completion() -> Parser:
     )
     command.set_defaults(module="completion")
     command.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    add_output(command)
     return command

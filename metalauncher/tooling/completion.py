@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from metalauncher.terminal import print_text
 from metalauncher.tooling.outline import outline
 
 if TYPE_CHECKING:
@@ -79,9 +78,9 @@ complete -c metalauncher -f
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Print the completion for a shell; return 0."""
-    del root, console
-    print_text({"bash": bash, "zsh": zsh, "fish": fish}[options.shell]())
+    """Give the completion for a shell; return 0."""
+    del root
+    console.text({"bash": bash, "zsh": zsh, "fish": fish}[options.shell]())
     return 0
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-import stat
+import zipfile
 from typing import Final, NamedTuple
 
-from metalauncher.errors import errno_text
-from metalauncher.tomlfile import size_text
-from metalauncher.tooling.binary import Binary, inspect
+from metalauncher.tooling.binary import Binary, has_note, inspect
+from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.contents import SUFFIX, WrongContents, parse_contents
 from metalauncher.tooling.talk import Unable
 
 SIZE_LIMIT: Final = 64 << 20  # bytes; it has 4 MB
 _GOARCH = {"x86-64": "amd64", "386": "386"}  # the others are called as OCI calls them
+_WANTED = f"metalauncher's static executable, or its zipapp where the base has Python, and NAME{SUFFIX} beside it"
 _DESCRIPTION = "the description that the executable's build wrote beside it"
 
 
@@ -56,9 +57,27 @@ def read_executable(file: str) -> Executable:
         raise _no_executable(file, binary)
     if len(data) < binary.size:
         raise _no_executable(file, f"is cut off: an ELF file of {len(data)} bytes that needs {binary.size}")
+    if not os.path.lexists(f"{file}{SUFFIX}") and not _is_ours(data):
+        raise Unable(
+            f"--executable {file}: is not metalauncher's executable",
+            need=_WANTED,
+            have=[f"a file without metalauncher's mark, and no {os.path.basename(file)}{SUFFIX}"],
+            command="make static",
+        )
     executable = Executable(file, data, _read(f"{file}{SUFFIX}"), binary)
     _check_contents(executable)
     return executable
+
+
+def _is_ours(data: bytes) -> bool:
+    """Tell whether a file is metalauncher's static executable, by its note, or a zipapp that holds metalauncher."""
+    if has_note(data):
+        return True
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return "metalauncher/__main__.pyc" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
 
 
 def _check_contents(executable: Executable) -> None:
@@ -81,21 +100,14 @@ def _check_contents(executable: Executable) -> None:
 
 def _read(file: str) -> bytes:
     try:
-        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
-            regular = stat.S_ISREG(os.fstat(opened.fileno()).st_mode)
-            data = opened.read(SIZE_LIMIT + 1) if regular else b""
-    except OSError as error:
-        raise _no_executable(file, errno_text(error.errno)) from None
-    if not regular:
-        raise _no_executable(file, "is not a regular file")
-    if len(data) > SIZE_LIMIT:
-        raise _no_executable(file, f"is larger than {size_text(SIZE_LIMIT)}")
-    return data
+        return read_regular(file, SIZE_LIMIT)
+    except ReadError as error:
+        raise _no_executable(file, str(error)) from None
 
 
 def _no_executable(file: str, reason: str) -> Unable:
     return Unable(
         f"--executable {file}: {reason}",
-        need=f"metalauncher's static executable, or its zipapp where the base has Python, and NAME{SUFFIX} beside it",
+        need=_WANTED,
         command="make static",
     )

@@ -78,7 +78,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         for reference in outputs:
             _write(built, reference, console)
         console.progress("")
-        _report(built, console, as_json=options.json)
+        _report(built, console, as_json=options.format == "json")
     return 0
 
 

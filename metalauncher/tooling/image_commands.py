@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from metalauncher.tooling.arguments import (
     Parser,
-    add_json,
-    add_json_in,
+    add_format,
+    add_formats,
+    add_output,
     add_platform,
     add_registries,
     add_root,
+    add_run_image,
     positive_integer,
 )
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
@@ -24,8 +26,8 @@ def check() -> Parser:
         (
             "metalauncher check registry.example.com/app:1 --run-image acme/run:noble",
             "metalauncher check oci:app --run-image oci:new-run --against oci:run",
-            "metalauncher check --from apps.txt --run-image acme/run:noble \\\n      --resume results.jsonl --html"
-            " report.html",
+            "metalauncher check --from apps.txt --run-image acme/run:noble \\\n      --resume results.jsonl --format"
+            " html --output report.html",
         ),
         summary="prove that apps will start on a run image",
     )
@@ -53,11 +55,12 @@ def check() -> Parser:
         default="fail",
         help="where it can't be told of an app: exit 3, or only say so (default: fail)",
     )
-    forms = command.add_mutually_exclusive_group()
-    add_json_in(forms)
-    forms.add_argument("--jsonl", action="store_true", help="each result as a line of JSON, as soon as it is there")
-    forms.add_argument("--markdown", action="store_true", help="a comment for a pull request")
-    command.add_argument("--html", metavar="FILE", help="write a page to look at, besides")
+    add_format(
+        command,
+        *("text", "json", "jsonl", "markdown", "html"),
+        more="jsonl has each result as a line, as soon as it is there; markdown is a comment for a pull request;"
+        " html is a page to look at",
+    )
     command.add_argument(
         "--resume", metavar="FILE", help="keep results there as they arrive, and take up those of an interrupted run"
     )
@@ -69,7 +72,7 @@ def check() -> Parser:
         metavar="FILE",
         nargs="+",
         default=[],
-        help="check nothing: report what --resume or --jsonl left in these files, those of all parts",
+        help="check nothing: report what --resume or --format jsonl left in these files, those of all parts",
     )
     command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
     add_registries(command)
@@ -121,7 +124,9 @@ def image() -> Parser:
         required=True,
         help="where to: oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]; may be repeated",
     )
-    add_json(command)
+    add_formats(command, ("text", "json"), "text")
+    # An image is what it makes: a second word for where to would be taken for this one.
+    command.instead["--output"] = "write --out for the image; what is said of it goes to standard output"
     return command
 
 
@@ -132,7 +137,7 @@ def labels() -> Parser:
         "Print the labels that tell what a run image can launch. With --verify, read an image, derive its labels from"
         " the registry inside, and report each label that says something else.",
         (
-            "metalauncher labels --root rootfs",
+            "metalauncher labels --run-image acme/run:noble",
             "metalauncher labels --root rootfs --format args",
             "metalauncher labels --verify oci:run:12",
         ),
@@ -140,20 +145,18 @@ def labels() -> Parser:
     )
     command.set_defaults(module="labelling")
     command.add_argument(
-        "--format",
-        choices=("dockerfile", "args", "json"),
-        default="dockerfile",
-        help="a LABEL instruction, --label arguments, or JSON (default: dockerfile)",
-    )
-    command.add_argument(
         "--verify",
         metavar="IMAGE",
         help="oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], or a name in a registry",
     )
-    add_platform(command, f"which image of several for different ones to verify (default: {DEFAULT_PLATFORM})")
-    add_registries(command)
-    add_root(command)
-    add_json(command)
+    add_run_image(command)
+    add_formats(
+        command,
+        ("text", "json", "dockerfile", "args"),
+        None,
+        "a LABEL instruction (default), --label arguments, or JSON; with --verify text (default) or JSON",
+    )
+    add_output(command)
     return command
 
 
@@ -164,24 +167,23 @@ def sbom() -> Parser:
         "Print the SBOM of a run image's launchers: of metalauncher itself and of every bundle, with what came with it."
         " The digests are those of the files. The same files give the same document.",
         (
-            "metalauncher sbom --root rootfs --format spdx --output launchers.spdx.json",
+            "metalauncher sbom --run-image acme/run:noble --output launchers.cdx.json",
             "metalauncher sbom --root rootfs --verify launchers.spdx.json",
         ),
         summary="print the SBOM of metalauncher and the launchers",
     )
     command.set_defaults(module="sbom.command", extra="sbom")
     command.add_argument(
-        "--format",
-        choices=("cyclonedx", "spdx"),
-        default="cyclonedx",
-        help="as CycloneDX 1.6 or as SPDX 2.3 (default: cyclonedx)",
-    )
-    command.add_argument("--output", metavar="FILE", help="write it there, whole or not at all")
-    command.add_argument(
         "--verify", metavar="FILE", help="compare a document with the files instead; exit 1 where they differ"
     )
-    add_root(command)
-    command.add_argument("--json", action="store_true", help="with --verify: one JSON document on stdout")
+    add_run_image(command)
+    add_formats(
+        command,
+        ("text", "json", "cyclonedx", "spdx"),
+        None,
+        "CycloneDX 1.6 (default) or SPDX 2.3; with --verify text (default) or JSON",
+    )
+    add_output(command)
     return command
 
 
@@ -201,6 +203,6 @@ def vex() -> Parser:
     command.add_argument(
         "--statements", metavar="FILE", action="append", help="a file of further statements; may be repeated"
     )
-    command.add_argument("--output", metavar="FILE", help="write it there, whole or not at all")
     add_root(command)
+    add_format(command, "openvex")
     return command

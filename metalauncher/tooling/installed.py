@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.places import IMAGE_DESCRIPTORS, LAUNCHERS, OPERATOR_DESCRIPTORS
 from metalauncher.registry import InvalidDescriptor, Launcher, _list, read_descriptor
+from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.suggest import did_you_mean
 from metalauncher.tooling.talk import Unable, decode
 
@@ -93,11 +92,9 @@ def choose(root: Root, name: str | None, command: str) -> list[Installed]:
 def digest_of(path: bytes) -> str | None:
     """Return the sha256 of the regular file at `path`, lower-case hex; None if it can't be read."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # /dev/zero has no end
-                return None
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):  # ValueError: the path has a NUL
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    except ReadError:
         return None
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher import __version__
-from metalauncher.places import Root
 from metalauncher.registry import Registry, load_registry
 from metalauncher.terminal import RED
+from metalauncher.tooling.arguments import format_of
 from metalauncher.tooling.labels import (
     APIS,
     BUILDPACK_APIS,
@@ -23,31 +22,23 @@ from metalauncher.tooling.labels import (
     parse_list,
     registry_from_labels,
 )
-from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image
-from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.platforms import serves
-from metalauncher.tooling.oci.reference import FORMS, parse_reference
-from metalauncher.tooling.oci.stores import Stores
-from metalauncher.tooling.oci.tree import materialise, read_tree
-from metalauncher.tooling.scratch import scratch_folder
-from metalauncher.tooling.talk import GREEN, Console, Unable, count
+from metalauncher.tooling.roots import on_root
+from metalauncher.tooling.run_images import opened_run_image
+from metalauncher.tooling.talk import GREEN, Console, Unable, count, decode
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from metalauncher.jsontext import Json
-    from metalauncher.tooling.oci.image import Image
-    from metalauncher.tooling.oci.layers import Member
-    from metalauncher.tooling.oci.tree import Tree
+    from metalauncher.places import Root
 
 SCHEMA_VERSION = 1  # schemas/labels.schema.json
-_PLACES = ("usr/lib/cnb/launchers.d", "etc/cnb/launchers.d")
-_DESCRIPTOR_LIMIT = 128 << 10  # bytes: more than a descriptor may have, so that one too large shows as that
+_SHOWN = 200  # characters of a label that are shown
 _LISTS = frozenset((PLATFORM_APIS, BUILDPACK_APIS, MIRRORS[PLATFORM_APIS], MIRRORS[BUILDPACK_APIS]))
 
 
-class Lie(NamedTuple):
+class Mismatch(NamedTuple):
     """A label that says something else than the registry.
 
     Attributes:
@@ -64,38 +55,45 @@ class Lie(NamedTuple):
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Print, and return 0; with `--verify` return 1 if a label lies.
+    """Print, and return 0; with `--verify` return 1 if a label says something else.
 
     Raises:
         Unable: the image can't be read, or there is no launcher to speak of.
     """
     if options.verify is not None:
         return _verify(options, console)
-    registry = _startable(load_registry(root), lambda path: os.access(root.locate(path.encode()), os.X_OK), console)
+    form = format_of(options, "dockerfile", "args", "json", when="without --verify")
+    registry = _startable(root, console)
     if not registry.launchers:
         raise Unable(
             "there is no launcher to make labels of",
             need="a valid descriptor, and its executable",
             have=[f"nothing usable in {' or '.join(registry.directories)}"],
-            command="metalauncher list --all",
+            command=on_root("metalauncher list --all", root),
         )
     found = labels(registry)
-    if options.json or options.format == "json":
+    if form == "json":
         console.document(_document(found, None, []))
     else:
-        console.out(FORMATS[options.format](found))
+        console.out(FORMATS[form](found))
     return 0
 
 
-def _startable(registry: Registry, is_there: Callable[[str], bool], console: Console) -> Registry:
-    """Leave out the launchers whose executable is not there: they serve nobody."""
+def _startable(root: Root, console: Console) -> Registry:
+    """Return what is in effect, without the launchers whose executable is not there: they serve nobody."""
+    registry = load_registry(root)
     for broken in registry.invalid:
         console.warn(f"left out: {broken}")
-    missing = [launcher for launcher in registry.launchers if not is_there(launcher.path)]
+    missing = [launcher for launcher in registry.launchers if not _is_executable(launcher.path, root)]
     for launcher in missing:
         console.warn(f"left out: {launcher!r} ({launcher.descriptor}): {launcher.path} is not there, or no executable")
     kept = tuple([launcher for launcher in registry.launchers if launcher not in missing])
     return Registry(kept, registry.invalid, registry.masked, registry.overridden, registry.directories)
+
+
+def _is_executable(path: str, root: Root) -> bool:
+    place = root.locate(path.encode())
+    return os.path.isfile(place) and os.access(place, os.X_OK)
 
 
 def _dockerfile(found: Mapping[str, str]) -> list[str]:
@@ -119,118 +117,73 @@ FORMATS = {"dockerfile": _dockerfile, "args": _args}
 
 
 def _verify(options: Namespace, console: Console) -> int:
-    try:
-        reference = parse_reference(options.verify)
-        stores = Stores(
-            console.environment,
-            insecure=options.insecure,
-            mirrors=options.mirror,
-            ca_file=options.ca_file,
-            connections=1,
-            cache="",
-        )
-        with contextlib.closing(stores), scratch_folder("metalauncher-labels-") as folder:
-            image = load_image(stores.open(reference), options.platform or DEFAULT_PLATFORM)
-            if options.platform is not None and image.platform and not serves(image.platform, options.platform):
-                raise ImageError("unsupported", f"is for {image.platform}, not for --platform {options.platform}")
-            true = _derive(image, folder, console)
-    except ValueError as error:
-        raise Unable(f"--verify: {error}", command="metalauncher labels --help") from None
-    except ImageError as error:
-        raise Unable(
-            f"--verify {options.verify}: {error.reason}",
-            need=f"a run image: {FORMS}",
-            command="metalauncher labels --help",
-        ) from None
-    finally:
-        console.progress("")
-    lies = compare(image.labels, true)
-    if not true and not lies:
+    form = format_of(options, "text", "json", when="with --verify")
+    for option, given in (("--root", options.root), ("--run-image", options.run_image)):
+        if given is not None:
+            raise Unable(
+                f"--verify and {option}: which image?",
+                need="--verify IMAGE alone",
+                command=f"metalauncher labels --verify {shlex.quote(options.verify)}",
+            )
+    with opened_run_image(options.verify, options, console, "--verify") as (root, image, rename):
+        if image is None:
+            raise Unable(
+                f"--verify {options.verify}: is an unpacked root filesystem, without an image's config",
+                need="a run image with labels",
+                command=f"metalauncher labels --root {shlex.quote(decode(root.prefix))}",
+            )
+        registry = _startable(root, Console(console.environment, console.output, rename))
+        true = labels(registry) if registry.launchers else {}
+        if not _is_executable(ENTRYPOINT, root):
+            for name in (PATH, MIRRORS[PATH]):
+                true.pop(name, None)
+    found = compare(image.labels, true)
+    if not true and not found:
         raise Unable(
             f"--verify {options.verify}: there is no launcher in the image, and no label that speaks of one",
             need="a run image with metalauncher",
             command="metalauncher image --help",
         )
-    if options.json or options.format == "json":
-        console.document(_document(true, options.verify, lies))
-        return 1 if lies else 0
-    for lie in lies:
-        console.out([console.paint(f"{lie.label}: {lie.difference}", RED)])
-        console.out([f"  says  {_shown(lie.says)}", f"  true  {_shown(lie.true)}"])
-    console.say(
-        f"{count(len(lies), 'label')} of {options.verify} {'lies' if len(lies) == 1 else 'lie'}"
-        if lies
-        else console.paint("the labels are true", GREEN)
+    if form == "json":
+        console.document(_document(true, options.verify, found))
+        return 1 if found else 0
+    for mismatch in found:
+        console.out([console.paint(f"{mismatch.label}: {mismatch.difference}", RED), *_values(mismatch)])
+    console.say(*_summary(options.verify, found, console, registry=bool(true)))
+    return 1 if found else 0
+
+
+def _values(mismatch: Mismatch) -> list[str]:
+    """Return both values, where a person can compare them; of those with JSON the difference is said."""
+    values = (("says", mismatch.says), ("should", mismatch.true))
+    return [f"  {word:<7} {text}" for word, text in values if text is not None and len(text) <= _SHOWN]
+
+
+def _summary(image: str, found: list[Mismatch], console: Console, *, registry: bool) -> list[str]:
+    if not found:
+        return [console.paint("the labels are true", GREEN)]
+    missing = sum([mismatch.says is None for mismatch in found])
+    wrong = len(found) - missing
+    parts = [
+        text
+        for number, text in ((missing, f"{count(missing, 'label')} missing"), (wrong, f"{count(wrong, 'label')} wrong"))
+        if number
+    ]
+    command = f"metalauncher labels --run-image {shlex.quote(image)} --format args"
+    advice = (
+        f"  do:      set those of its launchers: {command}" if registry else "  do:      remove them, or add launchers"
     )
-    return 1 if lies else 0
+    return [f"{image}: {' and '.join(parts)}", advice]
 
 
-def _shown(value: str | None) -> str:
-    return "nothing: it is not there" if value is None else value
-
-
-def _derive(image: Image, folder: str, console: Console) -> dict[str, str]:
-    """Return the labels that the image's registry gives; empty where no launcher could be started."""
-    kept, root = os.path.join(folder, "kept"), os.path.join(folder, "root")
-    os.mkdir(kept)
-    os.mkdir(root)
-    tree = _read(image, _is_descriptor, kept, console)
-    linked = _linked(tree)
-    if linked:
-        again = os.path.join(folder, "again")
-        os.mkdir(again)
-        tree = _read(image, lambda path: _is_descriptor(path) or path in linked, again, console)
-    materialise(tree, _PLACES, root)
-    registry = load_registry(Root(os.fsencode(root), whole=True))
-    usable = _startable(registry, lambda path: _is_executable(tree, path), console)
-    found = labels(usable) if usable.launchers else {}
-    if not _is_executable(tree, ENTRYPOINT):
-        for name in (PATH, MIRRORS[PATH]):
-            found.pop(name, None)
-    return found
-
-
-def _read(image: Image, is_wanted: Callable[[str], bool], kept: str, console: Console) -> Tree:
-    def wanted(member: Member) -> int:
-        return min(member.size, _DESCRIPTOR_LIMIT) if is_wanted(member.path) else 0
-
-    def say(number: int) -> None:
-        console.progress(f"reading layer {number} of {len(image.layers)}")
-
-    tree = read_tree(image, wanted, kept, say=say)
-    console.progress("")
-    return tree
-
-
-def _is_descriptor(path: str) -> bool:
-    return path.endswith(".toml")
-
-
-def _linked(tree: Tree) -> set[str]:
-    """Return the files that descriptors are links to and that were not kept, for their names tell nothing."""
-    found: set[str] = set()
-    for place in _PLACES:
-        directory = tree.find(place)
-        for name in directory[1].children if directory else ():
-            target = tree.find(f"{place}/{name}")
-            if _is_descriptor(name) and target and target[1].kind == "file" and not target[1].content:
-                found.add(target[0])
-    return found
-
-
-def _is_executable(tree: Tree, path: str) -> bool:
-    found = tree.find(path)
-    return found is not None and found[1].kind == "file" and bool(found[1].mode & 0o111)
-
-
-def compare(have: Mapping[str, str], true: Mapping[str, str]) -> list[Lie]:
+def compare(have: Mapping[str, str], true: Mapping[str, str]) -> list[Mismatch]:
     """Return every label that means something else than it should, sorted by name."""
-    lies: list[Lie] = []
+    found: list[Mismatch] = []
     for name in sorted({*MIRRORS, *MIRRORS.values()}):
         says, should = have.get(name), true.get(name)
         if _meaning(name, says) != _meaning(name, should):
-            lies.append(Lie(name, says, should, _difference(name, says, should)))
-    return lies
+            found.append(Mismatch(name, says, should, _difference(name, says, should)))
+    return found
 
 
 def _meaning(name: str, value: str | None) -> object:
@@ -278,13 +231,13 @@ def _difference_of_launchers(says: str, true: str) -> str:
     return " and ".join(parts) or "says something else of the same launchers"
 
 
-def _document(found: Mapping[str, str], image: str | None, lies: list[Lie]) -> dict[str, Json]:
+def _document(found: Mapping[str, str], image: str | None, mismatches: list[Mismatch]) -> dict[str, Json]:
     return {
         "schema_version": SCHEMA_VERSION,
         "metalauncher": __version__,
         "labels": dict(found),
         "image": image,
-        "lies": [
-            {"label": lie.label, "says": lie.says, "true": lie.true, "difference": lie.difference} for lie in lies
+        "mismatches": [
+            {"label": one.label, "says": one.says, "true": one.true, "difference": one.difference} for one in mismatches
         ],
     }

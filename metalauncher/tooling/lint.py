@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher import __version__
@@ -11,11 +12,19 @@ from metalauncher.places import IMAGE_DESCRIPTORS, Root
 from metalauncher.registry import DESCRIPTOR_LIMIT, InvalidDescriptor, Registry, _list, load_registry
 from metalauncher.terminal import RED, YELLOW
 from metalauncher.tooling.installed import DIRECTORIES, installed
-from metalauncher.tooling.lint_files import architecture_of, lint_executable, lint_leftovers, lint_owners
+from metalauncher.tooling.lint_files import (
+    architecture_of,
+    lint_executable,
+    lint_leftovers,
+    lint_owners,
+    whose,
+    whose_in,
+)
 from metalauncher.tooling.lint_registry import lint_baseline, lint_registry
 from metalauncher.tooling.lint_text import lint_text
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.reference import SCHEMES
 from metalauncher.tooling.positions import locate, positions
 from metalauncher.tooling.rules import RULES, Finding, in_order
 from metalauncher.tooling.talk import FAINT, Console, Unable, count, decode, encode
@@ -26,8 +35,13 @@ if TYPE_CHECKING:
 
     from metalauncher.jsontext import Json
     from metalauncher.registry import Launcher
+    from metalauncher.tooling.check.runimage import RunImage
 
 SCHEMA_VERSION = 1  # schemas/lint.schema.json
+_BASELINE = (
+    "an unpacked root filesystem, a directory of descriptors, or an image: oci:DIR[:NAME], oci-archive:FILE[:NAME],"
+    " docker-archive:FILE[:NAME] or docker://NAME"
+)
 _COLOURS = {"error": RED, "warning": YELLOW, "note": FAINT}
 
 
@@ -47,13 +61,22 @@ class Source(NamedTuple):
 
 def run(options: Namespace, root: Root, console: Console) -> int:
     """Check; return 1 if there are errors, with `--strict` also if there are warnings; else 0."""
+    if options.paths and options.image is not None:
+        raise Unable(
+            f"there are two registries: {options.paths[0]} and --run-image {options.run_image}",
+            need="either descriptors, or a run image",
+            command="metalauncher lint --help",
+        )
+    baseline = None if options.baseline is None else _read_baseline(options, console)
     if options.paths:
-        findings, number = check_paths([encode(path) for path in options.paths], options.baseline)
+        registry, findings, number = check_paths([encode(path) for path in options.paths])
     else:
-        findings, number = check_root(root, options.arch, options.baseline)
+        registry, findings, number = check_root(root, options.arch, options.image)
+    if baseline is not None:
+        findings += lint_baseline(registry, baseline)
     findings = sorted(set(findings), key=in_order)
     counting = ("error", "warning") if options.strict else ("error",)
-    if options.json:
+    if options.format == "json":
         console.document(_document(findings, number))
     else:
         console.out([console.paint(str(finding), _COLOURS[finding.level]) for finding in findings])
@@ -61,8 +84,18 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     return int(any(finding.level in counting for finding in findings))
 
 
-def check_root(root: Root, architecture: str | None, baseline: str | None) -> tuple[list[Finding], int]:
-    """Check both directories of a root, the executables, and who may change them; also return the number of files.
+def check_root(
+    root: Root, architecture: str | None, image: RunImage | None = None
+) -> tuple[Registry, list[Finding], int]:
+    """Check both directories of a root, the executables, and who may change them.
+
+    Args:
+        root: where to look.
+        architecture: that launchers have to run on; None: that of metalauncher there, or of the image.
+        image: of which that is the root; None where it is a root filesystem itself.
+
+    Returns:
+        What is in effect, the findings, and the number of descriptors.
 
     Raises:
         Unable: a directory can't be read.
@@ -71,25 +104,28 @@ def check_root(root: Root, architecture: str | None, baseline: str | None) -> tu
     for place in DIRECTORIES.values():
         directory = root.locate(place)
         for name, link in _names(directory):
-            file = root.locate(place + b"/" + name) if root.whole and link else directory + b"/" + name
-            sources.append(Source(file, decode(directory + b"/" + name), link))
+            shown = decode(directory + b"/" + name)
+            sources.append(Source(root.locate(place + b"/" + name), shown, link))
     _, findings = _check_texts(sources)
     registry = load_registry(root)
     hidden = {decode(item.file): item.launcher for item in installed(root)}
     findings += lint_registry(registry, hidden)
-    wanted = architecture or architecture_of(root)
+    wanted = architecture or architecture_of(root, None if image is None else image.architecture)
     files = [source.file for source in sources]
     opened = {source.shown: source.file for source in sources}
     for launcher in registry.launchers:
         findings += lint_executable(launcher, root, wanted, _place(opened.get(launcher.descriptor)))
         files.append(root.locate(launcher.path.encode()))
-    findings += lint_owners(files, root)
+    findings += lint_owners(files, root, whose if image is None else whose_in(image))
     findings += lint_leftovers(root)
-    return findings + _against(registry, baseline), len(sources)
+    return registry, findings, len(sources)
 
 
-def check_paths(paths: Sequence[bytes], baseline: str | None) -> tuple[list[Finding], int]:
+def check_paths(paths: Sequence[bytes]) -> tuple[Registry, list[Finding], int]:
     """Check files, and directories of files, as one registry; their executables are not looked at.
+
+    Returns:
+        As `check_root`.
 
     Raises:
         Unable: a path can't be read.
@@ -107,7 +143,7 @@ def check_paths(paths: Sequence[bytes], baseline: str | None) -> tuple[list[Find
             raise _unreadable(decode(path), "no such file or directory")
     launchers, findings = _check_texts(sources)
     registry = Registry(tuple(launchers), directories=(decode(paths[0]),))
-    return findings + lint_registry(registry, {}) + _against(registry, baseline), len(sources)
+    return registry, findings + lint_registry(registry, {}), len(sources)
 
 
 def _check_texts(sources: Sequence[Source]) -> tuple[list[Launcher], list[Finding]]:
@@ -151,32 +187,42 @@ def _place(file: bytes | None) -> tuple[int, int]:
     return locate(found, ("launcher", "path"))
 
 
-def _against(registry: Registry, baseline: str | None) -> list[Finding]:
-    """Return the gaps against a baseline: an unpacked root filesystem, or a directory of descriptors."""
-    if baseline is None:
-        return []
-    directory = encode(baseline).rstrip(b"/") or b"/"
+def _read_baseline(options: Namespace, console: Console) -> Registry:
+    """Return what a baseline declares: an unpacked root filesystem, a directory of descriptors, or a run image.
+
+    Raises:
+        Unable: it can't be read, or has no launcher.
+    """
+    given: str = options.baseline
+    if given.startswith(SCHEMES):
+        from metalauncher.tooling.run_images import opened_run_image
+
+        command = f"metalauncher list --all --run-image {shlex.quote(given)}"
+        with opened_run_image(given, options, console, "--baseline") as opened:
+            before = load_registry(opened.root)
+    else:
+        command = f"metalauncher lint {shlex.quote(given)}"
+        before = _read_directory(given)
+    if not before.launchers:
+        raise Unable(f"--baseline {given}: has no launcher to compare with", need=_BASELINE, command=command)
+    return before
+
+
+def _read_directory(given: str) -> Registry:
+    directory = encode(given).rstrip(b"/") or b"/"
     if not os.path.isdir(directory):
         raise Unable(
-            f"--baseline {baseline}: {errno_text(20 if os.path.lexists(directory) else 2)}",
-            need="an unpacked root filesystem, or a directory of descriptors",
+            f"--baseline {given}: {errno_text(20 if os.path.lexists(directory) else 2)}",
+            need=_BASELINE,
             command="metalauncher lint --baseline DIR",
         )
     root = Root(directory, whole=True)
     if os.path.isdir(root.locate(IMAGE_DESCRIPTORS)):
-        before = load_registry(root)
-    else:
-        launchers, _ = _check_texts(
-            [Source(directory + b"/" + name, decode(directory + b"/" + name), link) for name, link in _names(directory)]
-        )
-        before = Registry(tuple(launchers))
-    if not before.launchers:
-        raise Unable(
-            f"--baseline {baseline}: has no launcher to compare with",
-            need="an unpacked root filesystem, or a directory of descriptors",
-            command=f"metalauncher lint {baseline}",
-        )
-    return lint_baseline(registry, before)
+        return load_registry(root)
+    launchers, _ = _check_texts(
+        [Source(directory + b"/" + name, decode(directory + b"/" + name), link) for name, link in _names(directory)]
+    )
+    return Registry(tuple(launchers))
 
 
 def _summary(findings: list[Finding], number: int) -> str:

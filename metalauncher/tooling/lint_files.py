@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.errors import errno_text
 from metalauncher.execute import Itself, read_head
@@ -16,19 +16,20 @@ from metalauncher.tooling.talk import decode
 from metalauncher.tooling.writing import leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from metalauncher.places import Root
     from metalauncher.registry import Launcher
+    from metalauncher.tooling.check.runimage import RunImage
 
 _EVERY_USER_EXECUTES = 0o555
 
 
-def architecture_of(root: Root) -> str:
-    """Return the architecture that the root's metalauncher is for, or else this machine's."""
+def architecture_of(root: Root, known: str | None = None) -> str:
+    """Return the architecture that the root's metalauncher is for, else the one known, else this machine's."""
     binary = inspect(read_head(root.locate(EXECUTABLE.encode()), HEAD))
     if isinstance(binary, str) or not binary.machine:
-        return this_architecture(os.uname().machine)
+        return known or this_architecture(os.uname().machine)
     return binary.machine
 
 
@@ -76,13 +77,55 @@ def lint_executable(launcher: Launcher, root: Root, architecture: str, place: tu
         yield find("ML026", f"has sha256 {digest}; {launcher.sha256} is declared")
 
 
-def lint_owners(files: Iterable[bytes], root: Root) -> Iterator[Finding]:
+class Whose(NamedTuple):
+    """Whose a file or directory is.
+
+    Attributes:
+        mode: its type and permission bits, as in `stat`.
+        owner: the number of the user.
+        group: that of the group.
+    """
+
+    mode: int
+    owner: int
+    group: int
+
+
+def whose(path: bytes) -> Whose | None:
+    """Return whose the file at a path is; None where there is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return Whose(status.st_mode, status.st_uid, status.st_gid)
+
+
+def whose_in(image: RunImage) -> Callable[[bytes], Whose | None]:
+    """Return what says whose a file of an image is, by its path in the root in which the image is laid out.
+
+    There everything belongs to who laid it out, and directories are open to that user.
+    """
+    kinds = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "link": stat.S_IFLNK}
+
+    def look(path: bytes) -> Whose | None:
+        found = image.tree.get(decode(path[len(image.root.prefix) :]))
+        return found and Whose(kinds.get(found[1].kind, 0) | found[1].mode, found[1].owner, found[1].group)
+
+    return look
+
+
+def lint_owners(files: Iterable[bytes], root: Root, look: Callable[[bytes], Whose | None] = whose) -> Iterator[Finding]:
     """Yield each of the files, and of the directories above them, that somebody else could change.
 
     Above the root nothing is looked at: there, it is the root that is unpacked, not the image.
+
+    Args:
+        files: in the root.
+        root: that they are in.
+        look: says whose each is.
     """
     base = root.prefix or b"/"
-    owner = os.stat(base).st_uid if root.prefix else 0
+    owner = os.stat(base).st_uid if root.prefix and look is whose else 0
     seen: set[bytes] = set()
     for file in files:
         real = os.path.realpath(file) if not root.whole else file
@@ -94,29 +137,25 @@ def lint_owners(files: Iterable[bytes], root: Root) -> Iterator[Finding]:
                 continue
             seen.add(path)
             # How the unpacked root itself is kept from others is its owner's affair.
-            yield from _lint_owner(path, owner, unpacked=bool(root.prefix) and not length)
+            found = look(path)
+            if found is not None and not stat.S_ISLNK(found.mode):  # what is missing is another rule's
+                yield from _lint_owner(path, found, owner, unpacked=bool(root.prefix) and not length)
 
 
-def _lint_owner(path: bytes, owner: int, *, unpacked: bool) -> Iterator[Finding]:
-    try:
-        status = os.lstat(path)
-    except OSError:  # what is missing is another rule's
-        return
-    if stat.S_ISLNK(status.st_mode):
-        return
-    what = "directory" if stat.S_ISDIR(status.st_mode) else "file"
-    if status.st_mode & 0o022:
-        who = "every user" if status.st_mode & 0o002 else f"group {status.st_gid}"
-        message = f"this {what} can be written by {who} (mode {status.st_mode & 0o7777:04o}): chmod go-w"
+def _lint_owner(path: bytes, found: Whose, owner: int, *, unpacked: bool) -> Iterator[Finding]:
+    what = "directory" if stat.S_ISDIR(found.mode) else "file"
+    if found.mode & 0o022:
+        who = "every user" if found.mode & 0o002 else f"group {found.group}"
+        message = f"this {what} can be written by {who} (mode {found.mode & 0o7777:04o}): chmod go-w"
         yield Finding(decode(path), None, None, "ML030", message)
-    if status.st_uid not in (0, owner):
+    if found.owner not in (0, owner):
         yield Finding(
-            decode(path), None, None, "ML031", f"this {what} belongs to user {status.st_uid}, not to user {owner}"
+            decode(path), None, None, "ML031", f"this {what} belongs to user {found.owner}, not to user {owner}"
         )
     # An executable is another rule's: to be started it need not be read.
     needed, add = (0o005, "o+rx") if what == "directory" else (0o004, "o+r") if path.endswith(b".toml") else (0, "")
-    if status.st_mode & needed != needed and not unpacked:
-        message = f"this {what} can't be read by every user (mode {status.st_mode & 0o7777:04o}): chmod {add}"
+    if found.mode & needed != needed and not unpacked:
+        message = f"this {what} can't be read by every user (mode {found.mode & 0o7777:04o}): chmod {add}"
         yield Finding(decode(path), None, None, "ML032", message)
 
 

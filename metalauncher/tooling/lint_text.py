@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from metalauncher.registry import DESCRIPTOR_LIMIT, Launcher, _is_null, _launcher, _Wrong
 from metalauncher.tomlfile import Unreadable, read_toml
 from metalauncher.tooling.positions import locate, positions
+from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.rules import Finding
 
 if TYPE_CHECKING:
@@ -44,12 +45,11 @@ def lint_text(file: bytes, shown: str, *, link: bool) -> tuple[Launcher | None, 
         return None, []
     try:
         document = read_toml(file, DESCRIPTOR_LIMIT)
-        with open(file, "rb") as opened:
-            text = opened.read(DESCRIPTOR_LIMIT).decode("utf-8-sig")
+        text = read_regular(file, DESCRIPTOR_LIMIT).decode("utf-8-sig")
     except Unreadable as error:
         detail = "dangling link" if link and error.missing else error.detail
         return None, [_unreadable(shown, detail, error.line)]
-    except (OSError, UnicodeDecodeError) as error:  # changed while it was read
+    except (ReadError, UnicodeDecodeError) as error:  # changed while it was read
         return None, [_unreadable(shown, str(error), None)]
     places = positions(text)
     findings: list[Finding] = []

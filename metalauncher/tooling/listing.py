@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
     from metalauncher.registry import Launcher
+    from metalauncher.tooling.check.runimage import RunImage
 
 SCHEMA_VERSION = 1  # schemas/list.schema.json
 
@@ -44,13 +45,22 @@ class Entry(NamedTuple):
     reason: str
 
 
-def collect(root: Root) -> tuple[list[Entry], tuple[str, ...]]:
-    """Return every descriptor, those in effect first and in the order of the ranking, and the directories looked in."""
+def collect(root: Root, image: RunImage | None = None) -> tuple[list[Entry], tuple[str, ...]]:
+    """Return every descriptor, those in effect first and in the order of the ranking, and the directories looked in.
+
+    Args:
+        root: where they lie.
+        image: of which that is the root: its launchers are to start on its machine; None: on this one.
+    """
     registry = load_registry(root)
     itself = Itself(root, root.locate(EXECUTABLE.encode()))
+
+    def why_not(launcher: Launcher) -> str | None:
+        return why_not_executable(launcher, root, itself) if image is None else image.obstacle_of(launcher)
+
     entries: list[Entry] = []
     for launcher in sorted(registry.launchers, key=by_rank, reverse=True):
-        reason = why_not_executable(launcher, root, itself)
+        reason = why_not(launcher)
         entries.append(Entry(BROKEN if reason else IN_EFFECT, launcher.descriptor, launcher, reason or ""))
     aside = {decode(item.file): item.launcher for item in installed(root)}
     entries += [Entry(OVERRIDDEN, image, aside.get(image), f"by {operator}") for image, operator in registry.overridden]
@@ -69,8 +79,8 @@ def collect(root: Root) -> tuple[list[Entry], tuple[str, ...]]:
 
 def run(options: Namespace, root: Root, console: Console) -> int:
     """List; return 0."""
-    entries, directories = collect(root)
-    if options.json:
+    entries, directories = collect(root, options.image)
+    if options.format == "json":
         console.document(_document(entries, directories, root))
         return 0
     shown = [entry for entry in entries if options.all or entry.state in (IN_EFFECT, BROKEN, INVALID)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shlex
@@ -12,12 +13,16 @@ from metalauncher.places import Root, root_from
 from metalauncher.report import report_bug
 from metalauncher.terminal import Unwritten
 from metalauncher.tooling.commands import parser
+from metalauncher.tooling.output import Unwritable, open_output
 from metalauncher.tooling.roots import root_within
 from metalauncher.tooling.talk import Console, Unable, decode, encode, system_text
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from metalauncher.tooling.run_images import Opened
 
 _INTERRUPTED = 130  # as a shell reports SIGINT
 
@@ -29,12 +34,23 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     options: Namespace | None = None
     try:
         options = parser().parse_args([decode(argument) for argument in arguments])
-        root = _root(getattr(options, "root", None), environment)
-        module = importlib.import_module(f"metalauncher.tooling.{options.module}")
-        status = module.run(options, root, console)
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(open_output(options.output if "output" in options else None))
+            console = Console(environment, output)
+            root = _root(getattr(options, "root", None), environment)
+            if "image" in options and options.run_image is not None:
+                opened = stack.enter_context(_open_image(options, console))
+                options.image, root = opened.image, opened.root
+                console = Console(environment, output, opened.rename)
+            module = importlib.import_module(f"metalauncher.tooling.{options.module}")
+            status = module.run(options, root, console)
     except Unable as unable:
         console.progress("")
         console.fail(unable)
+        return USAGE
+    except Unwritable as error:
+        console.progress("")
+        console.fail(Unable(str(error), need=error.need, command=error.command))
         return USAGE
     except OSError as error:
         where = decode(os.fsencode(error.filename)) + ": " if error.filename else ""
@@ -103,6 +119,23 @@ def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
             command=f"ls {shlex.quote(decode(within))}",
         )
     return root
+
+
+def _open_image(options: Namespace, console: Console) -> AbstractContextManager[Opened]:
+    """Open the run image that a command looks at in place of a root.
+
+    Raises:
+        Unable: there is a root as well, or the image can't be read.
+    """
+    if options.root is not None:
+        raise Unable(
+            "there are two run images: --run-image and --root",
+            need="one of --run-image IMAGE and --root DIR",
+            command=f"metalauncher {options.command} --help",
+        )
+    from metalauncher.tooling.run_images import opened_run_image
+
+    return opened_run_image(options.run_image, options, console)
 
 
 def _absolute(path: bytes) -> bytes:

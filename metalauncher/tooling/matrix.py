@@ -91,13 +91,12 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         ]
     )
     picture = collect(registry, limits[0], limits[1], minimal=options.minimal)
-    form = "json" if options.json else options.format
-    if form == "json":
+    if options.format == "json":
         console.document(_document(picture))
     else:
         lines: list[str] = []
         if not (options.gaps or options.minimal):
-            lines += _draw(picture, console) if form == "text" else _markdown(picture)
+            lines += _draw(picture, console) if options.format == "text" else _markdown(picture)
         if options.gaps:
             lines += _gap_lines(picture, console)
         if picture.minimal is not None:

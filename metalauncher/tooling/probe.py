@@ -163,7 +163,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     """
     launchers = _chosen(options.names, load_registry(root), root, options.root)
     reports = probe(launchers, root, console, options.jobs or os.cpu_count() or 1, options.timeout)
-    if options.json:
+    if options.format == "json":
         console.document(_document(reports))
     else:
         for report in reports:

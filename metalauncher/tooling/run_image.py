@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.places import EXECUTABLE, Root
 from metalauncher.tooling import bundle
-from metalauncher.tooling.binary import inspect
+from metalauncher.tooling.binary import HEAD, inspect
 from metalauncher.tooling.commands import parser
 from metalauncher.tooling.executable import SIZE_LIMIT
 from metalauncher.tooling.labels import ENTRYPOINT
 from metalauncher.tooling.oci.new_layer import Entry
 from metalauncher.tooling.oci.tree import Tree, materialise, read_tree
+from metalauncher.tooling.reading import ReadError, open_regular, read_regular
 from metalauncher.tooling.sbom.contents import CONTENTS
 from metalauncher.tooling.sbom.files import SHIM, SHIM_TEXT, image_files
 from metalauncher.tooling.talk import Unable
@@ -148,8 +149,10 @@ def _is_as_written(file: bytes, data: bytes, mode: int) -> bool:
         return False
     if not stat.S_ISREG(status.st_mode) or (stat.S_IMODE(status.st_mode), status.st_size) != (mode, len(data)):
         return False
-    with open(file, "rb") as old:
-        return old.read() == data
+    try:
+        return read_regular(file, len(data), follow=False) == data
+    except ReadError:
+        return False
 
 
 def _of_image(unable: Unable, folder: str, option: str = "") -> Unable:
@@ -207,9 +210,9 @@ def check_interpreters(executable: Executable, registry: Registry, scratch: Scra
     programs = [("metalauncher", executable.binary)]
     for launcher in registry.launchers:
         try:
-            with open(scratch.root.locate(launcher.path.encode()), "rb") as file:
-                binary = inspect(file.read(4096))
-        except OSError:
+            with open_regular(scratch.root.locate(launcher.path.encode())) as file:
+                binary = inspect(file.read(HEAD))
+        except ReadError:
             continue  # of the base: lint tells
         if not isinstance(binary, str):
             programs.append((repr(launcher), binary))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from metalauncher.terminal import print_text
-
 if TYPE_CHECKING:
     from argparse import Namespace
 
@@ -21,6 +19,6 @@ def text(name: str) -> str:
 
 def run(options: Namespace, root: Root, console: Console) -> int:
     """Print; return 0."""
-    del root, console
-    print_text(text(options.name))
+    del root
+    console.text(text(options.name))
     return 0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import stat
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from metalauncher.errors import errno_text
 from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect
 from metalauncher.tooling.checksums import NoDigest, digest_for, parse_digest
+from metalauncher.tooling.reading import ReadError, open_regular, read_named, read_regular
 from metalauncher.tooling.talk import Unable
 from metalauncher.tooling.tarball import (
     FLAT_LAUNCHER,
@@ -72,13 +72,9 @@ def read_source(source: str, architecture: str, digest: str | None) -> Bundle:
             bundle = _read_directory(source)
             found = bundle.sha256
         else:
-            with open(os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise _refuse(source, "is not a regular file")
+            with open_regular(source) as file:
                 bundle, found = _read_file(source, file)
-    except OSError as error:
-        raise _refuse(source, errno_text(error.errno)) from None
-    except Unacceptable as error:
+    except (ReadError, Unacceptable) as error:
         raise _refuse(source, str(error)) from None
     if expected and found != expected[0]:
         raise Unable(
@@ -112,7 +108,10 @@ def _read_file(source: str, file: IO[bytes]) -> tuple[Bundle, str]:
             "is empty" if not head else "is neither a tarball (.tgz or .tar), nor an ELF file, nor a script with #!"
         )
         raise _refuse(source, reason)
-    bundle = Bundle(source, _read_limited(file, source, LAUNCHER_LIMIT), None, {}, None)
+    data = file.read(LAUNCHER_LIMIT + 1)
+    if len(data) > LAUNCHER_LIMIT:
+        raise _refuse(source, f"is larger than {size_text(LAUNCHER_LIMIT)}")
+    bundle = Bundle(source, data, None, {}, None)
     return bundle, bundle.sha256
 
 
@@ -121,21 +120,11 @@ def _read_directory(source: str) -> Bundle:
     for name, limit in LIMITS.items():
         path = os.path.join(source, name)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            continue
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _refuse(path, "is not a regular file")
-            members[name] = _read_limited(file, path, limit)
+            members[name] = read_regular(path, limit)
+        except ReadError as error:
+            if error.fault != "absent":
+                raise _refuse(path, str(error)) from None
     return _bundle(source, members)
-
-
-def _read_limited(file: IO[bytes], path: str, limit: int) -> bytes:
-    data = file.read(limit + 1)
-    if len(data) > limit:
-        raise _refuse(path, f"is larger than {size_text(limit)}")
-    return data
 
 
 def _bundle(source: str, members: Mapping[str, bytes]) -> Bundle:
@@ -148,7 +137,22 @@ def _bundle(source: str, members: Mapping[str, bytes]) -> Bundle:
             raise _refuse(source, f"has no {' and no '.join(missing)}")
     (launcher,) = found
     sboms = {name: members[member] for member, name in sboms_of(launcher).items() if member in members}
+    for member, name in sboms_of(launcher).items():
+        if name in sboms and not _is_document(sboms[name]):
+            raise Unable(
+                f"{source}: {member} is no SBOM: it is not a JSON object",
+                need="SBOMs in JSON, as CycloneDX, SPDX or syft write them; or none",
+                do="take the file out, or ask whoever released it",
+                command=COMMAND,
+            )
     return Bundle(source, members[launcher], members.get(TOML), sboms, launcher)
+
+
+def _is_document(data: bytes) -> bool:
+    try:
+        return isinstance(json.loads(data), dict)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        return False
 
 
 def _check_launcher(bundle: Bundle, architecture: str) -> None:
@@ -177,21 +181,15 @@ def _expected_digest(source: str, given: str | None) -> tuple[str, str] | None:
     if given is not None and (digest := parse_digest(given)):
         return digest, "--sha256"
     file = given if given is not None else f"{source}.sha256"
-    # What lies beside the source is looked at unasked: it must not be waited for. What is named may be a pipe.
-    flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_NONBLOCK if given is None else 0)
     try:
-        with open(os.open(file, flags), "rb") as opened:
-            if given is None and not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise _bad_digest(f"{file}: is not a regular file")
-            data = opened.read(_DIGEST_FILE_LIMIT + 1)
-    except OSError as error:
-        if given is None and isinstance(error, FileNotFoundError):
+        # What lies beside the source is looked at unasked. What is named may be a pipe.
+        data = (read_regular if given is None else read_named)(file, _DIGEST_FILE_LIMIT)
+    except ReadError as error:
+        if given is None and error.fault == "absent":
             return None
-        if given is None:
-            raise _bad_digest(f"{file}: {errno_text(error.errno)}") from None
+        if given is None or error.fault == "large":
+            raise _bad_digest(f"{file}: {error}") from None
         raise _bad_digest(f"--sha256 {given!r} is neither 64 hexadecimal digits nor a file that can be read") from error
-    if len(data) > _DIGEST_FILE_LIMIT:
-        raise _bad_digest(f"{file}: is larger than {size_text(_DIGEST_FILE_LIMIT)}")
     try:
         return digest_for(data, source), file
     except NoDigest as error:

@@ -1,4 +1,4 @@
-"""What commands say: findings on stdout, talk on stderr, colour and progress only where a person looks."""
+"""What commands say: findings where `--output` says, talk on stderr, colour and progress only where a person looks."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from metalauncher.terminal import (
     STDOUT,
     YELLOW,
     is_coloured,
-    print_lines,
-    print_text,
     printable,
     write_lines,
     write_message,
     write_text,
 )
+from metalauncher.tooling.output import STDOUT as STANDARD_OUTPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from metalauncher.jsontext import Json
+    from metalauncher.tooling.output import Output
 
 GREEN = "\x1b[32;1m"
 FAINT = "\x1b[2m"
@@ -78,52 +78,74 @@ class Unable(Exception):
 class Console:
     """Where a command writes."""
 
-    def __init__(self, environment: Mapping[bytes, bytes]) -> None:
-        """Take the environment, which may forbid colour."""
+    def __init__(
+        self,
+        environment: Mapping[bytes, bytes],
+        output: Output = STANDARD_OUTPUT,
+        rename: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        """Take where to write, and how.
+
+        Args:
+            environment: may forbid colour.
+            output: takes findings.
+            rename: is asked for every text before it is written: what lies in a folder of this command's own, to
+                others lies somewhere else.
+        """
         self.environment: Final = environment
-        self._coloured = is_coloured(STDOUT, environment)
+        self._rename: Final = rename
+        self.output: Final = output
+        self._coloured = output is STANDARD_OUTPUT and is_coloured(STDOUT, environment)
         self._progress = posix.isatty(STDERR)
 
     def out(self, lines: Iterable[str]) -> None:
-        """Write findings on stdout.
+        """Give findings, a line each, every one made printable.
 
         Raises:
-            Unwritten: it can't take them.
+            Unwritten: standard output can't take them.
         """
         if not self._coloured:
-            print_lines(lines)
+            self.text("".join([printable(line) + "\n" for line in lines]))
             return
         # Colours stay; whatever else is not printable is escaped.
         safe = [
             "".join([part if _COLOUR.fullmatch(part) else printable(part) for part in _COLOUR.split(line)])
             for line in lines
         ]
-        print_text("".join([line + "\n" for line in safe]))
+        self.text("".join([line + "\n" for line in safe]))
 
     def document(self, document: Mapping[str, Json]) -> None:
-        """Write one JSON document on stdout.
+        """Give one JSON document.
 
         Raises:
-            Unwritten: it can't take it.
+            Unwritten: standard output can't take it.
         """
-        print_text(json.dumps(document, indent=2) + "\n")
+        self.text(json.dumps(document, indent=2) + "\n")
+
+    def text(self, text: str) -> None:
+        """Give a whole text as it is, as UTF-8.
+
+        Raises:
+            Unwritten: standard output can't take it.
+        """
+        self.output.write(self._rename(text).encode("utf-8", "backslashreplace"))
 
     def paint(self, text: str, colour: str) -> str:
-        """Return `text`, made printable, coloured if stdout is for a person."""
+        """Return `text`, made printable, coloured if it goes to a person's terminal."""
         safe = printable(text)
         return f"{colour}{safe}{_RESET}" if self._coloured else safe
 
     def say(self, *lines: str) -> None:
         """Talk, on stderr."""
-        write_lines(STDERR, lines)
+        write_lines(STDERR, [self._rename(line) for line in lines])
 
     def warn(self, text: str) -> None:
         """Write one warning on stderr."""
-        write_message("Warning: ", YELLOW, [f"Warning: {text}"], self.environment)
+        write_message("Warning: ", YELLOW, [f"Warning: {self._rename(text)}"], self.environment)
 
     def fail(self, unable: Unable) -> None:
         """Say why a command can't be finished."""
-        write_message("ERROR: ", RED, unable.lines(), self.environment)
+        write_message("ERROR: ", RED, [self._rename(line) for line in unable.lines()], self.environment)
 
     def progress(self, text: str) -> None:
         """Show how far long work has come, on a terminal only; "" takes it away."""

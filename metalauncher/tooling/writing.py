@@ -12,14 +12,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # Begins with a dot, so that the registry passes over it, and is recognised by `lint` and by the next `bundle add`.
 TEMPORARY = b".metalauncher-tmp-"
 
 
-def write_whole(directory: bytes, name: bytes, data: bytes, mode: int) -> None:
-    """Write `data` as `directory/name`, with exactly `mode`, in place of what is there.
+def write_whole(directory: bytes, name: bytes, data: bytes | Iterable[bytes], mode: int) -> None:
+    """Write `data`, in one or in pieces, as `directory/name`, with exactly `mode`, in place of what is there.
 
     Raises:
         OSError: nothing was changed.
@@ -28,9 +28,10 @@ def write_whole(directory: bytes, name: bytes, data: bytes, mode: int) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with open(descriptor, "wb", buffering=0) as file:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
+            for piece in (data,) if isinstance(data, bytes) else data:
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         os.rename(temporary, directory + b"/" + name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,21 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from bundles import MACHINE, STAND_IN, Answer, Tool, as_process, elf, entry, lifecycle_toml, pack, release, sbom, tree
+from bundles import (
+    MACHINE,
+    STAND_IN,
+    Answer,
+    Tool,
+    as_process,
+    elf,
+    entry,
+    lifecycle_toml,
+    pack,
+    release,
+    release_members,
+    sbom,
+    tree,
+)
 from harness import PROJECT, REFERENCE_REGISTRY, Image
 
 from metalauncher.places import Root
@@ -336,6 +351,8 @@ def test_adding_again_makes_whole(tool: Tool, tmp_path: Path) -> None:
     for spoil in (
         (folder / "launcher").unlink,
         lambda: (folder / "launcher").chmod(0o700),
+        lambda: (folder / "launcher").chmod(0o4755),  # set-id: whoever starts the app would become the file's owner
+        lambda: (folder / "launcher").chmod(0o2755),
         (folder / "sbom.cdx.json").unlink,
         lambda: (folder / "sbom.spdx.json").write_text("{}"),
     ):
@@ -544,6 +561,32 @@ def test_show(tool: Tool, tmp_path: Path) -> None:
     refused(tool.on("bundle", "show", "buildpacks/lifecycle@1"), "have:    buildpacks/lifecycle@0.9.3")
 
 
+@pytest.mark.parametrize("shape", ["release", "directory", "flat"])
+@pytest.mark.parametrize("text", [b"", b"<bom/>", b"[]", b"\xff{}", b"[" * 200_000, b'{"a": 1'])
+def test_sbom_that_is_none(tool: Tool, tmp_path: Path, shape: str, text: bytes) -> None:
+    """What lies where an SBOM belongs and is none is named, and nothing is installed."""
+    name, sbom = {
+        "release": ("lifecycle.tgz", "lifecycle/launcher.sbom.spdx.json"),
+        "directory": ("folder", "lifecycle/launcher.sbom.cdx.json"),
+        "flat": ("launcher.tgz", "launcher.sbom.syft.json"),
+    }[shape]
+    source = tmp_path / name
+    if shape == "directory":
+        (source / "lifecycle").mkdir(parents=True)
+        for info, data in release_members("0.21.17"):
+            if info.isreg():
+                (source / info.name).write_bytes(text if info.name == sbom else data)
+    elif shape == "release":
+        members = [one for one in release_members("0.21.17") if one[0].name != sbom]
+        source.write_bytes(pack([*members, entry(sbom, text, mode=0o644)]))
+    else:
+        source.write_bytes(pack([entry("launcher", elf(MACHINE)), entry(sbom, text, mode=0o644)]))
+    before = tree(tool.root)
+    answer = tool.on("bundle", "add", source)
+    refused(answer, f"ERROR: {source}: {sbom} is no SBOM: it is not a JSON object\n", "need:    SBOMs in JSON, as ")
+    assert tree(tool.root) == before
+
+
 def test_disk_full(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the descriptor can't be written, executable and SBOMs don't stay either."""
     ok(tool.on("bundle", "add", release(tmp_path, "0.21.17")))
@@ -556,8 +599,18 @@ def test_disk_full(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", full)
-    refused(tool.on("bundle", "add", release(tmp_path, "0.17.7")), "buildpacks_lifecycle@0.17.7.toml: ", "df -h ")
+    said = "buildpacks_lifecycle@0.17.7.toml: no space left on device"
+    refused(tool.on("bundle", "add", release(tmp_path, "0.17.7")), said, "df -h ")
     monkeypatch.undo()
+    other = release(tmp_path / "other", "0.17.7", STAND_IN.ljust(200_000, b"\n"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:  # the kernel names no file where a write fails
+        answer = tool.on("bundle", "add", other)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    refused(answer, ": file too large")
+    assert f"{tool.root}/{FOLDER}/0.17.7/" in answer.err.splitlines()[0]
     assert tree(tool.root) == before
 
 

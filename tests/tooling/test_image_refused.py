@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from bundles import STAND_IN, as_process, elf, entry, lifecycle_toml, release
 from bundles import pack as pack_tarball
-from harness import PROJECT
+from harness import PROJECT, python_form, static_form
 from images import OCI, REF_NAME, Layer, Layout, base, config_of, file, folder, link, pack, sha
 from kit import ARM, FOLDER, Kit, debian, members
+
+from metalauncher.tooling.oci.model import ImageError
 
 
 def test_without_what_writes_sboms(kit: Kit) -> None:
@@ -87,6 +89,18 @@ def test_diff_id_that_lies(kit: Kit) -> None:
     layer, other = pack([folder("etc")]), pack([folder("usr")])
     reference = base(kit.folder / "base", [Layer(layer.data, other.diff_id)])
     kit.refuse(f"has another digest than {other.diff_id}: {layer.diff_id.removeprefix('sha256:')}", base=reference)
+
+
+def test_base_that_may_not_be_read(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not read it is not sent to fetch it again."""
+    reference = debian(kit)
+
+    def closed(*_: object) -> None:
+        raise ImageError("denied", "oci-layout: permission denied")
+
+    monkeypatch.setattr("metalauncher.tooling.image.load_image", closed)  # root itself may read everything
+    answer = kit.refuse(f"--base {reference}: oci-layout: permission denied", base=reference)
+    assert answer.err.endswith(f"  need:    a base that may be read\n  do:      ls -ld {kit.folder}/base\n")
 
 
 def test_platform_of_an_index(kit: Kit) -> None:
@@ -162,7 +176,19 @@ def test_description_of_the_executable(kit: Kit) -> None:
     description.write_bytes(right[:100])
     assert "make static" in kit.refuse(f"--executable {description}: is not JSON").err
     description.unlink()
-    kit.refuse(f"--executable {description}: no such file or directory")
+    for form in (static_form(), python_form()):
+        kit.executable.write_bytes(form.executable.read_bytes())
+        kit.refuse(f"--executable {description}: no such file or directory")
+
+
+def test_what_is_not_metalauncher(kit: Kit) -> None:
+    """A program of another kind is called that, before anything is said of what it has not."""
+    for program in (elf(), b"#!/bin/sh\n"):
+        (kit.folder / "ls").write_bytes(program)
+        answer = kit.tool(*kit.options(), "--executable", kit.folder / "ls")
+        assert (answer.code, answer.out) == (3, "")
+        assert answer.err.startswith(f"ERROR: --executable {kit.folder}/ls: is not metalauncher's executable\n")
+        assert "have:    a file without metalauncher's mark, and no ls.contents.json\n" in answer.err
 
 
 def test_without_launchers(kit: Kit) -> None:

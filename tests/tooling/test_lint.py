@@ -278,6 +278,23 @@ def test_paths(tool: Tool, tmp_path: Path) -> None:
     assert f"{tmp_path}/folder/b@1.toml: error: ML010: b@1 ties with a@1" in answer.out
 
 
+def test_each_finding_once(tool: Tool) -> None:
+    """What several descriptors share is found once, and what is found is in the order of files and lines."""
+    folder = tool.root / "usr/lib/cnb/launchers.d"
+    for name in ("a", "b"):
+        more = 'path = "/opt/launcher"\nsha256 = "x"\n' if name == "b" else 'path = "/opt/launcher"\n'
+        write(folder / f"{name}.toml", SOUND.format(id=name, version="1", more=more).encode(), 0o644)
+    write(folder / "c.toml", b"x\n", 0o646)
+    lines = tool.on("lint").out.splitlines()
+    assert len(lines) == len(set(lines)) > 2
+    assert [line.partition(".toml")[0][-1] for line in lines] == sorted(
+        [line.partition(".toml")[0][-1] for line in lines]
+    )
+    once = tool("lint", folder / "c.toml").out
+    assert once
+    assert tool("lint", folder / "c.toml", folder / "c.toml").out == once
+
+
 def test_can_not_finish(tool: Tool, tmp_path: Path) -> None:
     """A path that isn't there, or a directory that is none, ends it with 3."""
     answer = tool("lint", tmp_path / "none.toml")

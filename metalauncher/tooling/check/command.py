@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
 from metalauncher.tooling.check.bundles import missing_bundles
@@ -15,14 +13,12 @@ from metalauncher.tooling.check.fleet import JOBS, check_all, interruptible
 from metalauncher.tooling.check.journal import Asked, Journal, Printed, resume
 from metalauncher.tooling.check.judge import Judge
 from metalauncher.tooling.check.merge import merge
-from metalauncher.tooling.check.present import check_page, present
-from metalauncher.tooling.check.runsource import read_run_directory, read_run_image
-from metalauncher.tooling.check.targets import lies_here, parse_shard, read_targets
+from metalauncher.tooling.check.present import present
+from metalauncher.tooling.check.targets import parse_shard, read_targets
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
-from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.platforms import serves
 from metalauncher.tooling.oci.reference import parse_reference
 from metalauncher.tooling.oci.stores import Stores
+from metalauncher.tooling.run_images import RunImages
 from metalauncher.tooling.scratch import scratch_folder
 from metalauncher.tooling.talk import Unable, count, decode
 from metalauncher.which import digest
@@ -54,19 +50,20 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     apps = read_targets(options.apps, options.from_files, shard)
     if not options.apps and not options.from_files:  # a part of those named may well be empty
         raise Unable("no app is named", need="APP, or a list with --from", command=_HELP)
-    check_page(options)
     stores = Stores(
         console.environment,
         insecure=options.insecure,
         mirrors=options.mirror,
         ca_file=options.ca_file,
+        seconds=options.timeout,
+        warn=console.warn,
         connections=options.jobs or JOBS,
         cache="" if options.no_cache else options.cache,
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(stores))
         scratch = stack.enter_context(scratch_folder("metalauncher-check-"))
-        reader = _Reader(stores, options.platform, scratch, console)
+        reader = RunImages(stores, options.platform, scratch, console, _HELP)
         image = (
             reader.read_directory(decode(root.prefix)) if options.run_image is None else reader.read(options.run_image)
         )
@@ -75,58 +72,6 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             if one is not None:
                 stack.enter_context(contextlib.closing(one))
         return _Run(options, console, image, against, options.platform or DEFAULT_PLATFORM, apps, shard).run(stores)
-
-
-class _Reader:
-    """Reads run images."""
-
-    def __init__(self, stores: Stores, platform: str | None, scratch: str, console: Console) -> None:
-        self._stores: Final = stores
-        self._platform: Final = platform
-        self._scratch: Final = scratch
-        self._console: Final = console
-
-    def read(self, name: str) -> RunImage:
-        """Read a run image, however it is named."""
-        try:
-            reference = parse_reference(name)
-        except ValueError as error:
-            raise Unable(str(error), command=_HELP) from None
-        if instead := lies_here(name):
-            raise Unable(instead, need="a run image", command=_HELP)
-        if reference.kind == "dir":
-            return self.read_directory(reference.place, name)
-        scratch = tempfile.mkdtemp(dir=self._scratch)
-
-        def say(number: int) -> None:
-            self._console.progress(f"reading {name}, layer {number}")
-
-        try:
-            image = read_run_image(name, self._stores.open(reference), self._platform or DEFAULT_PLATFORM, scratch, say)
-        except (ImageError, ValueError) as error:
-            raise _no_run_image(name, reference.kind, reference.place, str(error)) from None
-        finally:
-            self._console.progress("")
-        # An image alone is taken whatever it is for; one that is asked for by its platform is not.
-        if self._platform is not None and image.platform and not serves(image.platform, self._platform):
-            image.close()
-            reason = f"is for {image.platform}, not for --platform {self._platform}"
-            raise _no_run_image(name, reference.kind, reference.place, reason)
-        return image
-
-    def read_directory(self, directory: str, name: str | None = None) -> RunImage:
-        """Read an unpacked root filesystem in place of a run image."""
-        try:
-            return read_run_directory(name or directory, directory, tempfile.mkdtemp(dir=self._scratch))
-        except ImageError as error:
-            raise _no_run_image(name or directory, "dir", directory, error.reason) from None
-
-
-def _no_run_image(name: str, kind: str, place: str, reason: str) -> Unable:
-    do, command = "see what is there", f"ls -ld {shlex.quote(place)}"
-    if kind == "registry":
-        do, command = "see whether the registry answers, and has it", f"skopeo inspect docker://{shlex.quote(place)}"
-    return Unable(f"{name}: {reason}", need="a run image that can be read", do=do, command=command)
 
 
 class _Run:
@@ -197,8 +142,8 @@ class _Run:
             takers.append(journal.add)
             if results:
                 self._console.say(f"{count(len(results), 'result')} taken over from {self._options.resume}")
-        if self._options.jsonl:
-            journal = Journal(Printed())
+        if self._options.format == "jsonl":
+            journal = Journal(Printed(self._console.output))
             stack.callback(journal.close)
             journal.begin(self._asked)
             for result in results.values():

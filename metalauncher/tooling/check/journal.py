@@ -14,9 +14,9 @@ import stat
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher import __version__
-from metalauncher.terminal import print_bytes
 from metalauncher.tooling.check.targets import LINE_LIMIT, Shard
 from metalauncher.tooling.check.verdict import SCHEMA_VERSION, Result, from_line, to_line
+from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from metalauncher.jsontext import Json
+    from metalauncher.tooling.output import Output
 
 _FIRST = b'{"schema_version": 1, "metalauncher": '
 _COMMAND = "metalauncher check --from apps.txt --run-image IMAGE --resume FILE"
@@ -118,19 +119,23 @@ def _identity(image: dict[str, Any] | None) -> str:
 
 
 class Printed:
-    """Standard output as a file: that it can't take a line ends the command, as it does with any other findings."""
+    """A command's output as a file: that it can't take a line ends the command, as it does with any other findings."""
+
+    def __init__(self, output: Output) -> None:
+        """Take it."""
+        self._output: Final = output
 
     def write(self, data: memoryview) -> int:
         """Write all of `data`.
 
         Raises:
-            Unwritten: stdout can't take it.
+            Unwritten: standard output can't take it.
         """
-        print_bytes(bytes(data))
+        self._output.write(bytes(data))
         return len(data)
 
     def close(self) -> None:
-        """Leave it open: it is not this command's alone."""
+        """Leave it open: it is not this journal's alone."""
 
 
 class Journal:
@@ -212,10 +217,12 @@ def read(path: str) -> tuple[Asked, dict[str, Result]]:
 
     Raises:
         Unable: it is damaged, or none.
-        OSError: it can't be read.
     """
-    with open(path, "rb") as file:
-        asked, results = _Lines(path, file).read()
+    try:
+        with open_regular(path) as file:
+            asked, results = _Lines(path, file).read()
+    except ReadError as error:
+        raise _refuse(path, str(error)) from None
     if asked is None:
         raise _refuse(path, "is no file of results")
     return asked, results
@@ -273,6 +280,6 @@ def _reason(error: ValueError) -> str:
 def _refuse(path: str, reason: str) -> Unable:
     return Unable(
         f"{path}: {reason}",
-        need="what metalauncher check --jsonl or --resume wrote",
+        need="what metalauncher check --format jsonl or --resume wrote",
         command=_COMMAND,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from metalauncher.tooling.check.bundles import missing_bundles
 from metalauncher.tooling.check.findings import RunImage, find, parse_launcher
 from metalauncher.tooling.check.journal import Asked, read
-from metalauncher.tooling.check.present import check_page, present
+from metalauncher.tooling.check.present import present
 from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.check.verdict import Result
     from metalauncher.tooling.talk import Console
 
-_COMMAND = "metalauncher check --merge 1.jsonl 2.jsonl --html report.html"
+_COMMAND = "metalauncher check --merge 1.jsonl 2.jsonl --format html --output report.html"
 
 
 def merge(options: Namespace, console: Console) -> int:
@@ -32,11 +32,10 @@ def merge(options: Namespace, console: Console) -> int:
         (options.run_image or options.root or options.against, "a run image"),
         (options.resume, "--resume"),
         (options.shard, "--shard"),
-        (options.jsonl, "--jsonl"),
+        (options.format == "jsonl", "--format jsonl"),
     ):
         if given:
             raise Unable(f"--merge checks nothing: it can't go with {name}", command=_COMMAND)
-    check_page(options)
     first: Asked | None = None
     results: dict[str, Result] = {}
     parts: dict[Shard | None, int] = {}  # how many apps each has

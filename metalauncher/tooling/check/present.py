@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from typing import TYPE_CHECKING, Final
 
-from metalauncher.terminal import print_text
 from metalauncher.tooling.check.report_html import html
 from metalauncher.tooling.check.report_markdown import markdown
-from metalauncher.tooling.check.report_text import lines
+from metalauncher.tooling.check.report_text import lines, summary
 from metalauncher.tooling.check.verdict import AT_RISK, SCHEMA_VERSION, to_json
-from metalauncher.tooling.talk import Unable, count, encode
-from metalauncher.tooling.writing import write_whole
+from metalauncher.tooling.output import STDOUT_NAME
+from metalauncher.tooling.talk import count
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -26,45 +23,29 @@ FINDINGS: Final = 1
 UNFINISHED: Final = 3
 
 
-def check_page(options: Namespace) -> None:
-    """See that the page can be written: that is to be said before an hour's work, not after it.
-
-    Raises:
-        Unable: it can't be.
-    """
-    if options.html is None:
-        return
-    folder = os.path.dirname(os.path.abspath(options.html))
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        command = f"ls -ld {shlex.quote(folder)}"
-        raise Unable(f"--html: can't write to {folder!r}", need="a directory to write to", command=command)
-    if os.path.isdir(options.html):
-        raise Unable(
-            f"--html: {options.html!r} is a directory", need="a file's name", command="metalauncher check --help"
-        )
-
-
 def present(options: Namespace, console: Console, findings: Findings, asked: Asked) -> int:
-    """Write the reports.
+    """Write the report.
 
     Args:
         options: of the command line.
-        console: where to.
+        console: where to; in the format jsonl the results stand there already.
         findings: what was found.
         asked: what the question was.
 
     Returns:
         1 if an app is at risk; else 3 if one is not checked, or can't be told and that counts; else 0.
     """
-    if options.html is not None:
-        folder, name = os.path.split(os.path.abspath(options.html))
-        write_whole(encode(folder), encode(name), html(findings).encode("utf-8", "backslashreplace"), 0o644)
-    if options.json:
-        console.document(_document(findings, asked))
-    elif options.markdown:
-        print_text(markdown(findings))
-    elif not options.jsonl:
-        console.out(lines(findings, console.paint))
+    match options.format:
+        case "json":
+            console.document(_document(findings, asked))
+        case "markdown":
+            console.text(markdown(findings))
+        case "html":
+            console.text(html(findings))
+        case "text":
+            console.out(lines(findings, console.paint))
+    if options.output not in (None, STDOUT_NAME):  # who waits for it is told what became of it
+        console.say(*summary(findings))
     if findings.unchecked:
         console.say(f"not finished: {count(findings.unchecked, 'app')} not checked")
     counts = findings.counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from metalauncher.messages import ONLY
 from metalauncher.terminal import RED, YELLOW
 from metalauncher.tooling.check.findings import WORDS, counted
 from metalauncher.tooling.check.verdict import AT_RISK
@@ -47,12 +48,17 @@ def lines(findings: Findings, paint: Paint) -> list[str]:
     return found + _summary(findings, paint)
 
 
+def summary(findings: Findings) -> list[str]:
+    """Return what it comes to, without colours."""
+    return _summary(findings, lambda text, _: text)
+
+
 def _app(result: Result, paint: Paint) -> list[str]:
     verdict = WORDS[result.kind] + (f" with {result.launcher}" if result.launcher else "")
     if result.kind in AT_RISK and result.exit_code is not None:
         verdict += f", exit code {result.exit_code}"
     found = [f"{paint(result.app, '')}: {paint(verdict, _COLOURS[result.kind])}"]
-    if result.reason:
+    if result.reason and result.reason != ONLY:  # among the rest that says nothing
         found.append(f"  why:     {paint(result.reason, '')}")
     if result.regressed and result.before and result.before.launcher:
         found.append(f"  before:  {paint(f'started with {result.before.launcher}', '')}")

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted, PlatformApiMalformed, errno_text
@@ -25,6 +26,7 @@ from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect, this_architecture
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import materialise
+from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import decode, encode
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ _NO_EXEC = errno_text(8)
 # As an image's config names them -> as tooling.binary does.
 _ARCHITECTURES = {"amd64": "x86-64", "arm64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 _OLDER = {"x86-64": "386", "arm64": "arm"}  # what these run as well
+_NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 _REMEMBERED = 10_000  # decisions
 
 
@@ -91,6 +94,7 @@ class RunImage:
         root: Root,
         scratch: str,
         laid_out: bool,
+        labels: Mapping[str, str] = _NO_LABELS,
         labelled: Registry | None = None,
         labelled_path: str = "",
     ) -> None:
@@ -104,6 +108,7 @@ class RunImage:
             root: where what is needed of them lies as files.
             scratch: a directory to write to.
             laid_out: whether all of it lies there; else what turns out to be needed is laid out.
+            labels: that its config has; none for a directory.
             labelled: its launchers by its labels; None to take them from its descriptors.
             labelled_path: where its labels say that its launcher is, "" for metalauncher's place.
         """
@@ -112,7 +117,8 @@ class RunImage:
         self.platform: Final = platform
         self.tree: Final = tree
         self.source: Final[Literal["descriptors", "labels"]] = "descriptors" if labelled is None else "labels"
-        self._root: Final = root
+        self.labels: Final = labels
+        self.root: Final = root
         self._scratch: Final = scratch
         self._laid_out: Final = laid_out
         self._lock: Final = threading.Lock()
@@ -138,6 +144,11 @@ class RunImage:
             self._closed = True
 
     @property
+    def architecture(self) -> str | None:
+        """Its machine, as `tooling.binary` names it; None where that is not known."""
+        return _ARCHITECTURES.get(self.platform.split("/")[1] if "/" in self.platform else "")
+
+    @property
     def starts(self) -> list[str]:
         """The paths of its launchers, and of what starts them."""
         own = [] if self._own is None else [self._own[0]]
@@ -145,7 +156,7 @@ class RunImage:
 
     def clean(self, text: str) -> str:
         """Return a text with its files' paths as they are in the image."""
-        return text if self._laid_out else text.replace(decode(self._root.prefix), "")
+        return text if self._laid_out else text.replace(decode(self.root.prefix), "")
 
     def head(self, node: Node) -> bytes:
         """Return the beginning of one of its executables; b"" where nothing was kept of it."""
@@ -163,8 +174,8 @@ class RunImage:
         with self._scratching():
             if path not in self._obstacles:
                 self._bring(path)
-                place = self._root.locate(encode("/" + path.lstrip("/")))
-                errno = _why_not(place, self._root, 0)
+                place = self.root.locate(encode("/" + path.lstrip("/")))
+                errno = _why_not(place, self.root, 0)
                 self._obstacles[path] = self._on_its_machine(place, errno_text(errno) if errno else None)
             return self._obstacles[path]
 
@@ -200,7 +211,7 @@ class RunImage:
             return self._record(environment, metadata)
 
         if labelled is None:
-            return decide(environment, self._root, read)
+            return decide(environment, self.root, read)
         # The same steps over a registry that lies in no files.
         registry, record = labelled, None
         outcome: Selection | Refusal | None
@@ -261,15 +272,15 @@ class RunImage:
         return Found(decision, NothingExecuted(tuple(failures)), None, "")
 
     def _why_not(self, launcher: Launcher) -> str | None:
-        obstacle = why_not_executable(launcher, self._root, self._itself)
+        obstacle = why_not_executable(launcher, self.root, self._itself)
         found = self.tree.find(launcher.path)
         if obstacle is None and found is not None and self.source == "descriptors" and self.is_its_launcher(found):
             return "is metalauncher itself"
-        return self._on_its_machine(locate(launcher, self._root), obstacle)
+        return self._on_its_machine(locate(launcher, self.root), obstacle)
 
     def _on_its_machine(self, place: bytes, obstacle: str | None) -> str | None:
         """Return what was foretold for this machine as it is on the image's, where that is another one."""
-        wanted = _ARCHITECTURES.get(self.platform.split("/")[1] if "/" in self.platform else "")
+        wanted = self.architecture
         if wanted in (None, this_architecture(os.uname().machine)) or obstacle not in (None, _NO_EXEC):
             return obstacle
         binary = inspect(read_head(place, HEAD))
@@ -283,7 +294,7 @@ class RunImage:
             found = self.tree.find(path)
             if found is None or found[1].kind != "file":
                 return
-            materialise(self.tree, [path.lstrip("/")], decode(self._root.prefix))
+            materialise(self.tree, [path.lstrip("/")], decode(self.root.prefix))
             head = self.head(found[1])
             if head.startswith(b"#!"):
                 path = decode(interpreter_of(head))
@@ -299,10 +310,10 @@ def _same(one: Node, other: Node) -> bool:
     if not one.content.startswith("/"):  # an app's own
         return False
     try:
-        with open(one.content, "rb") as first, open(other.content, "rb") as second:
+        with open_regular(one.content) as first, open_regular(other.content) as second:
             while (data := first.read(1 << 20)) and (theirs := second.read(len(data))):
                 if data[: len(theirs)] != theirs:
                     return False
             return first.tell() > 0
-    except OSError:
+    except ReadError:
         return False

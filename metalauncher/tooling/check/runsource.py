@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import tempfile
 from typing import TYPE_CHECKING, Final
 
 from metalauncher.places import EXECUTABLE, Root
 from metalauncher.tooling.binary import HEAD
 from metalauncher.tooling.check.runimage import RunImage
 from metalauncher.tooling.check.shape import APP_LABEL
+from metalauncher.tooling.installed import installed
 from metalauncher.tooling.labels import PATH, registry_from_labels
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.tree import Tree, read_tree
+from metalauncher.tooling.oci.tree import Tree, materialise, read_tree
 from metalauncher.tooling.roots import root_within
+from metalauncher.tooling.sbom.inventory import is_beside_launcher
 from metalauncher.tooling.talk import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.layers import Member
     from metalauncher.tooling.oci.model import Store
+    from metalauncher.tooling.oci.tree import Node
 
 _DESCRIPTORS = ("etc/cnb/", "usr/lib/cnb/")
 _WHOLE_LIMIT = 256 << 20  # bytes of one launcher
@@ -31,14 +37,16 @@ _ENTRIES_LIMIT = 1_000_000  # files of an unpacked root filesystem
 class _Entry:
     """A file of an unpacked root filesystem, as a tree takes it."""
 
-    __slots__ = ("kind", "mode", "path", "size", "target")
+    __slots__ = ("group", "kind", "mode", "owner", "path", "size", "target")
 
-    def __init__(self, path: str, kind: str, mode: int, size: int, target: str) -> None:
+    def __init__(self, path: str, kind: str, status: os.stat_result, target: str = "") -> None:
         self.path: Final = path
         self.kind: Final = kind
-        self.mode: Final = mode
-        self.size: Final = size
+        self.mode: Final = stat.S_IMODE(status.st_mode)
+        self.size: Final = status.st_size if kind in ("file", "other") else 0
         self.target: Final = target
+        self.owner: Final = status.st_uid
+        self.group: Final = status.st_gid
 
 
 def read_run_image(
@@ -57,14 +65,103 @@ def read_run_image(
         ImageError: it can't be had.
         OSError: nothing can be written to `scratch`.
     """
+    image = _load(store, platform)
+    tree, root = _read_tree(image, _wanted, scratch, say)
+    _refuse_links(tree)
+    return _run_image(name, image, tree, root, scratch)
+
+
+def read_whole_run_image(
+    name: str, store: Store, platform: str, scratch: str, say: Callable[[int], None] = lambda _: None
+) -> RunImage:
+    """Read a run image so that its root has, whole, all that metalauncher's commands look at in an unpacked one.
+
+    That is what lies at metalauncher's places, the launchers wherever they lie, and what lies beside them. Where that
+    is known only when descriptors are read, the layers are read again.
+
+    Args:
+        name: as it was given.
+        store: where it is.
+        platform: as for `read_run_image`.
+        scratch: as for `read_run_image`.
+        say: as for `read_run_image`.
+
+    Raises:
+        ImageError: it can't be had, or has something there that is too large.
+        OSError: nothing can be written to `scratch`.
+    """
+    image = _load(store, platform)
+    more: frozenset[str] = frozenset()
+    while True:
+        folder = tempfile.mkdtemp(dir=scratch)
+
+        def wanted(member: Member, also: frozenset[str] = more) -> int:
+            return _WHOLE_LIMIT if member.path in also else _wanted(member)
+
+        tree, root = _read_tree(image, wanted, folder, say)
+        run = _run_image(name, image, tree, root, folder)
+        places = _looked_at(tree, run)
+        cut = {real for real, node in _files(tree, places) if not _is_whole(node)}
+        if cut <= more:
+            break
+        more |= cut
+        run.close()
+        shutil.rmtree(folder)
+    if cut:
+        raise ImageError("too-large", f"has /{min(cut)} of more than {_WHOLE_LIMIT >> 20} MiB")
+    materialise(tree, places, decode(root.prefix))
+    return run
+
+
+def _looked_at(tree: Tree, run: RunImage) -> list[str]:
+    """Return what the commands look at: files, and directories with all that they hold."""
+    places = [EXECUTABLE.lstrip("/"), *_DESCRIPTORS]
+    for item in installed(run.root):
+        found = tree.find(item.launcher.path)
+        if found is not None:
+            folder = found[0].rpartition("/")[0]
+            beside = tree.find(folder)
+            names = beside[1].children if beside is not None else ()
+            places += [found[0], *[f"{folder}/{name}" for name in names if is_beside_launcher(name)]]
+    return places
+
+
+def _files(tree: Tree, places: Iterable[str]) -> Iterator[tuple[str, Node]]:
+    """Give the regular files at places and below them, whatever links lead there, each once."""
+    seen: set[str] = set()
+    pending = list(places)
+    while pending:
+        found = tree.find(pending.pop())
+        if found is None or found[0] in seen:
+            continue
+        seen.add(found[0])
+        if found[1].kind == "directory":
+            pending += [f"{found[0]}/{name}" for name in found[1].children]
+        elif found[1].kind == "file":
+            yield found
+
+
+def _is_whole(node: Node) -> bool:
+    return node.content != "" and os.path.getsize(node.content) >= node.size
+
+
+def _load(store: Store, platform: str) -> Image:
     image = load_image(store, platform)
     if APP_LABEL in image.labels:
         raise ImageError("unsupported", f"is an app image, and no run image: it has the label {APP_LABEL}")
+    return image
+
+
+def _read_tree(
+    image: Image, wanted: Callable[[Member], int], scratch: str, say: Callable[[int], None]
+) -> tuple[Tree, Root]:
     kept, root = os.path.join(scratch, "kept"), os.path.join(scratch, "root")
     os.mkdir(kept)
     os.mkdir(root)
-    tree = read_tree(image, _wanted, kept, say=say)
-    _refuse_links(tree)
+    return read_tree(image, wanted, kept, say=say), Root(encode(root), whole=True)
+
+
+def _run_image(name: str, image: Image, tree: Tree, root: Root, scratch: str) -> RunImage:
     # Where metalauncher is, only its descriptors count, be there none.
     has_launchers = tree.find(EXECUTABLE) is not None or any([_has_descriptors(tree, place) for place in _DESCRIPTORS])
     labelled = None if has_launchers else registry_from_labels(image.labels)
@@ -73,9 +170,10 @@ def read_run_image(
         digest=image.manifest.digest,
         platform=image.platform,
         tree=tree,
-        root=Root(encode(root), whole=True),
+        root=root,
         scratch=scratch,
         laid_out=False,
+        labels=image.labels,
         labelled=labelled,
         labelled_path="" if labelled is None else image.labels.get(PATH, ""),
     )
@@ -104,17 +202,27 @@ def _has_descriptors(tree: Tree, place: str) -> bool:
     return found is not None and any([name.endswith(".toml") for name in found[1].children])
 
 
-def read_run_directory(name: str, directory: str, scratch: str) -> RunImage:
-    """Read an unpacked root filesystem in place of a run image.
+def open_directory(directory: str) -> Root:
+    """Return the root that an unpacked root filesystem is.
 
     Raises:
-        ImageError: there is no such directory, or it can't be read.
+        ImageError: it is none.
     """
     if not os.path.isdir(directory):
         raise ImageError("absent", "there is no such directory")
     within = root_within(encode(directory))
     if within is not None:
         raise ImageError("unsupported", f"is no root filesystem, but holds one: dir:{decode(within)}")
+    return Root(encode(os.path.abspath(directory)), whole=True)
+
+
+def read_run_directory(name: str, directory: str, scratch: str) -> RunImage:
+    """Read an unpacked root filesystem in place of a run image.
+
+    Raises:
+        ImageError: there is no such directory, or it can't be read.
+    """
+    root = open_directory(directory)
     tree = Tree()
     try:
         for number, entry in enumerate(_walk(directory)):
@@ -129,7 +237,7 @@ def read_run_directory(name: str, directory: str, scratch: str) -> RunImage:
         digest=None,
         platform="",
         tree=tree,
-        root=Root(encode(os.path.abspath(directory)), whole=True),
+        root=root,
         scratch=scratch,
         laid_out=True,
     )
@@ -145,12 +253,11 @@ def _walk(directory: str) -> Iterator[_Entry]:
             for found in entries:
                 path = os.path.join(folder, found.name)
                 status = found.stat(follow_symlinks=False)
-                mode = stat.S_IMODE(status.st_mode)
                 if stat.S_ISDIR(status.st_mode):
-                    yield _Entry(path, "directory", mode, 0, "")
+                    yield _Entry(path, "directory", status)
                     if status.st_dev == device:
                         pending.append(path)
                 elif stat.S_ISLNK(status.st_mode):
-                    yield _Entry(path, "link", mode, 0, os.readlink(found.path))
+                    yield _Entry(path, "link", status, os.readlink(found.path))
                 else:
-                    yield _Entry(path, "file" if stat.S_ISREG(status.st_mode) else "other", mode, status.st_size, "")
+                    yield _Entry(path, "file" if stat.S_ISREG(status.st_mode) else "other", status)

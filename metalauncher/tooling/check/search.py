@@ -69,6 +69,16 @@ class Fact(NamedTuple):
     data: bytes = b""
 
     @property
+    def owner(self) -> int:
+        """Not kept: nothing asks whose an app's files are."""
+        return 0
+
+    @property
+    def group(self) -> int:
+        """Not kept either."""
+        return 0
+
+    @property
     def hidden(self) -> str | None:
         """Of a whiteout: the path that it hides, or below which it hides all; None of others."""
         parent, _, name = self.path.rpartition("/")

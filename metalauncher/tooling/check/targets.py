@@ -1,7 +1,7 @@
 """The apps to check, as people and programs name them: arguments, and lists of one a line. Knows no image.
 
 A list may have blank lines, `# comments`, and JSON: a string, or an object with the image under `app` or `image`, which
-is what `--jsonl` and many inventories write. All that is wrong is said at once, before anything is fetched.
+is what `--format jsonl` and many inventories write. All that is wrong is said at once, before anything is fetched.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import shlex
 import sys
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.errors import errno_text
 from metalauncher.tooling.oci.name import Name
 from metalauncher.tooling.oci.reference import parse_reference
+from metalauncher.tooling.reading import ReadError, open_named
 from metalauncher.tooling.talk import Unable, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-LINE_LIMIT: Final = 1 << 20  # bytes; a line of --jsonl for an app with a hundred buildpacks has 20 KB
+LINE_LIMIT: Final = 1 << 20  # bytes; a line of JSONL for an app with a hundred buildpacks has 20 KB
 APPS_LIMIT: Final = 1_000_000
 _FAULTS_LIMIT = 10  # that are shown
 STDIN: Final = "-"
@@ -101,11 +101,11 @@ def read_targets(arguments: Sequence[str], files: Sequence[str], shard: Shard | 
             _add(argument, "", found, faults)
     for file in files:
         try:
-            with open(file, "rb") as opened:  # also a pipe: `--from <(kubectl ...)`
+            with open_named(file) as opened:  # also a pipe: `--from <(kubectl ...)`
                 _read(opened, file, found, faults)
-        except OSError as error:
+        except ReadError as error:
             raise Unable(
-                f"--from: {file}: {errno_text(error.errno)}",
+                f"--from: {file}: {error}",
                 need="a list that can be read, or - for stdin",
                 command=_HELP,
             ) from None

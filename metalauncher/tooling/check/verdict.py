@@ -119,12 +119,12 @@ def _launcher_to_json(launcher: Chosen | None) -> dict[str, Json] | None:
 
 
 def to_line(result: Result) -> str:
-    """Return the result as one line of `--jsonl`, without the line's end."""
+    """Return the result as one line of `--format jsonl`, without the line's end."""
     return json.dumps({"schema_version": SCHEMA_VERSION, **to_json(result)})
 
 
 def from_line(line: str | bytes) -> Result:
-    """Return the result that a line of `--jsonl` holds.
+    """Return the result that a line of `--format jsonl` holds.
 
     Raises:
         ValueError: it is no whole line of this schema version.

@@ -123,7 +123,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     seen: dict[str, Both | str] = {case.name: why for case, why in zip(cases, obstacles, strict=True)}
     seen |= dict(zip([case.name for case in runnable], outcomes, strict=True))
     results = [_result(case, seen[case.name], known, allowances) for case in cases]
-    if options.json:
+    if options.format == "json":
         console.document(document(sides, known, results, allowances))
     else:
         console.out(text(results, console, everything=options.all))

@@ -24,6 +24,7 @@ from metalauncher.tooling.compare.observation import (
     steady,
 )
 from metalauncher.tooling.compare.reporter import REPORTS
+from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import system_text
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 1 << 20  # bytes looked at of each stream
 _REPORTS_LIMIT = starter.OUTPUT_LIMIT
+_OBSTACLE_LIMIT = 1 << 16
 _SLICE = 0.05  # seconds between two looks, where the kernel can't say when a process has ended
 
 
@@ -146,12 +148,15 @@ def _start(case: Case, site: Site, timeout: float, running: Running) -> Outcome:
         if not ended:
             return Unfinished(f"it had not ended after {timeout:g} s")
         said = terminal.said if terminal is not None else b""
-    return _observe(process, case, place, said)
+    try:
+        return _observe(process, case, place, said)
+    except ReadError as error:  # what was started has put something else in its place
+        return Unfinished(f"what it wrote can't be read: {error}")
 
 
 def _observe(process: subprocess.Popen[bytes], case: Case, place: str, said: bytes) -> Outcome:
-    with contextlib.suppress(FileNotFoundError), open(f"{place}/{starter.OBSTACLE}", encoding="utf-8") as file:
-        what, _, reason = file.read().partition("\n")
+    if obstacle := _read(f"{place}/{starter.OBSTACLE}", _OBSTACLE_LIMIT).decode("utf-8", "replace"):
+        what, _, reason = obstacle.partition("\n")
         if what == "exec":
             return Unfinished(f"it could not be run: {reason[:1].lower() + reason[1:]}")
         return NotRun(f"this machine refuses {what.removeprefix('state: ')}: {reason}")
@@ -173,10 +178,12 @@ def _observe(process: subprocess.Popen[bytes], case: Case, place: str, said: byt
 
 def _read(path: str, limit: int) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return file.read(limit + 1)
-    except FileNotFoundError:
-        return b""
+    except ReadError as error:
+        if error.fault == "absent":
+            return b""
+        raise
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float, terminal: _Terminal | None) -> bool:

@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Final
 from metalauncher.errors import errno_text
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.verified import Verified, read_whole
+from metalauncher.tooling.reading import ReadError, open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +44,6 @@ _ALGORITHM = re.compile(r"sha256|sha512")
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _ENTRY = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 _TEMPORARY_NAME = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{16}")
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -71,7 +71,7 @@ class BlobCache:
                 return None
             try:
                 return read_whole(file, descriptor, descriptor.size)
-            except (ImageError, OSError):
+            except (ImageError, ReadError):
                 self._drop(descriptor.digest)
                 return None
 
@@ -85,13 +85,11 @@ class BlobCache:
     @contextlib.contextmanager
     def open(self, descriptor: Descriptor) -> Iterator[IO[bytes] | None]:
         """Open an entry, None if it is not there. Its bytes are not looked at yet."""
-        try:
-            file = _open_regular(self._path(descriptor.digest))
-        except OSError:
-            yield None
-            return
-        with file:
-            self._mark_used(file)
+        with contextlib.ExitStack() as stack:
+            file: IO[bytes] | None = None
+            with contextlib.suppress(ReadError):
+                file = stack.enter_context(open_regular(self._path(descriptor.digest), follow=False))
+                self._mark_used(file)
             yield file
 
     @contextlib.contextmanager
@@ -242,24 +240,10 @@ def _folder(top: int, *names: str) -> Iterator[int]:
             os.close(descriptor)
 
 
-def _open_regular(path: str) -> IO[bytes]:
-    """Open a regular file; a FIFO is not waited for.
-
-    Raises:
-        OSError: it can't be opened, or is none.
-    """
-    descriptor = os.open(path, _READ)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file", path)
-    return open(descriptor, "rb")
-
-
 def _is_marked(directory: str) -> bool:
     try:
-        with _open_regular(os.path.join(directory, MARKER)) as file:
-            return file.read(len(_MARK) + 1) == _MARK
-    except OSError:
+        return read_regular(os.path.join(directory, MARKER), len(_MARK), follow=False) == _MARK
+    except ReadError:
         return False
 
 
@@ -282,7 +266,7 @@ def _is_sound(file: IO[bytes], descriptor: Descriptor) -> bool:
     try:
         while verified.read(_CHUNK):
             pass
-    except (ImageError, OSError):
+    except (ImageError, ReadError):
         return False
     return True
 

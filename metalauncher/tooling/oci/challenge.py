@@ -6,6 +6,7 @@ the distribution project's token specification (realm, service), RFC 7231 7.1.3 
 
 from __future__ import annotations
 
+import datetime as dt
 import email.utils
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,8 @@ _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'({_WORD})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_WORD}))[ \t]*(?:,[ \t,]*|$)')
 _SCHEME = re.compile(rf"({_WORD})(?:[ \t]+|[ \t]*(?:,[ \t,]*|$))")
 _WHOLE = re.compile(r"[A-Za-z0-9._~+/-]+=*[ \t]*(?:,[ \t,]*|$)")
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_LONGEST = 1e9  # seconds; what says more means never
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -58,14 +61,24 @@ def parse_retry_after(value: str | None, now: float) -> float:
     """Return for how many seconds not to ask again; 0 where the header is absent or means nothing.
 
     Args:
-        value: of `Retry-After`: seconds, or a date.
+        value: of `Retry-After`: seconds, some write them with a fraction, or a date.
         now: seconds since 1970, which the date is held against.
     """
     if not value or len(value) > 64:
         return 0.0
-    if re.fullmatch(r"[0-9]+", value.strip()):
-        return float(value)
+    if _SECONDS.fullmatch(value.strip(" \t")):
+        return min(float(value), _LONGEST)
+    date = parse_date(value)
+    return 0.0 if date is None else min(max(date - now, 0.0), _LONGEST)
+
+
+def parse_date(value: str | None) -> float | None:
+    """Return the seconds since 1970 that a header's date says; None where it is none."""
+    if not value or len(value) > 64:
+        return None
     try:
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - now, 0.0)
+        date = email.utils.parsedate_to_datetime(value)
+        # One without a zone is of HTTP's only one.
+        return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()
     except (ValueError, OverflowError, TypeError):
-        return 0.0
+        return None

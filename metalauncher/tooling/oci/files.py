@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from metalauncher.errors import errno_text
+from metalauncher.tooling import reading
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from metalauncher.tooling.oci.model import Trouble
     from metalauncher.tooling.oci.verified import Readable
+    from metalauncher.tooling.reading import Fault
 
 _CHUNK = 1 << 16
+_TROUBLES: dict[Fault, Trouble] = {
+    "absent": "absent",
+    "denied": "denied",
+    "irregular": "damaged",
+    "large": "too-large",
+    "failed": "unreachable",
+}
 
 
 class Files(Protocol):
@@ -82,15 +91,12 @@ def open_regular(path: str) -> Iterator[IO[bytes]]:
         ImageError: it is not there, no regular file, or can't be read.
     """
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ImageError("damaged", "is not a regular file")
+        with reading.open_regular(path) as file:
             yield file
-    except FileNotFoundError:
-        raise ImageError("absent", "is not there") from None
-    except PermissionError as error:
-        raise ImageError("denied", errno_text(error.errno)) from None
-    except OSError as error:
+    except reading.ReadError as error:
+        reason = "is not there" if error.fault == "absent" else error.reason
+        raise ImageError(_TROUBLES[error.fault], reason) from None
+    except OSError as error:  # of reading at a place of one's own: pread
         raise ImageError("unreachable", errno_text(error.errno)) from None
 
 

@@ -46,6 +46,8 @@ class Member(NamedTuple):
         size: of a file, in bytes.
         target: of a link, as written; of a hard link, as a path like `path`.
         read: returns the file's content up to so many bytes; to be called before the next member is asked for.
+        owner: the number of the user it belongs to.
+        group: that of the group.
     """
 
     path: str
@@ -54,6 +56,8 @@ class Member(NamedTuple):
     size: int
     target: str
     read: Callable[[int], bytes]
+    owner: int = 0
+    group: int = 0
 
 
 @contextmanager
@@ -191,7 +195,16 @@ def _read_tar(stream: Readable) -> Iterator[Member]:
             archive.members = []  # it keeps them all
             kind = _KINDS.get(info.type, "other")
             target = clean(info.linkname) if kind == "hard link" else info.linkname
-            yield Member(clean(info.name), kind, info.mode & 0o7777, info.size, target, _reader(archive, info))
+            yield Member(
+                clean(info.name),
+                kind,
+                info.mode & 0o7777,
+                info.size,
+                target,
+                _reader(archive, info),
+                info.uid,
+                info.gid,
+            )
 
 
 def _reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:

@@ -22,6 +22,12 @@ def proxy_for(scheme: str, host: str, port: int, environment: Mapping[bytes, byt
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
+def proxy_variable(scheme: str, environment: Mapping[bytes, bytes]) -> str:
+    """Return the name of the variable that names the proxy for a scheme."""
+    name = f"{scheme}_proxy"
+    return name if environment.get(name.encode()) else name.upper()
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host, without port, is this machine itself."""
     if host.lower() == "localhost":

@@ -34,13 +34,15 @@ class Reference(NamedTuple):
     tag: str | None
 
     def __str__(self) -> str:
-        """Return it as it was written."""
+        """Return what is read as the same reference."""
         if self.kind == "registry":
-            return self.place
+            return _REGISTRY_SCHEME + self.place if _is_other(self.place) else self.place
         return f"{self.kind}:{self.place}" + ("" if self.tag is None else f":{self.tag}")
 
 
 _REGISTRY_SCHEME = "docker://"  # skopeo's
+# With which a text can be nothing but a reference.
+SCHEMES: Final = (*[f"{kind}:" for kind in _LOCAL], _REGISTRY_SCHEME)
 FORMS: Final = (
     "oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], dir:ROOTFS, or a name in a registry"
 )
@@ -64,6 +66,12 @@ def parse_reference(text: str) -> Reference:
     if not name:
         raise ValueError(f"{text!r} names no image: write {FORMS}")
     return Reference("registry", name, None)
+
+
+def _is_other(place: str) -> bool:
+    """Tell whether a registry's image, `oci:1`, would be read as something else without its scheme."""
+    kind, colon, _ = place.partition(":")
+    return place.startswith(("/", "./", "../")) or bool(colon and kind in {*_LOCAL, *_FOREIGN, "docker"})
 
 
 def _local(kind: Kind, rest: str, text: str) -> Reference:

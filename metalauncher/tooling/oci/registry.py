@@ -15,10 +15,11 @@ import time
 from typing import IO, TYPE_CHECKING, Final
 
 from metalauncher.tooling.oci.authorize import Authorizer
-from metalauncher.tooling.oci.challenge import parse_challenges, parse_retry_after
+from metalauncher.tooling.oci.challenge import parse_challenges
 from metalauncher.tooling.oci.model import INDEXES, MANIFEST_LIMIT, MANIFESTS, Descriptor, ImageError
+from metalauncher.tooling.oci.pace import Pace
 from metalauncher.tooling.oci.places import Place, parse_mirror
-from metalauncher.tooling.oci.served import ACCEPT, ERROR_LIMIT, media_type, refusal, status_text, words
+from metalauncher.tooling.oci.served import ACCEPT, media_type, refusal, status_text
 from metalauncher.tooling.oci.transport import Transport
 from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
 from metalauncher.tooling.oci.wire import Broken, Deadline
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TypeVar
 
+    from metalauncher.tooling.oci.answer import Answer
     from metalauncher.tooling.oci.credentials import Credentials
     from metalauncher.tooling.oci.name import Name
-    from metalauncher.tooling.oci.transport import Answer
+    from metalauncher.tooling.oci.verified import Readable
 
     T = TypeVar("T")
 
@@ -41,7 +43,8 @@ SLOWEST: Final = 64 << 10  # bytes a second that a body may come at
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 20.0
 PAUSE: Final = 0.25  # seconds before the second try, twice as much before each other
-LONGEST_PAUSE: Final = 30.0  # whatever Retry-After says
+LONGEST_PAUSE: Final = 30.0
+REFUSALS: Final = 20  # times that one thing is refused because its host is asked too much, while others get through
 GIVEN_UP: Final = 3  # times in a row after which a host is tried but once: it is not down for one image alone
 _CHUNK = 64 << 10
 _RETRIED = frozenset((408, 429, 500, 502, 503, 504))
@@ -76,7 +79,8 @@ class Registry:
             mirrors: by the registry's host, URLs to ask first, in order; a path goes before the repository.
             ca_file: certificates in PEM to trust besides the system's.
             connections: to keep open per host: as many as there are threads.
-            seconds: for one thing to be had, besides a time by its size.
+            seconds: for one thing to be had, besides a time by its size, and for a host that only says that it is asked
+                too much.
             connect_seconds: to wait for a connection.
             read_seconds: to wait for the next bytes.
             clock: seconds, of any beginning.
@@ -95,14 +99,15 @@ class Registry:
             connections=connections,
             connect_seconds=connect_seconds,
             read_seconds=read_seconds,
+            pace=Pace(seconds, clock, sleep, chance),
+            now=now,
         )
-        self._credentials = credentials
         self._authorizer = Authorizer(self._transport, credentials, clock)
         self._mirrors = {
             host.lower(): tuple([parse_mirror(url) for url in urls]) for host, urls in (mirrors or {}).items()
         }
         self._seconds = seconds
-        self._clock, self._sleep, self._now, self._chance = clock, sleep, now, chance
+        self._clock, self._sleep, self._chance = clock, sleep, chance
         self._lock = threading.Lock()
         self._schemes: dict[str, str] = {}
         self._given_up: dict[str, int] = {}
@@ -126,28 +131,39 @@ class Registry:
     def persist(self, place: Place, deadline: Deadline, action: Callable[[], T]) -> T:
         """Do something until it works, a few times, with longer and longer pauses.
 
+        Being told that a registry is asked too much is no try: the next one waits for its turn.
+
         Raises:
             ImageError: it did not work, or will not.
         """
         given_up = self._given_up.get(place.host, 0)
-        tries = 1 if given_up >= GIVEN_UP else place.tries
-        for number in range(1, tries + 1):
+        left = 1 if given_up >= GIVEN_UP else place.tries
+        number = 0
+        limited, refusals = "", 0
+        while True:
             try:
                 result = action()
             except Broken as broken:
-                pause = PAUSE * 2**number * (0.5 + self._chance() / 2)
-                pause = min(max(pause, broken.wait), LONGEST_PAUSE)
-                if not broken.again or number == tries or pause >= deadline.remaining():
+                if broken.limited and broken.again and given_up < GIVEN_UP and place.tries == TRIES:
+                    refusals += 1
+                    limited = broken.reason
+                    if refusals < REFUSALS:
+                        continue
+                number += 1
+                pause = min(PAUSE * 2**number * (0.5 + self._chance() / 2), LONGEST_PAUSE)
+                if not broken.again or number == left or refusals == REFUSALS or pause >= deadline.remaining():
                     self._given_up[place.host] = given_up + 1
+                    if limited and broken.reason != limited and broken.limited:
+                        raise Broken(f"{limited}: {broken.reason}", again=False, limited=True) from None
                     raise
-                self._sleep(pause)
+                if not broken.limited:
+                    self._sleep(pause)
             except ImageError:  # it is there, and answers
                 self._given_up.pop(place.host, None)
                 raise
             else:
                 self._given_up.pop(place.host, None)
                 return result
-        raise AssertionError("the last try returns or raises")
 
     @contextlib.contextmanager
     def ask(self, place: Place, path: str, accept: str, deadline: Deadline, what: str) -> Iterator[Answer]:
@@ -160,34 +176,31 @@ class Registry:
         url = f"{self._scheme(place, deadline)}://{place.host}/v2/{place.repository}/{path}"
         authorization = self._authorizer.known(place.host, place.repository, deadline)
         answer = self._send(url, accept, authorization, deadline)
-        if answer.status == 401 and not answer.redirected:
-            answer.close()
+        for again in (False, True):
+            if answer.status != 401 or answer.redirected:
+                break
             challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
+            if again and not self._authorizer.wants_more(place.host, place.repository, challenges):
+                break
+            answer.close()
             authorization = self._authorizer.asked(place.host, place.repository, challenges, authorization, deadline)
             answer = self._send(url, accept, authorization, deadline)
         with answer:
             if answer.status == 200:
                 yield answer
                 return
-            try:
-                said = words(answer.read(ERROR_LIMIT), self._secrets(place, authorization))
-            except Broken:
-                said = ""
+            said = answer.words(self._authorizer.secrets(place.host, place.repository, authorization))
             if answer.status in _RETRIED:
-                wait = parse_retry_after(answer.headers.get("Retry-After"), self._now())
                 reason = f"{answer.host} answered {status_text(answer.status)}"
-                raise Broken(f"{reason} ({said})" if said else reason, wait=wait)
-            raise refusal(answer.host, answer.status, said, what)
+                raise answer.busy(f"{reason} ({said})" if said else reason)
+            who = ""
+            if not answer.redirected:
+                who = self._authorizer.who(place.host, place.repository) if authorization else "and asked for no login"
+            raise refusal(answer.host, answer.status, said, what, who)
 
     def _send(self, url: str, accept: str, authorization: str, deadline: Deadline) -> Answer:
         headers = {"Accept": accept} | ({"Authorization": authorization} if authorization else {})
         return self._transport.request("GET", url, headers, deadline)
-
-    def _secrets(self, place: Place, authorization: str) -> tuple[str, ...]:
-        """Return what the registry was told and must not tell others through us."""
-        login = self._credentials.find(place.host, place.repository) if authorization else None
-        told = authorization.partition(" ")[2]
-        return (told, login.password, login.identity_token) if login else (told,)
 
     def _scheme(self, place: Place, deadline: Deadline) -> str:
         """Return with which scheme a host is to be asked; where it may be plain HTTP, find out, once."""
@@ -239,11 +252,22 @@ class RegistryStore:
             yield io.BufferedReader(self._somewhere(lambda place: self._open(place, descriptor, stack)), _CHUNK)
 
     def _somewhere(self, get: Callable[[Place], T]) -> T:
-        """Get something from the first that has it; where nobody has, the registry's own answer counts."""
+        """Get something from the first that has it; where nobody has, the registry's own answer counts.
+
+        What was wrong with its mirrors is said as well: where they alone can be reached, that is the reason.
+        """
+        faults = []
         for place in self._places[:-1]:
-            with contextlib.suppress(ImageError):
+            try:
                 return get(place)
-        return get(self._places[-1])
+            except ImageError as error:
+                faults.append(f"; its mirror before it: {error.reason}")
+        try:
+            return get(self._places[-1])
+        except ImageError as error:
+            if not faults:
+                raise
+            raise ImageError(error.trouble, error.reason + "".join(faults)) from None
 
     def _top(self, place: Place) -> tuple[Descriptor, bytes]:
         deadline = self._registry.deadline(0)
@@ -265,15 +289,15 @@ class RegistryStore:
 
         def get() -> bytes:
             with self._ask(place, descriptor, deadline) as answer:
-                return read_whole(answer, descriptor, descriptor.size)
+                return read_whole(answer.content(descriptor), descriptor, descriptor.size)
 
         return self._registry.persist(place, deadline, get)
 
     def _open(self, place: Place, descriptor: Descriptor, stack: contextlib.ExitStack) -> Verified:
         deadline = self._registry.deadline(descriptor.size)
 
-        def get() -> Answer:
-            return stack.enter_context(self._ask(place, descriptor, deadline))
+        def get() -> Readable:
+            return stack.enter_context(self._ask(place, descriptor, deadline)).content(descriptor)
 
         return Verified(self._registry.persist(place, deadline, get), descriptor)
 
@@ -284,7 +308,15 @@ class RegistryStore:
         else:
             path, accept, what = f"blobs/{descriptor.digest}", "*/*", "blob"
         with self._registry.ask(place, path, accept, deadline, what) as answer:
-            length = answer.length()
-            if length is not None and length != descriptor.size:
-                raise ImageError("damaged", f"{answer.host} serves {length} bytes, not {descriptor.size}")
-            yield answer
+            try:
+                yield answer
+            except ImageError as error:
+                if error.trouble != "damaged" or not (answer.redirected or answer.encodings):
+                    raise
+                raise ImageError("damaged", f"{error.reason}{_marked(answer)}") from None
+
+
+def _marked(answer: Answer) -> str:
+    """Return what is unusual about an answer that turned out to be damaged."""
+    encodings = f" with Content-Encoding {', '.join(answer.encodings)!r}" if answer.encodings else ""
+    return f"; it came from {answer.host}{encodings}"

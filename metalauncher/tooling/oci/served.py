@@ -25,6 +25,7 @@ _NAMES = {
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
+    405: "Method Not Allowed",
     429: "Too Many Requests",
     500: "Internal Server Error",
     502: "Bad Gateway",
@@ -40,12 +41,7 @@ def words(body: bytes, secrets: tuple[str, ...]) -> str:
         body: of the answer.
         secrets: that must not come back out, whoever repeats them.
     """
-    try:
-        first = json.loads(body)["errors"][0]
-        parts = [first.get("code"), first.get("message")]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        return ""
-    text = ": ".join([part.strip() for part in parts if isinstance(part, str) and part.strip()])
+    text = _error_text(body)
     for secret in secrets:
         if secret:
             text = text.replace(secret, "…")
@@ -53,12 +49,27 @@ def words(body: bytes, secrets: tuple[str, ...]) -> str:
     return text if len(text) <= _WORDS_LIMIT else text[:_WORDS_LIMIT] + "…"
 
 
+def _error_text(body: bytes) -> str:
+    """Return an error's text: as registries write it, else as token servers do (RFC 6749, 5.2; Docker Hub)."""
+    try:
+        document = json.loads(body)
+        first = document["errors"][0]
+        parts = [first.get("code"), first.get("message")]
+    except (ValueError, RecursionError):
+        return ""
+    except (TypeError, KeyError, IndexError, AttributeError):
+        if not isinstance(document, dict):
+            return ""
+        parts = [document.get(key) for key in ("error", "error_description", "details", "message")]
+    return ": ".join([part.strip() for part in parts if isinstance(part, str) and part.strip()])
+
+
 def status_text(status: int) -> str:
     """Return `404 Not Found`."""
     return f"{status} {_NAMES[status]}" if status in _NAMES else str(status)
 
 
-def refusal(host: str, status: int, said: str, what: str) -> ImageError:
+def refusal(host: str, status: int, said: str, what: str, who: str = "") -> ImageError:
     """Return the error that an answer other than 200 is.
 
     Args:
@@ -66,12 +77,16 @@ def refusal(host: str, status: int, said: str, what: str) -> ImageError:
         status: its code.
         said: in its own words.
         what: it was asked for.
+        who: as whom; "" where that does not matter.
     """
     after = f" ({said})" if said else ""
     kind: Trouble
     match status:
         case 401 | 403:
-            kind, text = "denied", f"{host} denies access: it answered {status_text(status)}{after}"
+            kind, text = (
+                "denied",
+                f"{host} denies access: it answered {status_text(status)}{after}{', ' * bool(who)}{who}",
+            )
         case 404 if said.startswith("NAME_UNKNOWN"):
             kind, text = "absent", f"{host} has no such repository{after}"
         case 404 | 410:

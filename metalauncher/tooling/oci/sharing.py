@@ -112,7 +112,7 @@ class Blobs:
 class SharingStore:
     """A store whose blobs are taken from those of the run where they are there."""
 
-    def __init__(self, store: Store, blobs: Blobs, origin: str, digest: str = "") -> None:
+    def __init__(self, store: Store, blobs: Blobs, origin: str, digest: str = "", assumed: str = "") -> None:
         """Take what to share.
 
         Args:
@@ -120,17 +120,25 @@ class SharingStore:
             blobs: of the run.
             origin: who has it, for instance the registry's host.
             digest: of the manifest, where the image's name has it: it then need not be asked for. A tag always is.
+            assumed: the tag that is asked for where the name has none; "" where it has one, or a digest.
         """
         self._store: Final = store
         self._blobs: Final = blobs
         self._origin: Final = origin
         self._digest: Final = digest
+        self._assumed: Final = assumed
 
     def top(self) -> tuple[Descriptor, bytes]:
         """Return the manifest or index that the reference names."""
         if self._digest and (found := self._find_top()):
             return found
-        descriptor, data = self._store.top()
+        try:
+            descriptor, data = self._store.top()
+        except ImageError as error:
+            if self._assumed and error.trouble == "absent":
+                text = f"{error.reason} (the name has no tag: {self._assumed!r} was asked for)"
+                raise ImageError("absent", text) from None
+            raise
         self._blobs.keep(descriptor, data)
         return descriptor, data
 

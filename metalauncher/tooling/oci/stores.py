@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import threading
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from metalauncher.tooling.oci.archive import ArchiveStore
 from metalauncher.tooling.oci.cache import BlobCache
@@ -17,7 +17,7 @@ from metalauncher.tooling.oci.sharing import Blobs, SharingStore
 from metalauncher.tooling.talk import Unable, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from metalauncher.tooling.oci.model import Store
     from metalauncher.tooling.oci.reference import Reference
@@ -36,6 +36,8 @@ class Stores:
         ca_file: str | None = None,
         connections: int,
         cache: str | None = None,
+        seconds: float | None = None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Take how to speak to registries; nobody is asked.
 
@@ -46,6 +48,8 @@ class Stores:
             ca_file: certificates to trust besides the system's.
             connections: to keep open per host.
             cache: a directory for blobs; "" for none, None for that of the user.
+            seconds: to wait for one thing from a registry; None for what is usual.
+            warn: is told what is wrong, and no reason to stop.
 
         Raises:
             Unable: a mirror is none, or the named cache is somebody else's.
@@ -55,6 +59,8 @@ class Stores:
         self._mirrors: Final = _parse_mirrors(mirrors)
         self._ca_file: Final = ca_file
         self._connections: Final = connections
+        self._seconds: Final = seconds
+        self._warn: Final = warn
         directory = _user_cache(environment) if cache is None else cache
         kept = BlobCache(directory) if directory else None
         foreign = kept.foreign() if kept is not None else None
@@ -80,7 +86,8 @@ class Stores:
         if reference.kind != "registry":
             return open_local(reference)
         name = Name.parse(reference.place)
-        return SharingStore(self._registries().store(name), self._blobs, name.host, name.digest)
+        assumed = "" if name.digest or reference.place.endswith(f":{name.tag}") else name.tag
+        return SharingStore(self._registries().store(name), self._blobs, name.host, name.digest, assumed)
 
     def close(self) -> None:
         """Close all connections."""
@@ -102,14 +109,16 @@ class Stores:
                 need="metalauncher with what it needs for that",
                 command="pip install 'metalauncher[check]'",
             ) from None
+        options: dict[str, Any] = {} if self._seconds is None else {"seconds": self._seconds}
         try:
             return Registry(
-                read_credentials(self._environment),
+                read_credentials(self._environment, self._warn),
                 environment=self._environment,
                 insecure=self._insecure,
                 mirrors=self._mirrors,
                 ca_file=self._ca_file,
                 connections=self._connections,
+                **options,
             )
         except ValueError as error:
             raise _no_mirror(str(error)) from None

@@ -47,6 +47,14 @@ class Entry(Protocol):
     def target(self) -> str:
         """Of a link, as `Member.target`."""
 
+    @property
+    def owner(self) -> int:
+        """The number of the user it belongs to."""
+
+    @property
+    def group(self) -> int:
+        """That of the group."""
+
 
 class Node:
     """What there is at one path.
@@ -58,12 +66,23 @@ class Node:
         target: of a link, as written.
         content: the file in the scratch directory that holds the content, "" where it was not asked for.
         children: of a directory, by name.
+        owner: the number of the user it belongs to.
+        group: that of the group.
     """
 
-    __slots__ = ("_changed", "_tree", "children", "content", "kind", "mode", "size", "target")
+    __slots__ = ("_changed", "_tree", "children", "content", "group", "kind", "mode", "owner", "size", "target")
 
     def __init__(
-        self, tree: Tree, kind: str, mode: int = 0o755, size: int = 0, target: str = "", content: str = ""
+        self,
+        tree: Tree,
+        kind: str,
+        mode: int = 0o755,
+        size: int = 0,
+        target: str = "",
+        content: str = "",
+        *,
+        owner: int = 0,
+        group: int = 0,
     ) -> None:
         self._tree: Final = tree  # which may change it; forks of that tree copy it first
         self.kind: Final = kind
@@ -72,6 +91,8 @@ class Node:
         self.target: Final = target
         self.content: Final = content
         self.children: Final[dict[str, Node]] = {}
+        self.owner = owner
+        self.group = group
         self._changed = -1  # the topmost layer that changed something here or below
 
 
@@ -90,7 +111,9 @@ class Tree:
         return Tree(self)
 
     def _copy(self, node: Node) -> Node:
-        copy = Node(self, node.kind, node.mode, node.size, node.target, node.content)
+        copy = Node(
+            self, node.kind, node.mode, node.size, node.target, node.content, owner=node.owner, group=node.group
+        )
         copy.children.update(node.children)
         copy._changed = node._changed
         return copy
@@ -209,10 +232,14 @@ class Tree:
             before = parent.children.get(name)
             if member.kind == "directory" and before is not None and before.kind == "directory":
                 before = self._own(parent, name)
-                before.mode = member.mode
+                before.mode, before.owner, before.group = member.mode, member.owner, member.group
                 before._changed = layer
                 return
-            node = Node(self, member.kind, member.mode, member.size, member.target, content)
+            node = Node(
+                *(self, member.kind, member.mode, member.size, member.target, content),
+                owner=member.owner,
+                group=member.group,
+            )
             node._changed = layer
             parent.children[name] = node
 

@@ -6,7 +6,7 @@ import contextvars
 import http.client
 import io
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import urllib3
 import urllib3.connection
@@ -25,27 +25,36 @@ class Broken(ImageError):
 
     Attributes:
         again: whether it may have one when it is made again.
-        wait: seconds that the server wants to be left alone before.
         plain: whether the other side may be one that speaks no TLS.
+        limited: whether it was asked too much, which `pace` knows of.
     """
 
-    def __init__(self, reason: str, *, again: bool = True, wait: float = 0.0, plain: bool = False) -> None:
+    def __init__(self, reason: str, *, again: bool = True, plain: bool = False, limited: bool = False) -> None:
         """Hold what is wrong."""
         super().__init__("unreachable", reason)
         self.again: Final = again
-        self.wait: Final = wait
         self.plain: Final = plain
+        self.limited: Final = limited
 
 
 class Deadline:
-    """When something has to be over."""
+    """When something has to be over.
 
-    __slots__ = ("_clock", "_end")
+    Attributes:
+        began: when it was begun, by the clock.
+    """
+
+    __slots__ = ("_clock", "_end", "began")
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         """Begin now."""
         self._clock = clock
-        self._end = clock() + seconds
+        self.began: Final = clock()
+        self._end = self.began + seconds
+
+    def put_off(self, seconds: float) -> None:
+        """Let it be over later: that time was spent waiting for a turn."""
+        self._end += seconds
 
     def remaining(self) -> float:
         """Return seconds, 0 or less when it is over."""
@@ -64,8 +73,22 @@ class Deadline:
 
 
 # urllib3 makes the connections that read the answers, and has no way to hand them more than a time-out for each read. A
-# server that sends a byte of a header now and then keeps within that for days.
-CURRENT: contextvars.ContextVar[tuple[Deadline, float] | None] = contextvars.ContextVar("CURRENT", default=None)
+# server that sends a byte of a header now and then keeps within that for days. It also writes URLs as it likes them.
+class Current(NamedTuple):
+    """What the request that is being made must keep to.
+
+    Attributes:
+        deadline: of the whole.
+        seconds: to wait for the next bytes.
+        target: what to ask for, byte for byte.
+    """
+
+    deadline: Deadline
+    seconds: float
+    target: str
+
+
+CURRENT: contextvars.ContextVar[Current | None] = contextvars.ContextVar("CURRENT", default=None)
 
 
 class _Timed(io.RawIOBase):
@@ -94,14 +117,20 @@ class _TimedResponse(http.client.HTTPResponse):
         super().__init__(sock, *arguments, **keywords)
         current = CURRENT.get()
         if current is not None:
-            self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, *current))
+            self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, current.deadline, current.seconds))
 
 
-class _PlainConnection(urllib3.connection.HTTPConnection):
+class _Verbatim(urllib3.connection.HTTPConnection):
+    def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:  # noqa: FBT002 - as its base has it
+        current = CURRENT.get()
+        super().putrequest(method, current.target if current else url, skip_host, skip_accept_encoding)
+
+
+class _PlainConnection(_Verbatim):
     response_class = _TimedResponse
 
 
-class _TlsConnection(urllib3.connection.HTTPSConnection):
+class _TlsConnection(_Verbatim, urllib3.connection.HTTPSConnection):
     response_class = _TimedResponse
 
 
@@ -117,9 +146,16 @@ class TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-def broken(error: Exception, host: str, proxy: str) -> Broken:
-    """Say what an error means; never in its own words, which may hold a URL with secrets in it."""
-    who = f"the proxy for {host}" if proxy and isinstance(error, trouble.ProxyError) else host
+def broken(error: Exception, host: str, proxy: str = "", trusted: str = "") -> Broken:
+    """Say what an error means; never in its own words, which may hold a URL with secrets in it.
+
+    Args:
+        error: as it was raised.
+        host: that was asked.
+        proxy: the variable that names the one that it was asked through; "" for none.
+        trusted: whose certificates are.
+    """
+    who = f"the proxy for {host} ({proxy})" if proxy and isinstance(error, trouble.ProxyError) else host
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and len(causes) < 8:
@@ -128,7 +164,8 @@ def broken(error: Exception, host: str, proxy: str) -> Broken:
         cause = cause.__cause__ or cause.__context__ or nested
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Broken(f"{who}: its certificate is not trusted: {cause.verify_message}", again=False)
+            reason = f"{who}: its certificate is not trusted: {cause.verify_message}; trusted are {trusted}"
+            return Broken(reason, again=False)
         if isinstance(cause, trouble.NameResolutionError):
             return Broken(f"{who}: its name is not known")
         if isinstance(cause, trouble.NewConnectionError):  # a time-out by its base; what it is comes next

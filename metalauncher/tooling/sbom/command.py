@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metalauncher.tooling.sbom.deliver import deliver
-from metalauncher.tooling.sbom.inventory import everything
+from metalauncher.tooling.arguments import format_of
+from metalauncher.tooling.sbom.inventory import ORDER, everything
 from metalauncher.tooling.sbom.model import moment
 from metalauncher.tooling.talk import Unable
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Print or write the document; return 0, or 1 where `--verify` finds a difference.
+    """Print the document; return 0, or 1 where `--verify` finds a difference.
 
     Raises:
         Unable: there is nothing to describe, the executable's description is wanting, or the document is none.
@@ -25,9 +25,11 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     if options.verify is not None:
         from metalauncher.tooling.sbom.verify import verify
 
-        return verify(options.verify, root, console, as_json=options.json)
+        form = format_of(options, "text", "json", when="with --verify")
+        return verify(options.verify, root, console, where=options.run_image or "", as_json=form == "json")
+    form = format_of(options, *ORDER, when="without --verify")
     created = moment(console.environment.get(b"SOURCE_DATE_EPOCH"))
-    inventory = everything(root, options.format)
+    inventory = everything(root, form)
     for warning in inventory.warnings:
         console.warn(warning)
     if not inventory.tops:
@@ -38,5 +40,5 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         )
     from metalauncher.tooling.sbom.files import document
 
-    deliver(document(inventory, options.format, created), options.output, console)
+    console.document(document(inventory, form, created))
     return 0

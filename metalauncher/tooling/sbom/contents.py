@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metalauncher.errors import errno_text
 from metalauncher.places import EXECUTABLE
 from metalauncher.tooling.installed import digest_of
+from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.model import is_cpe, is_hash, is_purl
 from metalauncher.tooling.talk import Unable, decode
 
@@ -75,12 +74,10 @@ def read_contents(root: Root) -> Contents | None:
     if digest is None:
         raise Unable(f"{decode(executable)}: is not a file that can be read", command=f"ls -l {decode(executable)}")
     try:
-        contents = parse_contents(_read(file))
-    except FileNotFoundError:
-        raise _unable(file, "is missing: nothing says what the executable is made of") from None
-    except OSError as error:
-        raise _unable(file, errno_text(error.errno)) from None
-    except WrongContents as error:
+        contents = parse_contents(read_regular(file, _LIMIT))
+    except (ReadError, WrongContents) as error:
+        if isinstance(error, ReadError) and error.fault == "absent":
+            raise _unable(file, "is missing: nothing says what the executable is made of") from None
         raise _unable(file, str(error)) from None
     if contents.sha256 != digest:
         raise Unable(
@@ -100,16 +97,6 @@ def _unable(file: bytes, reason: str) -> Unable:
         do="copy it there",
         command=f"install -D -m 644 dist/metalauncher-linux-x86_64{SUFFIX} {decode(file)}",
     )
-
-
-def _read(file: bytes) -> bytes:
-    with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise WrongContents("is not a regular file")
-        data = opened.read(_LIMIT + 1)
-    if len(data) > _LIMIT:
-        raise WrongContents(f"is larger than {_LIMIT >> 10} KiB")
-    return data
 
 
 def parse_contents(data: bytes) -> Contents:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING
 
-from metalauncher.errors import errno_text
 from metalauncher.places import EXECUTABLE
 from metalauncher.tooling.installed import digest_of, installed
+from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.bundled import MERGE_LIMIT, Unusable, merge, parse
 from metalauncher.tooling.sbom.contents import read_contents
 from metalauncher.tooling.sbom.model import Component, Inventory, bundle_purl
+from metalauncher.tooling.sbom.statements import STATEMENTS
 from metalauncher.tooling.talk import decode
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ def everything(root: Root, form: str) -> Inventory:
         warnings += said
         components += parts
     return Inventory(LAUNCHERS_NAME, tuple(sorted(components)), tuple(sorted(tops)), tuple(warnings))
+
+
+def is_beside_launcher(name: str) -> bool:
+    """Tell whether a file of this name, beside a launcher, speaks of the launcher."""
+    return name == STATEMENTS or any([name == _sbom_name(kind) for kind in ORDER["spdx"]])
+
+
+def _sbom_name(kind: str) -> str:
+    return f"sbom.{kind}.json"
 
 
 def bundles(root: Root) -> list[Launcher]:
@@ -120,27 +129,12 @@ def _own_parts(folder: bytes, form: str, top: Component) -> tuple[list[Component
     """Return the bundle with what its SBOM adds to it, and what is to be said about SBOMs that could not be used."""
     warnings: list[str] = []
     for kind in ORDER[form]:
-        file = folder + f"/sbom.{kind}.json".encode()
+        file = folder + b"/" + _sbom_name(kind).encode()
         try:
-            data = _read(file)
-            if data is not None:
-                return merge(top, parse(data)), warnings
+            return merge(top, parse(read_regular(file, MERGE_LIMIT, follow=False))), warnings
         except Unusable as error:
             warnings.append(f"{decode(file)}: {error}: what it says is not in the document")
-        except OSError as error:
-            warnings.append(f"{decode(file)}: {errno_text(error.errno)}")
+        except ReadError as error:
+            if error.fault != "absent":
+                warnings.append(f"{decode(file)}: {error}: what it says is not in the document")
     return [top], warnings
-
-
-def _read(file: bytes) -> bytes | None:
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    with open(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unusable("is not a regular file")
-        data = opened.read(MERGE_LIMIT + 1)
-    if len(data) > MERGE_LIMIT:
-        raise Unusable(f"is larger than {MERGE_LIMIT >> 20} MiB")
-    return data

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher import __version__
-from metalauncher.errors import errno_text
 from metalauncher.places import EXECUTABLE
-from metalauncher.tomlfile import size_text
 from metalauncher.tooling.installed import digest_of
+from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.inventory import bundles
 from metalauncher.tooling.talk import Unable, count, decode
 
@@ -56,8 +54,15 @@ class File(NamedTuple):
                 return f"{self.path}: has the sha256 {self.found}, the document says {self.expected}"
 
 
-def verify(name: str, root: Root, console: Console, *, as_json: bool) -> int:
+def verify(name: str, root: Root, console: Console, *, where: str = "", as_json: bool) -> int:
     """Report on the document in the file `name`; return 0 if all is as it says, else 1.
+
+    Args:
+        name: of the document's file.
+        root: with the files.
+        console: is told.
+        where: what the root is called; "" for its directory.
+        as_json: whether the report is a document, too.
 
     Raises:
         Unable: it can't be read, or is no SBOM with files in it.
@@ -81,7 +86,7 @@ def verify(name: str, root: Root, console: Console, *, as_json: bool) -> int:
                 "schema_version": 1,
                 "metalauncher": __version__,
                 "document": name,
-                "root": decode(root.prefix) or "/",
+                "root": where or decode(root.prefix) or "/",
                 "files": rows,
             }
         )
@@ -94,16 +99,9 @@ def verify(name: str, root: Root, console: Console, *, as_json: bool) -> int:
 
 def _read(name: str) -> dict[str, Any]:
     try:
-        with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _no_sbom(name, "is not a regular file")
-            data = file.read(_LIMIT + 1)
-    except OSError as error:
-        raise _no_sbom(name, errno_text(error.errno)) from None
-    if len(data) > _LIMIT:
-        raise _no_sbom(name, f"is larger than {size_text(_LIMIT)}")
-    try:
-        document = json.loads(data)
+        document = json.loads(read_regular(name, _LIMIT))
+    except ReadError as error:
+        raise _no_sbom(name, str(error)) from None
     except (ValueError, RecursionError):
         raise _no_sbom(name, "is not JSON") from None
     if not isinstance(document, dict):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.sbom.as_openvex import document
 from metalauncher.tooling.sbom.contents import read_contents
-from metalauncher.tooling.sbom.deliver import deliver
 from metalauncher.tooling.sbom.inventory import bundles
 from metalauncher.tooling.sbom.model import PROJECT, Product, Stated, Statement, bundle_purl, moment
 from metalauncher.tooling.sbom.statements import STATEMENTS, read_statements
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Print or write the document; return 0.
+    """Print the document; return 0.
 
     Raises:
         Unable: the executable has no description, a file of statements can't be used, or there is nothing to state.
@@ -37,7 +36,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             command="metalauncher vex --help",
         )
     created = moment(console.environment.get(b"SOURCE_DATE_EPOCH"), stated.reviewed)
-    deliver(document(stated, created), options.output, console)
+    console.document(document(stated, created))
     return 0
 
 

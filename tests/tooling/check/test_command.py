@@ -77,6 +77,7 @@ def test_text(check: Any, apps: dict[str, str]) -> None:
         lines[2]
         == "  do:      add a launcher for all of these APIs to the run image: lifecycle 0.12.0 to 0.17.7 has one"
     )
+    assert "the only launcher" not in answer.out  # of an app that starts that says nothing
     verdicts = [line.rpartition(": ")[2] for line in lines if line.startswith("oci:")]
     assert verdicts == [
         "would be refused, exit code 12",
@@ -124,7 +125,7 @@ def test_json(check: Any, apps: dict[str, str], world: World) -> None:
 
 def test_jsonl(check: Any, apps: dict[str, str]) -> None:
     """First what was asked, then a result a line."""
-    answer = check(*apps.values(), "--jsonl")
+    answer = check(*apps.values(), "--format", "jsonl")
     first, *rest = answer.out.splitlines()
     assert json.loads(first)["apps"] == len(apps)
     results: list[Result] = [from_line(line) for line in rest]
@@ -183,17 +184,20 @@ def test_archive_and_directory(check: Any, tool: Tool, apps: dict[str, str], wor
 
 
 def test_markdown_and_page(check: Any, apps: dict[str, str], tmp_path: Path) -> None:
-    """A comment for a pull request on stdout; a page besides, whatever else is printed."""
-    page = tmp_path / "report.html"
-    answer = check(*apps.values(), "--markdown", "--html", str(page))
+    """A comment for a pull request on stdout; a page in a file, and on stderr what it comes to."""
+    answer = check(*apps.values(), "--format", "markdown")
     assert answer.code == 1
     assert answer.out.startswith("## ")
     assert apps["old"] in answer.out
+    page = tmp_path / "report.html"
+    answer = check(*apps.values(), "--format", "html", "--output", str(page))
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "".join(check(*apps.values()).out.partition(f"{len(apps)} apps under ")[1:])
     assert apps["old"] in page.read_text()
     assert page.stat().st_mode & 0o777 == 0o644
-    answer = check(apps["fine"], "--html", str(tmp_path / "none-such/report.html"))
+    answer = check("oci:/none-such", "--format", "html", "--output", str(tmp_path / "none-such/report.html"))
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith(f"ERROR: --html: can't write to '{tmp_path}/none-such'\n")
+    assert answer.err.startswith(f"ERROR: --output: '{tmp_path}/none-such/report.html': no such file or directory\n")
 
 
 def test_resume(check: Any, apps: dict[str, str], tmp_path: Path) -> None:
@@ -240,7 +244,10 @@ WRONG = {
         "argument --platform: 'amd46' is not a platform, OS/ARCH[/VARIANT] such as linux/amd64 or linux/arm64",
     ),
     "mirror": (("oci:x", "--run-image", "oci:x", "--mirror", "x"), "--mirror: 'x' is not HOST=URL"),
-    "forms": (("oci:x", "--run-image", "oci:x", "--json", "--jsonl"), "argument --jsonl: not allowed with"),
+    "formats": (
+        ("oci:x", "--run-image", "oci:x", "--json", "--format", "jsonl"),
+        "argument --format: not allowed with --json",
+    ),
 }
 
 
@@ -346,15 +353,16 @@ def test_launchers_that_cant_start(tool: Tool, world: World, apps: dict[str, str
     """The matrix agrees with the verdict: a launcher that can't be exec'd runs nothing; also after a merge."""
     layer = world.rig.run_layer(more=[images.file("/usr/lib/cnb/launchers.d/x.toml", descriptor("0.21.17"))])
     broken = world.reference(world.run("command-82", layer))
-    page, merged, results = (tmp_path / name for name in ("page.html", "merged.html", "results.jsonl"))
-    answer = tool("check", apps["fine"], "--run-image", broken, "--html", str(page), "--resume", str(results))
+    results = tmp_path / "results.jsonl"
+    answer = tool("check", apps["fine"], "--run-image", broken, "--resume", str(results))
     assert (answer.code, answer.err) == (1, "")
     assert answer.out.splitlines()[0] == f"{apps['fine']}: would be refused, exit code 82"
     assert "Platform API 0.12, Buildpack API 0.10       1  can't start" in answer.out
-    again = tool("check", "--merge", str(results), "--html", str(merged))
+    again = tool("check", "--merge", str(results))
     assert (again.code, again.out) == (1, answer.out)
-    assert merged.read_bytes() == page.read_bytes()
-    assert "<small>none that covers it can be started</small>" in page.read_text()
+    page = tool("check", apps["fine"], "--run-image", broken, "--format", "html").out
+    assert tool("check", "--merge", str(results), "--format", "html").out == page
+    assert "<small>none that covers it can be started</small>" in page
     document = tool("check", apps["fine"], "--run-image", broken, "--json").document
     assert list(schema().iter_errors(document)) == []
 

@@ -1,4 +1,4 @@
-"""The Kubernetes Job in docs/ is YAML, says one thing in each place, and its command line is one that is taken."""
+"""The Job in docs/, with the claim of its volume: YAML that says one thing in each place; its command line is taken."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAGE = (PROJECT / "docs/check.md").read_text()
 @pytest.fixture
 def job() -> dict[str, Any]:
     """Return the Job."""
-    (document,) = yaml.safe_load_all(FILE.read_text())
+    document, _ = yaml.safe_load_all(FILE.read_text())
     assert (document["apiVersion"], document["kind"]) == ("batch/v1", "Job")
     spec: dict[str, Any] = document["spec"]
     return spec
@@ -63,6 +63,15 @@ def test_places(job: dict[str, Any]) -> None:
     for path in ("/results", "/cache", "/tmp"):  # noqa: S108
         assert "readOnly" not in mounts[path]
     assert found["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_the_volume_of_results(job: dict[str, Any]) -> None:
+    """The file makes the claim that its pods wait for, which all of them may write to."""
+    _, claim = yaml.safe_load_all(FILE.read_text())
+    assert (claim["apiVersion"], claim["kind"]) == ("v1", "PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    names = [volume.get("persistentVolumeClaim") for volume in job["template"]["spec"]["volumes"]]
+    assert [name for name in names if name] == [{"claimName": claim["metadata"]["name"]}]
 
 
 def test_apps_at_risk_are_no_failure_to_try_again(job: dict[str, Any]) -> None:

@@ -188,8 +188,11 @@ def test_no_file(tmp_path: Path) -> None:
         resume("/dev/null", ASKED, APPS)
     with pytest.raises(IsADirectoryError):
         resume(str(tmp_path), ASKED, APPS)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(Unable, match=r"nowhere: no such file or directory$"):
         read(str(tmp_path / "nowhere"))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(Unable, match="fifo: is not a regular file"):
+        read(str(tmp_path / "fifo"))
 
 
 def test_a_full_disk_is_said(tmp_path: Path) -> None:

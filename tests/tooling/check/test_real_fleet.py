@@ -213,7 +213,7 @@ def test_killed_half_way(served: Served, whole: dict[str, Any], tmp_path: Path) 
 def test_interrupted(served: Served, whole: dict[str, Any], tmp_path: Path, number: int, code: int) -> None:
     """Ctrl-C, or the system's SIGTERM: the report has what was done, says that it is not all, and can be taken up."""
     results = tmp_path / "results.jsonl"
-    process = start(served, tmp_path, "--resume", str(results), "--json", "--html", str(tmp_path / "page.html"))
+    process = start(served, tmp_path, "--resume", str(results), "--json")
     wait_for_lines(results, len(served.apps) // 3)
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
@@ -224,7 +224,8 @@ def test_interrupted(served: Served, whole: dict[str, Any], tmp_path: Path, numb
     done = len(document["results"])
     assert len(served.apps) // 3 - 1 <= done < len(served.apps)
     assert f"not finished: {len(served.apps) - done} apps not checked\n" in err
-    assert f"<strong>{len(served.apps) - done} apps not checked:</strong>" in (tmp_path / "page.html").read_text()
+    page = as_process("check", "--merge", results, "--format", "html")
+    assert f"<strong>{len(served.apps) - done} apps not checked:</strong>" in page.out
     known = {result["app"]: result for result in whole["results"]}
     assert all(known[result["app"]] == result for result in document["results"])
     assert served.check(tmp_path, "--resume", results, "--json").document == whole
@@ -235,7 +236,7 @@ def test_parts_are_the_whole(served: Served, whole: dict[str, Any], tool: Tool, 
     files = [tmp_path / f"{number}.jsonl" for number in range(3)]
     for number, file in enumerate(files):
         part, environ = (f"{number + 1}/3", {}) if number else ("auto/3", {"JOB_COMPLETION_INDEX": "0"})
-        answer = served.check(tmp_path, "--shard", part, "--jsonl", environ=environ)
+        answer = served.check(tmp_path, "--shard", part, "--format", "jsonl", environ=environ)
         assert answer.code == 1
         file.write_text(answer.out)
         asked, *lines = map(json.loads, answer.out.splitlines())
@@ -251,9 +252,10 @@ def test_parts_are_the_whole(served: Served, whole: dict[str, Any], tool: Tool, 
     missing = tool("check", "--merge", files[0], files[2], "--json")
     assert (missing.code, missing.out) == (3, "")
     assert missing.err.startswith("ERROR: 1 of 3 parts are missing: 2\n")
-    twice = tool("check", "--merge", *files, files[0], "--markdown", "--html", tmp_path / "page.html")
+    twice = tool("check", "--merge", *files, files[0], "--format", "markdown")
     assert twice.out.startswith(f"## ❌ {len(wanted)} of {len(served.apps)} apps would not start\n")
-    assert "buildpacks/lifecycle<wbr>@0.21.17" in (tmp_path / "page.html").read_text()
+    page = tool("check", "--merge", *files, "--format", "html")
+    assert "buildpacks/lifecycle<wbr>@0.21.17" in page.out
     other = tmp_path / "other.jsonl"
     other.write_text(files[0].read_text().replace('"shard": [1, 3]', '"shard": [1, 2]', 1))
     parted = tool("check", "--merge", files[1], other)
@@ -289,7 +291,7 @@ def test_parts_of_different_questions(served: Served, tool: Tool, tmp_path: Path
         (("--run-image", "x"), "a run image"),
         (("--resume", "x"), "--resume"),
         (("--shard", "1/2"), "--shard"),
-        (("--jsonl",), "--jsonl"),
+        (("--format", "jsonl"), "--format jsonl"),
     ],
 )
 def test_merge_checks_nothing(tool: Tool, option: tuple[str, ...], said: str) -> None:

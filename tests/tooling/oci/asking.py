@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from registries import CONFIG, LAYER, HostileRegistry, Reply, Request, digest_of, make_manifest
 
-from metalauncher.tooling.oci.credentials import read_credentials
+from metalauncher.tooling.oci.credentials import Credentials, read_credentials
 from metalauncher.tooling.oci.model import Descriptor, ImageError
 from metalauncher.tooling.oci.name import Name
 from metalauncher.tooling.oci.registry import Registry, RegistryStore
@@ -72,10 +72,9 @@ def client(
     settings: dict[str, Any] = {"sleep": lambda _: None, "read_seconds": 0.2, "seconds": 0.5, "chance": lambda: 1.0}
     if time is not None:
         settings = {"clock": time.clock, "sleep": time.sleep, "now": lambda: 0.0, "chance": lambda: 1.0}
-    environment = environment or {}
-    with contextlib.closing(
-        Registry(read_credentials(environment), environment=environment, **(settings | options))
-    ) as registry:
+    # Without an environment there are no logins, whatever this machine has.
+    credentials = read_credentials(environment) if environment else Credentials()
+    with contextlib.closing(Registry(credentials, environment=environment or {}, **(settings | options))) as registry:
         yield registry
 
 

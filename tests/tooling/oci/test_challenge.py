@@ -58,18 +58,35 @@ def test_reads_a_hostile_header_in_no_time(header: str) -> None:
         ("7", 7),
         (" 7 ", 7),
         ("-7", 0),
-        ("7.5", 0),
+        ("7.5", 7.5),
+        ("7.", 0),
+        ("\t7", 7),
+        ("\x1f7", 0),
+        ("7\x0b", 0),
         ("soon", 0),
         ("Thu, 01 Jan 1970 00:01:40 GMT", 90),
+        ("Thu, 01 Jan 1970 00:01:40", 90),
+        ("Thu, 01 Jan 1970 00:01:40 +0100", 0),
+        ("Thursday, 01-Jan-70 00:01:40 GMT", 90),
+        ("Thu Jan  1 00:01:40 1970", 90),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("9" * 60, 1e9),
         ("Thu, 01 Jan 99999 00:00:00 GMT", 0),
         ("9" * 65, 0),
         ("\u0667", 0),
+        ("\x1f0", 0),  # white space to str.strip(), and not to float()
+        ("7\x85", 0),
     ],
 )
 def test_reads_when_to_come_back(value: str | None, seconds: float) -> None:
     """Seconds or a date; what is neither means nothing."""
     assert parse_retry_after(value, 10.0) == seconds
+
+
+@given(st.text("0123456789. \t\x1f\x0b-+:GMTJanu,", max_size=40) | st.text(max_size=70))
+def test_reads_any_retry_after(value: str) -> None:
+    """Whatever it is: some seconds, or none."""
+    assert 0 <= parse_retry_after(value, 10.0) <= 1e9
 
 
 PROXY = {b"HTTPS_PROXY": b"proxy.example:3128"}

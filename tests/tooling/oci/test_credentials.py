@@ -1,10 +1,11 @@
-"""Logins that docker, podman and skopeo left, and helpers that have them."""
+"""Which login is taken for a repository: of several files, of a file and its helpers; and files that can't be read."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,221 +13,207 @@ import pytest
 from asking import fails, logins
 from registries import auth
 
-from metalauncher.tooling.oci.credentials import Credentials, Login, read_credentials
+from metalauncher.tooling.oci.credentials import Credentials, read_credentials
+from metalauncher.tooling.oci.login_files import parse_login_file
 from metalauncher.tooling.talk import Unable
 
-
-def _find(folder: Path, host: str, repository: str = "org/app", **config: Any) -> tuple[str, str, str] | None:
-    login = read_credentials(logins(folder, **config)).find(host, repository)
-    return (login.username, login.password, login.identity_token) if login else None
+ONE = {"auths": {"h": {"auth": auth("ann", "pw")}}}
 
 
-def _helper(folder: Path, script: str, name: str = "here") -> dict[bytes, bytes]:
+def _write(path: Path, document: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
+    return path
+
+
+def _user(credentials: Credentials, host: str = "h", repository: str = "org/app") -> str:
+    login = credentials.find(host, repository)
+    return login.username if login else ""
+
+
+def _home(folder: Path) -> dict[bytes, bytes]:
+    return {b"HOME": bytes(folder / "home"), b"XDG_RUNTIME_DIR": bytes(folder / "run")}
+
+
+FILES = ["run/containers/auth.json", "home/.config/containers/auth.json", "home/.docker/config.json", "home/.dockercfg"]
+
+
+@pytest.mark.parametrize("number", range(len(FILES)))
+def test_takes_the_first_file_with_an_entry(tmp_path: Path, number: int) -> None:
+    """A file before it that has none for this repository, an empty one, or a broken one for another, is passed over."""
+    for name in FILES[:number]:
+        _write(tmp_path / name, {"auths": {"h": {}, "other": {"auth": "!"}, "h/another": {"auth": auth("x", "y")}}})
+    for name in FILES[number:]:
+        entries = {"h": {"auth": auth(name, "pw")}}
+        _write(tmp_path / name, entries if name.endswith("cfg") else {"auths": entries})
+    credentials = read_credentials(_home(tmp_path))
+    login = credentials.find("h", "org/app")
+    assert login is not None
+    assert (login.username, login.source) == (FILES[number], f"{tmp_path}/{FILES[number]}, entry h")
+
+
+def test_takes_the_file_that_a_variable_names_alone(tmp_path: Path) -> None:
+    """Others are not looked at, though only they have an entry."""
+    for name in FILES:
+        _write(tmp_path / name, ONE)
+    environment = _home(tmp_path)
+    assert _user(read_credentials(environment)) == "ann"
+    environment |= logins(tmp_path, auths={"other": {"auth": auth("docker", "x")}})
+    assert (_user(read_credentials(environment)), _user(read_credentials(environment), "other")) == ("", "docker")
+    environment[b"REGISTRY_AUTH_FILE"] = bytes(_write(tmp_path / "a.json", {"auths": {"x": {"auth": auth("a", "x")}}}))
+    found = [_user(read_credentials(environment), host) for host in ("h", "other", "x")]
+    assert found == ["", "", "a"]
+
+
+def _helper(folder: Path, name: str, script: str) -> None:
     program = folder / f"docker-credential-{name}"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    return {b"PATH": bytes(folder) + b":/usr/bin:/bin"}
 
 
-def _ask(folder: Path, script: str, host: str = "h.example", seconds: float = 10) -> Login | None:
-    environment = _helper(folder, script)
-    return Credentials("c.json", {"credsStore": "here"}, environment, seconds).find(host, "app")
-
-
-def test_reads_each_way_to_write_a_login(tmp_path: Path) -> None:
-    """Base64, apart, an identity token beside either; empty entries are none."""
-    auths = {
-        "a.example": {"auth": auth("ann", "a:b")},
-        "b.example": {"username": "bob", "password": "pw"},
-        "c.example": {"auth": auth("00000000", ""), "identitytoken": "t"},
-        "d.example": {},
-        "e.example": {"auth": auth("ann", "pw\0\0")},
+def test_asks_helpers_in_their_order(tmp_path: Path) -> None:
+    """A registry's own alone; else entries of namespaces, then the one for all, then the registry's entry."""
+    _helper(tmp_path, "own", """printf '{"Username": "own", "Secret": "s"}'""")
+    _helper(tmp_path, "empty", "echo '{}'")
+    _helper(
+        tmp_path,
+        "all",
+        """read server
+case $server in
+  https://index.docker.io/v1/) printf '{"Username": "hub", "Secret": "s"}' ;;
+  t.example) printf '{"Username": "all", "Secret": "t"}' ;;
+  *) echo "credentials not found in native keychain"; exit 1 ;;
+esac""",
+    )
+    auths = {f"{name}.example": {"auth": auth(name, "pw")} for name in ("t", "own", "empty", "inline")}
+    auths |= {"t.example/org": {"auth": auth("org", "pw")}, "own.example/org": {"auth": auth("no", "pw")}}
+    config = {
+        "credsStore": "all",
+        "credHelpers": {"own.example": "own", "https://empty.example": "empty"},
+        "auths": auths,
     }
-    assert _find(tmp_path, "a.example", auths=auths) == ("ann", "a:b", "")
-    assert _find(tmp_path, "b.example", auths=auths) == ("bob", "pw", "")
-    assert _find(tmp_path, "c.example", auths=auths) == ("", "", "t")
-    assert _find(tmp_path, "d.example", auths=auths) is None
-    assert _find(tmp_path, "e.example", auths=auths) == ("ann", "pw", "")
-    assert _find(tmp_path, "other.example", auths=auths) is None
+    file = parse_login_file(json.dumps(config).encode(), "c.json")
+    credentials = Credentials([file], {b"PATH": bytes(tmp_path) + b":/usr/bin:/bin"})
+    assert _user(credentials, "registry-1.docker.io") == "hub"
+    assert _user(credentials, "t.example", "app") == "all"
+    assert _user(credentials, "t.example", "org/app") == "org"
+    assert _user(credentials, "own.example") == "own"
+    assert _user(credentials, "empty.example") == ""
+    assert _user(credentials, "inline.example") == "inline"
+    assert _user(credentials, "none.example") == ""
+    assert credentials.where("none.example") == "in c.json (docker-credential-all)"
+    assert credentials.where("empty.example") == "in c.json (docker-credential-empty)"
 
 
-def test_shows_no_password() -> None:
-    """Not even to a debugger."""
-    assert repr(Login("ann", "secret", "token")) == "Login('ann', ...)"
+def test_asks_a_helper_for_docker_hub_under_both_names(tmp_path: Path) -> None:
+    """Docker keeps that under a URL, podman under `docker.io`."""
+    _helper(
+        tmp_path,
+        "podman",
+        'read s; [ $s = docker.io ] && echo \'{"Username": "p", "Secret": "s"}\' || echo credentials not found >&2',
+    )
+    file = parse_login_file(b'{"credHelpers": {"docker.io": "podman"}}', "c.json")
+    assert _user(Credentials([file], {b"PATH": bytes(tmp_path) + b":/usr/bin:/bin"}), "registry-1.docker.io") == "p"
 
 
-@pytest.mark.parametrize(
-    "key", ["H.example:5000", "https://h.example:5000", "https://h.example:5000/v1/", "h.example:5000/v2/"]
-)
-def test_finds_a_host_however_it_is_written(tmp_path: Path, key: str) -> None:
-    """With a scheme or a path that only say what was logged in to."""
-    assert _find(tmp_path, "h.example:5000", auths={key: {"auth": auth("ann", "pw")}}) == ("ann", "pw", "")
-    assert _find(tmp_path, "h.example", auths={key: {"auth": auth("ann", "pw")}}) is None
-
-
-@pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io", "index.docker.io"])
-def test_finds_docker_hub_under_its_names(tmp_path: Path, key: str) -> None:
-    """Docker's own key for it is a URL."""
-    assert _find(tmp_path, "registry-1.docker.io", auths={key: {"auth": auth("ann", "pw")}}) == ("ann", "pw", "")
-
-
-def test_takes_the_most_particular_login(tmp_path: Path) -> None:
-    """Podman keeps logins for parts of a registry."""
-    auths = {place: {"auth": auth(place, "pw")} for place in ("h.example", "h.example/org", "h.example/org/app")}
-    for repository, place in {
-        "org/app": "h.example/org/app",
-        "org/app/more": "h.example/org/app",
-        "org/application": "h.example/org",
-        "organisation": "h.example",
-    }.items():
-        assert _find(tmp_path, "h.example", repository, auths=auths) == (place, "pw", "")
-
-
-def test_looks_for_the_file_where_others_do(tmp_path: Path) -> None:
-    """REGISTRY_AUTH_FILE decides, then DOCKER_CONFIG, then the home; none at all is no error."""
-    home = tmp_path / "home"
-    (home / ".docker").mkdir(parents=True)
-    (home / ".docker/config.json").write_text(json.dumps({"auths": {"h": {"auth": auth("home", "x")}}}))
-    environment = {b"HOME": bytes(home)}
-
-    def who() -> str:
-        login = read_credentials(environment).find("h", "app")
-        return login.username if login else ""
-
-    assert who() == "home"
-    environment |= logins(tmp_path, auths={"h": {"auth": auth("docker", "x")}})
-    assert who() == "docker"
-    (tmp_path / "auth.json").write_text(json.dumps({"auths": {"h": {"auth": auth("podman", "x")}}}))
-    environment[b"REGISTRY_AUTH_FILE"] = bytes(tmp_path / "auth.json")
-    assert who() == "podman"
-    assert read_credentials({}).find("h", "app") is None
-    assert read_credentials({b"HOME": bytes(tmp_path / "nobody")}).find("h", "app") is None
-
-
-FILES = {
-    b"{": "is not JSON: line 1, column 2: Expecting property name enclosed in double quotes",
-    b"\xff": "is not JSON",
-    b"[" * 100_000: "is not JSON",
-    b"[]": "is not a JSON object",
-    b'{"auths": []}': None,
-    b'{"auths": [1]}': "auths is not an object",
-    b'{"credHelpers": "x"}': "credHelpers is not an object",
-    b" " * ((1 << 20) + 1): "is larger than 1 MiB",
-    b"": None,
-}
-
-
-@pytest.mark.parametrize("data", FILES, ids=range(len(FILES)))
-def test_says_what_is_wrong_with_the_file(tmp_path: Path, data: bytes) -> None:
-    """It is named, and nothing of it is shown."""
-    (tmp_path / "config.json").write_bytes(data)
-    reason = FILES[data]
-    if reason is None:
-        assert read_credentials({b"DOCKER_CONFIG": bytes(tmp_path)}).find("h", "app") is None
-        return
-    with pytest.raises(Unable) as caught:
-        read_credentials({b"DOCKER_CONFIG": bytes(tmp_path)})
-    assert caught.value.headline == f"{tmp_path}/config.json: {reason}"
-    assert caught.value.command == "docker login HOST"
-
-
-def test_says_that_the_file_can_not_be_read(tmp_path: Path) -> None:
-    """A named one that is missing, a directory, a FIFO."""
-    environment = {b"REGISTRY_AUTH_FILE": bytes(tmp_path / "none")}
-    for make, reason in (
-        (lambda _: None, "no such file or directory, but REGISTRY_AUTH_FILE names it"),
-        (os.mkfifo, "is not a regular file"),
-        (os.mkdir, "is a directory"),
-    ):
-        (tmp_path / "none").unlink(missing_ok=True)
-        make(tmp_path / "none")
-        with pytest.raises(Unable) as caught:
-            read_credentials(environment)
-        assert caught.value.headline == f"{tmp_path}/none: {reason}"
+def test_goes_on_with_the_next_file_after_a_helper_without_a_login(tmp_path: Path) -> None:
+    """It answers with nothing."""
+    _helper(tmp_path, "empty", """echo '{"ServerURL": "", "Username": "", "Secret": ""}'""")
+    _write(tmp_path / FILES[1], {"credsStore": "empty"})
+    _write(tmp_path / FILES[2], ONE)
+    environment = {**_home(tmp_path), b"PATH": bytes(tmp_path) + b":/usr/bin:/bin"}
+    assert _user(read_credentials(environment)) == "ann"
+    assert _user(read_credentials(environment), "other") == ""
 
 
 @pytest.mark.parametrize(
     ("entry", "reason"),
-    [
-        ("x", "the entry for h is not an object"),
-        ({"auth": 1}, "the entry for h has something else than strings"),
-        ({"auth": "!"}, "the auth of h is not NAME:PASSWORD in base64"),
-        ({"auth": "YW5u"}, "the auth of h is not NAME:PASSWORD in base64"),
-        ({"auth": "/w=="}, "the auth of h is not NAME:PASSWORD in base64"),
-    ],
+    [("x", "the entry for h is not an object"), ({"auth": "!"}, "the auth of h is not NAME:PASSWORD in base64")],
 )
 def test_says_which_entry_is_malformed(tmp_path: Path, entry: Any, reason: str) -> None:
     """Only when it is the one that is needed."""
-    auths = {"h": entry, "good": {"auth": auth("ann", "pw")}}
-    assert _find(tmp_path, "good", auths=auths) == ("ann", "pw", "")
+    credentials = read_credentials(logins(tmp_path, auths={"h": entry, "good": {"auth": auth("ann", "pw")}}))
+    assert _user(credentials, "good") == "ann"
     with fails("denied", f"{tmp_path}/config.json: {reason}"):
-        _find(tmp_path, "h", auths=auths)
+        credentials.find("h", "app")
 
 
-def test_asks_a_helper(tmp_path: Path) -> None:
-    """The host's own before the one for all; Docker Hub by its URL; `<token>` stands for an identity token."""
-    script = """read server
-case $server in
-  https://index.docker.io/v1/) printf '{"Username": "hub", "Secret": "s"}' ;;
-  t.example) printf '{"Username": "<token>", "Secret": "t"}' ;;
-  *) echo "credentials not found in native keychain"; exit 1 ;;
-esac"""
-    environment = _helper(tmp_path, script)
-    config = {
-        "credsStore": "here",
-        "credHelpers": {"own.example": "own"},
-        "auths": {"inline.example": {"auth": auth("inline", "pw")}},
-    }
-    _helper(tmp_path, """printf '{"Username": "own", "Secret": "s"}'""", "own")
-    credentials = Credentials("c.json", config, environment)
-
-    def find(host: str) -> tuple[str, str, str] | None:
-        login = credentials.find(host, "app")
-        return (login.username, login.password, login.identity_token) if login else None
-
-    assert find("registry-1.docker.io") == ("hub", "s", "")
-    assert find("t.example") == ("", "", "t")
-    assert find("own.example") == ("own", "s", "")
-    assert find("inline.example") == ("inline", "pw", "")
-    assert find("none.example") is None
-
-
-HELPERS = {
-    "echo locked; exit 2": "docker-credential-here: failed with status 2 for h.example: locked",
-    "exit 3": "docker-credential-here: failed with status 3 for h.example",
-    "printf '\\033[31m'; exit 1": "docker-credential-here: failed with status 1 for h.example: \\x1b[31m",
-    "echo secret": "docker-credential-here: did not answer with Username and Secret for h.example",
-    "echo '[]'": "docker-credential-here: did not answer with Username and Secret for h.example",
-    """echo '{"Username": 1, "Secret": "x"}'""": (
-        "docker-credential-here: did not answer with Username and Secret for h.example"
-    ),
-    "yes": "docker-credential-here: did not answer with Username and Secret for h.example",
-    "sleep 60 & exit 0": "docker-credential-here: did not answer within 0.3 seconds",
-    "exec sleep 60": "docker-credential-here: did not answer within 0.3 seconds",
-    "exec >&-; exec sleep 60": "docker-credential-here: did not answer within 0.3 seconds",
+BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "not JSON": (lambda path: path.write_bytes(b"{"), "is not JSON: line 1, column 2: Expecting property name"),
+    "no object": (lambda path: path.write_bytes(b"[]"), "is not a JSON object"),
+    "too large": (lambda path: path.write_bytes(b" " * ((1 << 20) + 1)), "is larger than 1 MiB"),
+    "a directory": (os.mkdir, "is a directory"),
+    "a FIFO": (os.mkfifo, "is not a regular file"),
+    "a loop": (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
 }
 
 
-@pytest.mark.parametrize("script", HELPERS)
-def test_says_what_is_wrong_with_a_helper(tmp_path: Path, script: str) -> None:
-    """In bounded time; never with what it said as an answer."""
-    started = time.monotonic()
-    with fails("denied", HELPERS[script]):
-        _ask(tmp_path, script.replace("sleep 60", "sleep 1"), seconds=0.3)
-    assert time.monotonic() - started < 1
+@contextmanager
+def _refused(headline: str) -> Iterator[None]:
+    with pytest.raises(Unable) as caught:
+        yield
+    assert caught.value.headline.startswith(headline)
+    assert caught.value.command == "docker login HOST"
 
 
-def test_says_that_a_helper_is_missing_or_no_program(tmp_path: Path) -> None:
-    """Its name is not a path, and PATH decides where it is."""
-    for helper, reason in (
-        ("none", "docker-credential-none, which c.json names for h.example, is not installed"),
-        ("../x", "c.json: '../x' is not a credential helper's name"),
-        (1, "c.json: '1' is not a credential helper's name"),
-        ("broken", "docker-credential-broken: exec format error"),
-    ):
-        (tmp_path / "docker-credential-broken").write_bytes(b"\x7fELFnot")
-        (tmp_path / "docker-credential-broken").chmod(0o755)
-        credentials = Credentials("c.json", {"credsStore": helper}, {b"PATH": bytes(tmp_path)})
-        for _ in range(2):  # what is remembered says the same
-            with fails("denied", reason):
-                credentials.find("h.example", "app")
+@pytest.mark.parametrize("case", BROKEN)
+def test_refuses_a_named_file_that_can_not_be_read(tmp_path: Path, case: str) -> None:
+    """With the file, and the variable that names it."""
+    make, reason = BROKEN[case]
+    file = tmp_path / "config.json"
+    make(file)
+    with _refused(f"{file}, which DOCKER_CONFIG names: {reason}"):
+        read_credentials({b"DOCKER_CONFIG": bytes(tmp_path)})
+    with _refused(f"{file}, which REGISTRY_AUTH_FILE names: {reason}"):
+        read_credentials({b"REGISTRY_AUTH_FILE": bytes(file), b"DOCKER_CONFIG": bytes(tmp_path)})
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_warns_of_a_file_that_nobody_named(tmp_path: Path, case: str) -> None:
+    """Nobody asked for a login: it is said once, and the others are read."""
+    make, reason = BROKEN[case]
+    file = tmp_path / FILES[2]
+    file.parent.mkdir(parents=True)
+    make(file)
+    _write(tmp_path / FILES[3], {"h": {"auth": auth("ann", "pw")}})
+    warnings: list[str] = []
+    assert _user(read_credentials(_home(tmp_path), warnings.append)) == "ann"
+    (warning,) = warnings
+    assert warning.startswith(f"{file}: {reason}")
+    assert warning.endswith(": going on without the logins there")
+
+
+def test_warns_once_of_several_files(tmp_path: Path) -> None:
+    """Of a home that belongs to somebody else, for instance."""
+    for name in FILES[1:]:
+        (tmp_path / name).mkdir(parents=True)
+    warnings: list[str] = []
+    credentials = read_credentials(_home(tmp_path), warnings.append)
+    names = ", ".join(f"{tmp_path}/{name}" for name in FILES[1:])
+    assert warnings == [f"{names}: is a directory: going on without the logins there"]
+    assert credentials.find("h", "app") is None
+
+
+@pytest.mark.parametrize("home", ["none", "file", "file/below"])
+def test_has_no_logins_where_there_are_no_files(tmp_path: Path, home: str) -> None:
+    """A home that is not there, or is no directory, as /dev/null is none: nothing to warn of."""
+    (tmp_path / "file").touch()
+    warnings: list[str] = []
+    credentials = read_credentials(
+        {b"HOME": bytes(tmp_path / home), b"XDG_RUNTIME_DIR": bytes(tmp_path / home)}, warnings.append
+    )
+    assert (credentials.find("h", "app"), warnings) == (None, [])
+    paths = [f"{tmp_path}/{home}/{name}" for name in ("containers/auth.json", ".config/containers/auth.json")]
+    paths += [f"{tmp_path}/{home}/{name}" for name in (".docker/config.json", ".dockercfg")]
+    assert credentials.where("h") == f"in {', '.join(paths[:3])} or {paths[3]}: none of them can be read"
+
+
+def test_knows_a_named_file_that_is_not_there(tmp_path: Path) -> None:
+    """It is an error, but for docker's before the first login: there the directory is enough."""
+    with _refused(f"{tmp_path}/none, which REGISTRY_AUTH_FILE names: is not there"):
+        read_credentials({b"REGISTRY_AUTH_FILE": bytes(tmp_path / "none")})
+    with _refused(f"{tmp_path}/none/config.json, which DOCKER_CONFIG names: is not there"):
+        read_credentials({b"DOCKER_CONFIG": bytes(tmp_path / "none")})
+    credentials = read_credentials({b"DOCKER_CONFIG": bytes(tmp_path)})
+    assert credentials.find("h", "app") is None
+    assert credentials.where("h") == f"in {tmp_path}/config.json, which DOCKER_CONFIG names: it is not there"

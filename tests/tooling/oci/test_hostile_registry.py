@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time as real_time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from asking import (
     serve,
     store,
 )
-from registries import LAYER, Reply, Request, digest_of, hostile
+from registries import LAYER, Reply, Request, digest_of, hostile, make_certificate
 
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, Descriptor
 from metalauncher.tooling.oci.name import Name
@@ -204,7 +205,10 @@ STATUSES = {
         "denied",
         "{host} wants a login, but asks for neither basic nor bearer: nothing",
     ),
-    "403 Forbidden": ("denied", "{host} denies access: it answered 403 Forbidden (DENIED: \\x1b[31mno\\nway)"),
+    "403 Forbidden": (
+        "denied",
+        "{host} denies access: it answered 403 Forbidden (DENIED: \\x1b[31mno\\nway), and asked for no login",
+    ),
     "404 Not Found": ("absent", "{host} has no such tag or manifest (DENIED: \\x1b[31mno\\nway)"),
     "400 Bad Request": ("unreachable", "{host} answered 400 Bad Request (DENIED: \\x1b[31mno\\nway)"),
     "418 Teapot": ("unreachable", "{host} answered 418 (DENIED: \\x1b[31mno\\nway)"),
@@ -262,16 +266,18 @@ def test_waits_and_tries_again() -> None:
 
 
 def test_waits_no_longer_than_bearable() -> None:
-    """A registry that wants to be left alone for a day, or for as long as numbers go, is given up."""
+    """A registry that wants to be left alone for longer than we have is given up at once, for this one thing."""
     for value in ("86400", "9" * 60):
         time = Time()
         with (
             hostile(always(Reply("429 Too Many Requests", headers={"Retry-After": value}))) as server,
             client(time) as registry,
-            fails("unreachable", f"{server.host} answered 429 Too Many Requests"),
         ):
-            store(registry, server).fetch(DESCRIPTOR, LIMIT)
-        assert time.slept == [30.0, 30.0]  # a third one would pass the minute
+            closed = "it wants to be left alone for longer than --timeout"
+            with fails("unreachable", f"{server.host} answered 429 Too Many Requests: {closed}"):
+                store(registry, server).fetch(DESCRIPTOR, LIMIT)
+            assert len(server.asked()) == 1
+        assert time.slept == []
 
 
 NO_IMAGES = {
@@ -383,12 +389,20 @@ def test_gives_up_an_error_s_words_when_they_do_not_come() -> None:
     with (
         hostile(always(reply)) as server,
         client() as registry,
-        fails("denied", f"{server.host} denies access: it answered 403 Forbidden"),
+        fails("denied", f"{server.host} denies access: it answered 403 Forbidden, and asked for no login"),
     ):
         store(registry, server).top()
 
 
-@pytest.mark.parametrize(("data", "reason"), [(None, "no such file or directory"), (b"", "has no certificates in PEM")])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (None, "no such file or directory"),
+        (b"", "has no certificates in PEM"),
+        (b"\xff\xfe", "has no certificates in PEM"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "has no certificates in PEM"),
+    ],
+)
 def test_says_what_is_wrong_with_a_ca_file(tmp_path: Path, data: bytes | None, reason: str) -> None:
     """Before anything is asked."""
     file = tmp_path / "ca.pem"
@@ -398,3 +412,22 @@ def test_says_what_is_wrong_with_a_ca_file(tmp_path: Path, data: bytes | None, r
         pass
     assert caught.value.headline == f"{file}: {reason}"
     assert caught.value.command == f"openssl x509 -in {file} -noout -subject"
+
+
+def test_waits_for_no_ca_file(tmp_path: Path) -> None:
+    """A FIFO in its place is refused; OpenSSL itself would wait for it."""
+    os.mkfifo(tmp_path / "ca.pem")
+    with (
+        pytest.raises(Unable, match="is not a regular file"),
+        client(Time(), ca_file=str(tmp_path / "ca.pem")),
+    ):
+        pass
+
+
+def test_reads_certificates_among_words(tmp_path: Path) -> None:
+    """What stands around a certificate, in whatever encoding, is passed over."""
+    certificate = make_certificate(tmp_path)
+    file = tmp_path / "ca.pem"
+    file.write_bytes(b"# F\xc3\xbcr uns, \xff\n" + certificate.file.read_bytes() + b"\n# end\n")
+    with hostile(serve, certificate) as server, client(Time(), ca_file=str(file)) as registry:
+        assert store(registry, server).fetch(DESCRIPTOR, 1 << 20) == BLOB

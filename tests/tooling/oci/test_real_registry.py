@@ -163,19 +163,32 @@ def test_is_denied_without_or_with_a_wrong_login(
     with _client(ca_file=str(certificate.file)) as client, pytest.raises(ImageError) as caught:
         client.store(name).top()
     assert caught.value.trouble == "denied"
-    assert caught.value.reason == f"{guarded.host} wants a login, and there is none for it"
+    assert caught.value.reason.startswith(f"{guarded.host} wants a login, and there is none for it in /run/containers/")
     environment = _docker_config(tmp_path, {"auths": {guarded.host: {"auth": auth("ann", "wrong-password")}}})
     with _client(environment, ca_file=str(certificate.file)) as client, pytest.raises(ImageError) as caught:
         client.store(name).top()
     assert caught.value.trouble == "denied"
     assert caught.value.reason == (
-        f"{guarded.host} denies access: it answered 401 Unauthorized (UNAUTHORIZED: authentication required)"
+        f"{guarded.host} denies access: it answered 401 Unauthorized (UNAUTHORIZED: authentication required),"
+        f" with the login from {tmp_path}/config.json, entry {guarded.host}"
     )
 
 
-def test_trusts_no_certificate_that_nobody_vouches_for(guarded: RealRegistry) -> None:
-    """Without the CA file the connection is not used, nor is plain HTTP tried."""
-    with _client() as client, pytest.raises(ImageError) as caught:
-        client.store(Name.parse(f"{guarded.host}/org/app:1")).top()
-    assert caught.value.trouble == "unreachable"
-    assert caught.value.reason == f"{guarded.host}: its certificate is not trusted: self-signed certificate"
+def test_trusts_no_certificate_that_nobody_vouches_for(
+    guarded: RealRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the CA file the connection is not used, nor is plain HTTP tried; whose are trusted is said."""
+    other = make_certificate(tmp_path).file
+    for named, ca_file, trusted in (
+        (None, None, "the system's"),
+        (None, str(other), f"the system's and those in {other}"),
+        (str(other), None, f"those in {other}, which SSL_CERT_FILE names"),
+    ):
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        if named:
+            monkeypatch.setenv("SSL_CERT_FILE", named)
+        with _client(ca_file=ca_file) as client, pytest.raises(ImageError) as caught:
+            client.store(Name.parse(f"{guarded.host}/org/app:1")).top()
+        assert caught.value.trouble == "unreachable"
+        reason = f"{guarded.host}: its certificate is not trusted: self-signed certificate; trusted are {trusted}"
+        assert caught.value.reason == reason

@@ -19,15 +19,19 @@ PARSED = {
     "example.com/app:1": Reference("registry", "example.com/app:1", None),
     "docker://example.com/app:1": Reference("registry", "example.com/app:1", None),
     "oci": Reference("registry", "oci", None),
+    "docker://oci:1": Reference("registry", "oci:1", None),
+    "docker://sif:1": Reference("registry", "sif:1", None),
+    "docker:///app": Reference("registry", "/app", None),
 }
 
 
 @pytest.mark.parametrize("text", PARSED)
 def test_parsed(text: str) -> None:
-    """Each form names its kind, its place, and which image there; it reads back as it was written."""
+    """Each form names its kind, its place, and which image there; it is written so that it reads the same."""
     reference = parse_reference(text)
     assert reference == PARSED[text]
-    assert str(reference) == text.removeprefix("docker://")
+    assert str(reference) in {text, text.removeprefix("docker://")}
+    assert parse_reference(str(reference)) == reference
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""Challenges, tokens, redirects and mirrors: who is told what, and who is never told anything."""
+"""Tokens and logins: who is told what, and who is never told anything."""
 
 from __future__ import annotations
 
 import json
+import random
 import time as real_time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from asking import (
     BLOB,
-    BLOB_PATH,
     DESCRIPTOR,
     MANIFEST_DATA,
-    MANIFEST_TYPE,
-    PATH,
     Time,
     always,
     client,
@@ -27,16 +25,17 @@ from asking import (
     serve,
     store,
 )
-from registries import HostileRegistry, Reply, Request, auth, basic, hostile, make_certificate
+from registries import Reply, Request, auth, basic, hostile
 
 from metalauncher.tooling.oci.authorize import Authorizer
 from metalauncher.tooling.oci.challenge import Challenge
 from metalauncher.tooling.oci.credentials import Credentials
-from metalauncher.tooling.oci.name import InvalidName, Name
+from metalauncher.tooling.oci.pace import Pace
 from metalauncher.tooling.oci.transport import Transport
-from metalauncher.tooling.oci.wire import Broken, Deadline
+from metalauncher.tooling.oci.wire import Deadline
 
 LIMIT = 1 << 20
+
 SECRET = "very-secret"  # noqa: S105 - of nobody
 
 
@@ -102,7 +101,8 @@ def test_renews_a_token_before_it_ends_and_when_it_is_refused() -> None:
             image.top()
             assert len(tokens.requests) == 3
             accepted.clear()
-            with fails("denied", f"{server.host} denies access: it answered 401 Unauthorized"):
+            reason = f"{server.host} denies access: it answered 401 Unauthorized, without a login: there is none for it"
+            with fails("denied", f"{reason} anywhere"):
                 image.top()
             assert len(tokens.requests) == 4
 
@@ -139,7 +139,46 @@ def test_exchanges_an_identity_token(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "status",
+    ["404 Not Found", "405 Method Not Allowed", "401 Unauthorized", "400 Bad Request", "307 Elsewhere", "200 OK"],
+)
+def test_uses_the_password_where_an_identity_token_can_not_be_exchanged(tmp_path: Path, status: str) -> None:
+    """A token server without OAuth2's POST is asked with GET, name and password; the identity token is in no URL."""
+    other = Reply(status, b"<html>", {"Location": "/elsewhere"})
+    with hostile(lambda r: other if r.method == "POST" else Reply(body=b'{"token": "token-1"}')) as tokens:
+        answer = _bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer token-1")
+        with hostile(answer) as server:
+            entry = {"auth": auth("ann", "password-1"), "identitytoken": SECRET}
+            with client(Time(), logins(tmp_path, auths={server.host: entry})) as registry:
+                store(registry, server).top()
+        posted, asked = tokens.requests
+    assert (posted.method, posted.path, asked.method) == ("POST", "/token", "GET")
+    assert "Authorization" not in posted.headers
+    assert asked.headers["Authorization"] == basic("ann", "password-1")
+    assert SECRET not in asked.path
+
+
+@pytest.mark.parametrize(
+    "status", ["404 Not Found", "405 Method Not Allowed", "401 Unauthorized", "307 Temporary Redirect"]
+)
+def test_never_puts_an_identity_token_into_a_url(tmp_path: Path, status: str) -> None:
+    """Where there is no password beside it, that is the end; a redirect does not take it elsewhere."""
+    with hostile(always(Reply(status, headers={"Location": "/elsewhere"}))) as tokens:
+        with hostile(_bearer(f"http://{tokens.host}/token", lambda _: False)) as server:
+            environment = logins(tmp_path, auths={server.host: {"identitytoken": SECRET}})
+            said = status if not status.startswith("307") else "307"
+            reason = (
+                f"{tokens.host}, the token server of {server.host}, gives no token: it answered {said},"
+                f" with the login from {tmp_path}/config.json, entry {server.host}"
+            )
+            with client(Time(), environment) as registry, fails("denied", reason):
+                store(registry, server).top()
+        assert [(request.method, request.path) for request in tokens.requests] == [("POST", "/token")]
+
+
 SERVER = "{t}, the token server of {h}, "
+
 TOKEN_SERVERS = {
     "garbage": (Reply(body=b"<html>"), "damaged", SERVER + "answered with something else than a JSON object"),
     "deep": (Reply(body=b"[" * 50_000), "damaged", SERVER + "answered with something else than a JSON object"),
@@ -150,12 +189,16 @@ TOKEN_SERVERS = {
         "too-large",
         "the answer of {t}, the token server of {h} is larger than 1 MiB",
     ),
-    "denies": (Reply("403 Forbidden"), "denied", SERVER + "gives no token: it answered 403"),
-    "fails": (Reply("500 Oh"), "unreachable", SERVER + "answered 500"),
+    "denies": (
+        Reply("403 Forbidden"),
+        "denied",
+        SERVER + "gives no token: it answered 403 Forbidden, without a login: there is none for it anywhere",
+    ),
+    "fails": (Reply("500 Oh"), "unreachable", SERVER + "answered 500 Internal Server Error"),
     "lost": (
         Reply("302 Found", headers={"Location": "file:///etc/passwd"}),
         "unreachable",
-        "it redirects to something else than HTTP: 'file'",
+        "{t} redirects to something else than HTTP: 'file'",
     ),
 }
 
@@ -220,202 +263,22 @@ def test_passes_on_no_secret_that_is_repeated(tmp_path: Path) -> None:
 
     with hostile(answer) as server:
         environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
-        reason = f"{server.host} denies access: it answered 403 Forbidden (not Basic … nor …)"
+        reason = (
+            f"{server.host} denies access: it answered 403 Forbidden (not Basic … nor …),"
+            f" with the login from {tmp_path}/config.json, entry {server.host}"
+        )
         with client(Time(), environment) as registry, fails("denied", reason):
             store(registry, server).top()
-
-
-def _to(location: str, status: str = "307 Temporary Redirect") -> Reply:
-    return Reply(status, headers={"Location": location})
-
-
-def _at_blobs(reply: Reply) -> Callable[[Request], Reply]:
-    """Want a password, and answer with `reply` for blobs."""
-
-    def answer(request: Request) -> Reply:
-        if "Authorization" not in request.headers:
-            return Reply("401 Unauthorized", headers={"WWW-Authenticate": "Basic realm=x"})
-        return reply if request.path == BLOB_PATH else serve(request)
-
-    return answer
-
-
-def test_follows_a_redirect_without_its_login(tmp_path: Path) -> None:
-    """Another port is another host already; on the same one the login stays."""
-    with hostile(always(Reply(body=BLOB))) as storage:
-        with hostile(_at_blobs(_to(f"http://{storage.host}/signed?x=y"))) as server:
-            environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
-            with client(Time(), environment) as registry:
-                assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
-        assert [(request.path, request.headers.get("Authorization")) for request in storage.requests] == [
-            ("/signed?x=y", None)
-        ]
-    with hostile(lambda r: _at_blobs(_to("/there"))(r) if r.path == BLOB_PATH else Reply(body=BLOB)) as server:
-        environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
-        with client(Time(), environment) as registry:
-            assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
-        assert server.asked()[-1].path == "/there"
-        assert server.asked()[-1].headers["Authorization"] == basic("ann", SECRET)
-
-
-REDIRECTS = {
-    BLOB_PATH: "{h} redirects more than 5 times",
-    "file:///etc/passwd": "it redirects to something else than HTTP: 'file'",
-    "ftp://127.0.0.1/": "it redirects to something else than HTTP: 'ftp'",
-    "http://user:word@127.0.0.1/": "it redirects to something else than HTTP: 'http'",
-    "http://127.0.0.1:port/": "it redirects to something that is not a URL",
-    "http://[/": "127.0.0.1 redirects to something that is not a URL",
-    "http://storage.example/": (
-        "127.0.0.1 redirects to storage.example over plain HTTP, and storage.example is not named as insecure"
-    ),
-    "/" + "x" * 20_000: "127.0.0.1 redirects to something that is not a URL",
-}
-
-
-@pytest.mark.parametrize("location", REDIRECTS, ids=range(len(REDIRECTS)))
-def test_follows_no_redirect_astray(location: str) -> None:
-    """In circles, out of HTTP, into plain HTTP elsewhere: each is refused, at once."""
-    with hostile(lambda _: _to(location)) as server, client(Time()) as registry:
-        with fails("unreachable", REDIRECTS[location].format(h=server.host)):
-            store(registry, server).fetch(DESCRIPTOR, LIMIT)
-        assert len(server.asked()) <= 6
-
-
-def test_follows_no_redirect_out_of_tls(tmp_path: Path) -> None:
-    """From HTTPS to HTTP: never, where the first is not named as insecure."""
-    certificate = make_certificate(tmp_path)
-    with (
-        hostile(always(Reply(body=BLOB))) as storage,
-        hostile(lambda _: _to(f"http://{storage.host}/"), certificate) as server,
-        client(Time(), ca_file=str(certificate.file)) as registry,
-    ):
-        # Loopback may be plain: both are, so it is followed.
-        assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
-        transport = registry._transport
-        with pytest.raises(Broken) as caught:
-            transport._check(f"http://{storage.host}/", ("https", "registry.example", 443))
-        assert caught.value.reason == "registry.example redirects from HTTPS to plain HTTP"
-
-
-def test_does_not_log_in_where_it_was_redirected_to(tmp_path: Path) -> None:
-    """A storage that asks for a login gets none."""
-    challenge = {"WWW-Authenticate": "Basic realm=x"}
-    with hostile(lambda _: Reply("401 Unauthorized", headers=challenge)) as storage:
-        with hostile(_at_blobs(_to(f"http://{storage.host}/"))) as server:
-            environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
-            with (
-                client(Time(), environment) as registry,
-                fails("denied", f"{storage.host} denies access: it answered 401 Unauthorized"),
-            ):
-                store(registry, server).fetch(DESCRIPTOR, LIMIT)
-        assert len(storage.requests) == 1
-
-
-def _mirrored(server: HostileRegistry, mirror: HostileRegistry, prefix: str = "") -> dict[str, tuple[str, ...]]:
-    return {server.host: (f"http://{mirror.host}{prefix}",)}
-
-
-def test_asks_a_mirror_first() -> None:
-    """Under its path, and nobody else if it has the image."""
-
-    def answer(request: Request) -> Reply:
-        return serve(Request(request.method, request.path.replace("/cache/hub/", "/"), request.headers, b""))
-
-    with hostile(serve) as server, hostile(answer) as mirror:
-        with client(Time(), mirrors=_mirrored(server, mirror, "/cache/hub")) as registry:
-            assert store(registry, server).top()[1] == MANIFEST_DATA
-            assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
-        assert mirror.paths() == [
-            PATH.replace("/org/", "/cache/hub/org/"),
-            BLOB_PATH.replace("/org/", "/cache/hub/org/"),
-        ]
-        assert server.requests == []
-
-
-MIRRORS = {
-    "absent": Reply("404 Not Found"),
-    "denied": Reply("403 Forbidden"),
-    "damaged": Reply(body=b"x" * len(BLOB)),
-    "unreachable": Reply("503 Service Unavailable"),
-    "cut": Reply(body=b"", raw=True, cut=True),
-}
-
-
-@pytest.mark.parametrize("case", MIRRORS)
-def test_falls_back_to_the_registry(case: str) -> None:
-    """Whatever is wrong with a mirror; what the registry says then counts."""
-    with hostile(serve) as server, hostile(lambda _: MIRRORS[case]) as mirror:
-        with client(Time(), mirrors=_mirrored(server, mirror)) as registry:
-            image = store(registry, server)
-            assert image.fetch(DESCRIPTOR, LIMIT) == BLOB
-            if case != "damaged":  # of a stream, that is known only at its end
-                with image.open(DESCRIPTOR) as file:
-                    assert file.read() == BLOB
-            with fails("absent", f"{server.host} has no such tag or manifest"):
-                store(registry, server, "org/app:none").top()
-        assert mirror.asked()
-
-
-@pytest.mark.parametrize(
-    "url", ["", "mirror.example", "ftp://x", "https://", "https://x/A", "https://u:p@x", "https://x?y"]
-)
-def test_refuses_a_mirror_that_is_no_url(url: str) -> None:
-    """Before anything is asked."""
-    with pytest.raises(InvalidName) as caught, client(Time(), mirrors={"docker.io": (url,)}):
-        pass
-    assert str(caught.value) == f"{url!r} is not the URL of a mirror, https://HOST[:PORT][/PREFIX]"
-
-
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://", "http://127.0.0.1:x", "http://[", "http://:0"])
-def test_refuses_a_proxy_that_is_none(proxy: str) -> None:
-    """It is not gone around."""
-    reason = "the proxy of the environment is not http://HOST:PORT or https://HOST:PORT"
-    with client(Time(), {b"ALL_PROXY": b"", b"https_proxy": proxy.encode()}) as registry, fails("unreachable", reason):
-        registry.store(Name.parse("registry.example/app")).top()
-
-
-def test_goes_through_a_proxy() -> None:
-    """Where the environment names one: plain HTTP is asked of it whole, TLS is tunnelled through it."""
-    manifest = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
-    with hostile(lambda r: manifest if r.method == "GET" else Reply("403 Forbidden", cut=True)) as proxy:
-        environment = {
-            b"http_proxy": f"http://a%6en:{SECRET}@{proxy.host}".encode(),
-            b"HTTPS_PROXY": proxy.host.encode(),
-        }
-        with client(Time(), environment, insecure=frozenset(["registry.example"])) as registry:
-            assert registry.store(Name.parse("registry.example/org/app:1")).top()[1] == MANIFEST_DATA
-            assert [(r.method, r.path) for r in proxy.requests] == [
-                ("CONNECT", "registry.example:443"),
-                ("GET", "http://registry.example/v2/"),
-                ("GET", f"http://registry.example{PATH}"),
-            ]
-            assert proxy.requests[2].headers["Proxy-Authorization"] == basic("ann", SECRET)
-            with fails("unreachable", "the proxy for other.example does not let anybody through to it"):
-                registry.store(Name.parse("other.example/org/app:1")).top()
-
-
-def test_says_that_a_login_is_not_accepted(tmp_path: Path) -> None:
-    """The first time in the registry's words; then it is known."""
-    challenge = {"WWW-Authenticate": 'Basic realm="x"'}
-    reply = in_turn(
-        Reply("401 Unauthorized", headers=challenge),
-        Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE),
-        Reply("401 Unauthorized", headers=challenge),
-    )
-    with hostile(reply) as server:
-        environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
-        with client(Time(), environment) as registry:
-            store(registry, server).top()
-            with fails("denied", f"{server.host} does not accept the login that there is for it"):
-                store(registry, server).top()
-        assert len(server.asked()) == 3
 
 
 def test_takes_no_identity_token_for_a_password(tmp_path: Path) -> None:
     """The registry wants a password, and there is only a token."""
     with hostile(always(Reply("401 Unauthorized", headers={"WWW-Authenticate": 'Basic realm="x"'}))) as server:
         environment = logins(tmp_path, auths={server.host: {"identitytoken": SECRET}})
-        reason = f"{server.host} wants a password, and there is only an identity token for it"
+        reason = (
+            f"{server.host} wants a password, and there is only an identity token for it:"
+            f" {tmp_path}/config.json, entry {server.host}"
+        )
         with client(Time(), environment) as registry, fails("denied", reason):
             store(registry, server).top()
 
@@ -447,6 +310,8 @@ def test_asks_nothing_of_this_machine_for_a_registry_elsewhere() -> None:
             connections=1,
             connect_seconds=1,
             read_seconds=1,
+            pace=Pace(1, real_time.monotonic, real_time.sleep, random.random),
+            now=real_time.time,
         )
         authorizer = Authorizer(transport, Credentials(), real_time.monotonic)
         challenge = Challenge("bearer", {"realm": f"http://{tokens.host}/admin"})

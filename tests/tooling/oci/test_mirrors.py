@@ -1,0 +1,166 @@
+"""Mirrors, which are asked first, and proxies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from asking import (
+    BLOB,
+    BLOB_PATH,
+    DESCRIPTOR,
+    MANIFEST_DATA,
+    MANIFEST_TYPE,
+    PATH,
+    Time,
+    always,
+    client,
+    fails,
+    logins,
+    serve,
+    store,
+)
+from registries import HostileRegistry, Reply, Request, basic, hostile, make_certificate
+
+from metalauncher.tooling.oci.name import InvalidName, Name
+
+LIMIT = 1 << 20
+
+SECRET = "very-secret"  # noqa: S105 - of nobody
+
+
+def _mirrored(server: HostileRegistry, mirror: HostileRegistry, prefix: str = "") -> dict[str, tuple[str, ...]]:
+    return {server.host: (f"http://{mirror.host}{prefix}",)}
+
+
+def test_asks_a_mirror_first() -> None:
+    """Under its path, and nobody else if it has the image."""
+
+    def answer(request: Request) -> Reply:
+        return serve(Request(request.method, request.path.replace("/cache/hub/", "/"), request.headers, b""))
+
+    with hostile(serve) as server, hostile(answer) as mirror:
+        with client(Time(), mirrors=_mirrored(server, mirror, "/cache/hub")) as registry:
+            assert store(registry, server).top()[1] == MANIFEST_DATA
+            assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
+        assert mirror.paths() == [
+            PATH.replace("/org/", "/cache/hub/org/"),
+            BLOB_PATH.replace("/org/", "/cache/hub/org/"),
+        ]
+        assert server.requests == []
+
+
+MIRRORS = {
+    "absent": Reply("404 Not Found"),
+    "denied": Reply("403 Forbidden"),
+    "damaged": Reply(body=b"x" * len(BLOB)),
+    "unreachable": Reply("503 Service Unavailable"),
+    "cut": Reply(body=b"", raw=True, cut=True),
+}
+
+
+MIRROR_REASONS = {
+    "absent": "{h} has no such tag or manifest",
+    "denied": "{h} denies access: it answered 403 Forbidden, and asked for no login",
+    "damaged": "the manifest is not JSON",
+    "unreachable": "{h} answered 503 Service Unavailable",
+    "cut": "{h} cut the connection",
+}
+
+
+@pytest.mark.parametrize("case", MIRRORS)
+def test_falls_back_to_the_registry(case: str) -> None:
+    """Whatever is wrong with a mirror; what the registry says then counts."""
+    with hostile(serve) as server, hostile(lambda _: MIRRORS[case]) as mirror:
+        with client(Time(), mirrors=_mirrored(server, mirror)) as registry:
+            image = store(registry, server)
+            assert image.fetch(DESCRIPTOR, LIMIT) == BLOB
+            if case != "damaged":  # of a stream, that is known only at its end
+                with image.open(DESCRIPTOR) as file:
+                    assert file.read() == BLOB
+            reason = MIRROR_REASONS[case].format(h=mirror.host)
+            with fails("absent", f"{server.host} has no such tag or manifest; its mirror before it: {reason}"):
+                store(registry, server, "org/app:none").top()
+        assert mirror.asked()
+
+
+def test_says_what_is_wrong_with_a_mirror_where_it_alone_can_be_reached(tmp_path: Path) -> None:
+    """Behind a wall, the registry's own answer is that nobody is there: what the mirrors said is the reason."""
+    with hostile(serve) as gone:
+        pass
+    wants = Reply("401 Unauthorized", headers={"WWW-Authenticate": 'Basic realm="x"'})
+    with hostile(always(wants)) as first, hostile(always(Reply("403 Forbidden"))) as second:
+        mirrors = {gone.host: (f"http://{first.host}", f"http://{second.host}")}
+        with (
+            client(Time(), logins(tmp_path), mirrors=mirrors) as registry,
+            fails(
+                "unreachable",
+                f"{gone.host} refused the connection; its mirror before it: {first.host} wants a login, and there is"
+                f" none for it in {tmp_path}/config.json; its mirror before it: {second.host} denies access:"
+                " it answered 403 Forbidden, and asked for no login",
+            ),
+        ):
+            store(registry, gone).top()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "mirror.example", "ftp://x", "https://", "https://x/A", "https://u:p@x", "https://x?y"]
+)
+def test_refuses_a_mirror_that_is_no_url(url: str) -> None:
+    """Before anything is asked."""
+    with pytest.raises(InvalidName) as caught, client(Time(), mirrors={"docker.io": (url,)}):
+        pass
+    assert str(caught.value) == f"{url!r} is not the URL of a mirror, https://HOST[:PORT][/PREFIX]"
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://", "http://127.0.0.1:x", "http://[", "http://:0"])
+def test_refuses_a_proxy_that_is_none(proxy: str) -> None:
+    """It is not gone around."""
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        reason = f"{name} in the environment is not http://HOST:PORT or https://HOST:PORT"
+        environment = {b"ALL_PROXY": b"", name.encode(): proxy.encode()}
+        with client(Time(), environment) as registry, fails("unreachable", reason):
+            registry.store(Name.parse("registry.example/app")).top()
+
+
+def test_speaks_tls_to_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its URL says so; its certificate is held to the same as all."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    certificate = make_certificate(tmp_path)
+    manifest = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
+    with hostile(lambda r: manifest if r.method == "GET" else Reply("403 Forbidden", cut=True), certificate) as proxy:
+        environment = {b"http_proxy": f"https://{proxy.host}".encode()}
+        for ca_file in (str(certificate.file), None):
+            with client(Time(), environment, insecure=frozenset(["registry.example"]), ca_file=ca_file) as registry:
+                registry._schemes["registry.example"] = "http"
+                image = registry.store(Name.parse("registry.example/org/app:1"))
+                if ca_file:
+                    assert image.top()[1] == MANIFEST_DATA
+                    continue
+                reason = (
+                    "the proxy for registry.example (http_proxy): its certificate is not trusted:"
+                    " self-signed certificate; trusted are the system's"
+                )
+                with fails("unreachable", reason):
+                    image.top()
+        assert [request.path for request in proxy.requests] == [f"http://registry.example{PATH}"]
+
+
+def test_goes_through_a_proxy() -> None:
+    """Where the environment names one: plain HTTP is asked of it whole, TLS is tunnelled through it."""
+    manifest = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
+    with hostile(lambda r: manifest if r.method == "GET" else Reply("403 Forbidden", cut=True)) as proxy:
+        environment = {
+            b"http_proxy": f"http://a%6en:{SECRET}@{proxy.host}".encode(),
+            b"HTTPS_PROXY": proxy.host.encode(),
+        }
+        with client(Time(), environment, insecure=frozenset(["registry.example"])) as registry:
+            assert registry.store(Name.parse("registry.example/org/app:1")).top()[1] == MANIFEST_DATA
+            assert [(r.method, r.path) for r in proxy.requests] == [
+                ("CONNECT", "registry.example:443"),
+                ("GET", "http://registry.example/v2/"),
+                ("GET", f"http://registry.example{PATH}"),
+            ]
+            assert proxy.requests[2].headers["Proxy-Authorization"] == basic("ann", SECRET)
+            with fails("unreachable", "the proxy for other.example (HTTPS_PROXY) does not let anybody through to it"):
+                registry.store(Name.parse("other.example/org/app:1")).top()
