@@ -152,7 +152,7 @@ def record(data: bytes) -> None:
 
 
 def _value(table: dict[str, Any], name: str) -> Any:
-    return table[name] if name in table else next((v for k, v in table.items() if k.lower() == name), None)
+    return table[name] if name in table else next((v for k, v in table.items() if k.casefold() == name), None)
 
 
 def _is_record(document: dict[str, Any]) -> bool:
