@@ -21,12 +21,13 @@ from packaging.version import Version
 from metalauncher import __main__ as entry
 from metalauncher import launch, terminal
 from metalauncher.apis import ApiVersion
+from metalauncher.descriptor import Launcher
 from metalauncher.errors import MetadataUnreadable
 from metalauncher.messages import describe, why
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_environment, read_record
 from metalauncher.refusal_text import refusal_lines
-from metalauncher.registry import InvalidDescriptor, Launcher, Registry, load_registry, read_descriptor
+from metalauncher.registry import InvalidDescriptor, Registry, load_registry, read_descriptor
 from metalauncher.selection import Selection, select
 from metalauncher.which import digest
 

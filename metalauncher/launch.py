@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Final
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.errors import Failure, Refusal
     from metalauncher.execute import Become
     from metalauncher.places import Root
     from metalauncher.record import Record
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.registry import Registry
 
 
 class Decision:

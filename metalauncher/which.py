@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from typing import Final
 
     from metalauncher.apis import ApiSet
+    from metalauncher.descriptor import Launcher
     from metalauncher.errors import Refusal
     from metalauncher.forecast import Forecast
     from metalauncher.jsontext import Json
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.registry import Registry
     from metalauncher.versions import VersionKey
 
 _NO_FILE = "--buildpack-api"  # stands in for the file's path where there is none
@@ -316,8 +317,8 @@ def _launchers_document(answer: Answer) -> list[Json]:
             "requires": list(launcher.requires),
             "cannot_read": list(launcher.cannot_read),
             "sha256": launcher.sha256,
-            "platform": _set_document(launcher.platform),
-            "buildpack": _set_document(launcher.buildpack),
+            "platform": api_set_document(launcher.platform),
+            "buildpack": api_set_document(launcher.buildpack),
             "rank": ranked.get(id(launcher), (None, None))[0],
             "obstacle": ranked.get(id(launcher), (None, None))[1],
             "reason": reasons.get(id(launcher)),
@@ -330,7 +331,8 @@ def _by_name(launcher: Launcher) -> tuple[str, VersionKey, str]:
     return launcher.id, launcher.version_key, launcher.descriptor
 
 
-def _set_document(apis: ApiSet) -> dict[str, Json]:
+def api_set_document(apis: ApiSet) -> dict[str, Json]:
+    """Return a set of API versions as `--which --format json` has it, and the digest of a registry takes it."""
     supported = apis.supported
     return {
         "supported": [str(v) for v in supported] if isinstance(supported, tuple) else supported.text,
@@ -356,7 +358,7 @@ def digest(registry: Registry) -> str:
                     *(list(launcher.requires), launcher.sha256),
                     # Only where there is any: a registry without has the digest that it always had.
                     *([sorted(set(launcher.cannot_read))] if launcher.cannot_read else []),
-                    *(_set_document(launcher.platform), _set_document(launcher.buildpack)),
+                    *(api_set_document(launcher.platform), api_set_document(launcher.buildpack)),
                 ]
             )
             for launcher in registry.launchers

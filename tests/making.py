@@ -11,10 +11,11 @@ from pathlib import Path
 from harness import REFERENCE_REGISTRY
 
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
+from metalauncher.descriptor import Launcher
 from metalauncher.launch import Decision, decide
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_record
-from metalauncher.registry import Launcher, Registry, read_descriptor
+from metalauncher.registry import Registry, read_descriptor
 
 KEYS = frozenset(("buildpacks", "processes"))
 METADATA = "/layers/config/metadata.toml"

@@ -10,7 +10,7 @@ import itertools
 import random
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import DATA
@@ -24,8 +24,11 @@ from metalauncher.launch import Decision, decide
 from metalauncher.messages import decided_by, why
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_platform_api, read_record
-from metalauncher.registry import Launcher, Registry
+from metalauncher.registry import Registry
 from metalauncher.selection import BuildpackNotCovered, PlatformNotCovered, Selection, refuse_platform, select
+
+if TYPE_CHECKING:
+    from metalauncher.descriptor import Launcher
 
 CASES = sorted((DATA / "selections").glob("*.toml"))
 
