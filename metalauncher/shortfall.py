@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from metalauncher.apis import ApiSet, ApiVersion
+    from metalauncher.decision import Decision
     from metalauncher.errors import BuildpackApisNotCovered, PlatformApiNotCovered
-    from metalauncher.launch import Decision
     from metalauncher.record import Record
 
 

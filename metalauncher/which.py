@@ -5,11 +5,11 @@ from __future__ import annotations
 import posix
 
 from metalauncher import __version__
+from metalauncher.decision import Decision, decide
 from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted
 from metalauncher.execute import Itself
 from metalauncher.forecast import NOTHING_AGAINST, foretell
 from metalauncher.jsontext import dump
-from metalauncher.launch import Decision, decide
 from metalauncher.messages import app_needs, can_not_read, decided_by, describe, name_oddities, why
 from metalauncher.places import EXECUTABLE, Root, root_from
 from metalauncher.predict import locate, why_not_executable
@@ -22,6 +22,7 @@ from metalauncher.record import (
     read_record,
 )
 from metalauncher.refusal_text import refusal_lines
+from metalauncher.registry import load_registry
 from metalauncher.selection import Selection, sift
 from metalauncher.terminal import RED, STDERR, STDOUT, print_bytes, print_lines, print_text, write_lines, write_message
 from metalauncher.tomlfile import Unreadable, read_file
@@ -107,7 +108,8 @@ def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes)
     if question.platform_api is not None:
         environment = {**environment, b"CNB_PLATFORM_API": question.platform_api}
     root = root_from(environment) if question.root is None else Root(question.root, whole=True)
-    decision = decide(environment, root, lambda registry: _read(question, environment, root, registry))
+    registry = load_registry(root)
+    decision = decide(environment, registry, lambda: _read(question, environment, root, registry))
     answer = Answer(decision, root, Itself(root, execfn, root.locate(EXECUTABLE.encode())))
     if question.as_json:
         print_text(dump(document(answer), indent=2) + "\n")

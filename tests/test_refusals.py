@@ -21,8 +21,8 @@ from making import environment, launcher, record, reference
 
 from metalauncher import __version__, errors
 from metalauncher.__main__ import start
+from metalauncher.decision import Decision
 from metalauncher.errors import NothingExecuted, Refused
-from metalauncher.launch import Decision
 from metalauncher.messages import span
 from metalauncher.refusal_text import refusal_lines
 from metalauncher.registry import Registry, load_registry
