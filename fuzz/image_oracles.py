@@ -67,9 +67,11 @@ def reference(data: bytes) -> None:
         name = Name.parse(found.place)
     except InvalidName as error:
         printed([str(error)])
-        # What every client takes is taken here, but for ports that there are not, IDs, and what is too long.
+        # What every client takes is taken here, but for ports that there are not, IDs, what is too long, and a host
+        # without a dot or a colon, which all of them take for a part of a repository.
         usable = match and len(match["name"]) < 250 and len(found.place) <= 1024
-        if usable and match and not re.search(r":(?:0+|\d{5,})/|^[0-9a-f]{64}|library/[0-9a-f]{64}", found.place):
+        odd = r":(?:0+|\d{5,})/|^[0-9a-f]{64}|library/[0-9a-f]{64}|^\[[0-9a-fA-F]+\]/"
+        if usable and match and not re.search(odd, found.place):
             raise AssertionError(f"{found.place!r} is refused: {error}") from None
         return
     assert match, f"{found.place!r} is no name"
