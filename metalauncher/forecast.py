@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, Final
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.readers import Version
-    from metalauncher.registry import Launcher
 
 _TOML_1_1 = (1, 6)  # BurntSushi/toml, the first that reads it
 _TOML_1_0 = (0, 4)

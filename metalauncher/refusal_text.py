@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from metalauncher.apis import ApiVersion
+    from metalauncher.decision import Decision
     from metalauncher.errors import Refusal
-    from metalauncher.launch import Decision
     from metalauncher.record import Record
 
 _HAVE_LIMIT = 20  # launchers and broken descriptors listed one by one

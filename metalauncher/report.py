@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from metalauncher.decision import Decision
     from metalauncher.errors import Refusal
-    from metalauncher.launch import Decision
 
 _TERMINATION_LOG = b"/dev/termination-log"  # Kubernetes' terminationMessagePath, by default
 _TERMINATION_LIMIT = 4096  # bytes that Kubernetes reads of it

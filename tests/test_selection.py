@@ -10,7 +10,7 @@ import itertools
 import random
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import DATA
@@ -19,13 +19,16 @@ from hypothesis import strategies as st
 from making import apis, environment, launcher, minors, record
 
 from metalauncher.apis import ApiSet, ApiVersion
+from metalauncher.decision import Decision, decide
 from metalauncher.errors import PinUnsatisfied, Refused
-from metalauncher.launch import Decision, decide
 from metalauncher.messages import decided_by, why
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_platform_api, read_record
-from metalauncher.registry import Launcher, Registry
+from metalauncher.registry import Registry, load_registry
 from metalauncher.selection import BuildpackNotCovered, PlatformNotCovered, Selection, refuse_platform, select
+
+if TYPE_CHECKING:
+    from metalauncher.descriptor import Launcher
 
 CASES = sorted((DATA / "selections").glob("*.toml"))
 
@@ -260,12 +263,12 @@ def test_order_of_checks(holding: set[str], tmp_path: Path) -> None:
         variables[b"METALAUNCHER_PIN"] = b"@"
     opened: list[bool] = []
 
-    def read(_registry: Registry) -> Record:
+    def read() -> Record:
         opened.append(True)
         return read_record(variables, root)
 
     root = Root(str(tmp_path).encode())
-    decision: Decision = decide(variables, root, read)
+    decision: Decision = decide(variables, load_registry(root), read)
     assert not isinstance(decision.outcome, Selection)
     first = next(condition for condition in CONDITIONS if condition in holding)
     assert (decision.outcome.kind, decision.outcome.exit_code) == (KINDS[first], CODES[first])

@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -19,8 +19,11 @@ from making import apis, launcher
 from test_refusals import CASES, SOURCE, lay_out
 
 from metalauncher.__main__ import start
-from metalauncher.registry import Launcher, Registry
+from metalauncher.registry import Registry
 from metalauncher.which import digest
+
+if TYPE_CHECKING:
+    from metalauncher.descriptor import Launcher
 
 SCHEMA: dict[str, Any] = json.loads((PROJECT / "metalauncher/schemas/which.schema.json").read_text())
 LAUNCHER = '#!/bin/sh\necho "{0}"\n'

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:

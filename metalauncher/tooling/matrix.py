@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.registry import Registry
     from metalauncher.versions import VersionKey
 
 SCHEMA_VERSION = 1  # schemas/matrix.schema.json

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.apis import ApiRange, ApiVersion
+from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
 from metalauncher.messages import by_rank
 from metalauncher.record import Buildpack, Record
-from metalauncher.registry import Launcher, Registry, _launcher, _Wrong
+from metalauncher.registry import Registry
 from metalauncher.selection import BuildpackNotCovered, OptInNotGiven, PlatformNotCovered, sift
 from metalauncher.tooling.check.verdict import AT_RISK, KINDS, Kind, Result
 
@@ -284,8 +285,8 @@ def parse_launcher(document: Mapping[str, Any]) -> Launcher:
         ValueError: it is no descriptor.
     """
     try:
-        found = _launcher(dict(document), "")
-    except _Wrong as wrong:
+        found = parse_descriptor(dict(document), "")
+    except InvalidValue as wrong:
         raise ValueError(f"{wrong.key} {wrong.reason}") from None
     if not isinstance(found, Launcher):
         raise ValueError("is a mask")  # noqa: TRY004  # a wrong document, not a wrong call

@@ -28,7 +28,7 @@ from metalauncher.tooling.check.report_markdown import ROWS_LIMIT, markdown
 from metalauncher.tooling.check.verdict import Before, Chosen, Result
 
 if TYPE_CHECKING:
-    from metalauncher.registry import Launcher
+    from metalauncher.descriptor import Launcher
 
 NEW, OLD = Chosen("buildpacks/lifecycle", "0.21.17", "/l/21"), Chosen("buildpacks/lifecycle", "0.17.7", "/l/17")
 HOSTILE = "evil/<script>alert(1)</script>\u202e\"'`|\\|@team\n[x](http://evil.example)\x1b[31m\udcff:x"
