@@ -6,7 +6,7 @@ import posix
 
 from metalauncher import __version__
 from metalauncher.decision import Decision, decide
-from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted
+from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted, PlatformApiAbsent
 from metalauncher.execute import Itself
 from metalauncher.forecast import NOTHING_AGAINST, foretell
 from metalauncher.jsontext import dump
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from metalauncher.versions import VersionKey
 
 _NO_FILE = "--buildpack-api"  # stands in for the file's path where there is none
+_NO_CONFIG = (
+    "note: --root has no image's config: give CNB_PLATFORM_API as it is there with --platform-api V, and what else is"
+    " there of CNB_* and METALAUNCHER_* as variables"
+)
 SCHEMA_VERSION = 1  # of the JSON document: schemas/which.schema.json
 
 
@@ -118,6 +122,8 @@ def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes)
         _write_path(locate(answer.launcher, root))
     if not isinstance(answer.outcome, Selection):
         write_message("ERROR: ", RED, refusal_lines(answer.outcome, decision), environment)
+    if question.root is not None and isinstance(answer.outcome, PlatformApiAbsent):
+        write_lines(STDERR, [_NO_CONFIG])
     if not question.quiet:
         write_lines(STDERR, explanation(answer))
     return answer.exit_code

@@ -16,6 +16,7 @@ from metalauncher.tooling.check.runsource import (
 from metalauncher.tooling.check.targets import lies_here
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.name import Name
 from metalauncher.tooling.oci.platforms import serves
 from metalauncher.tooling.oci.reference import parse_reference
 from metalauncher.tooling.oci.stores import Stores
@@ -97,7 +98,8 @@ class RunImages:
         try:
             image = read(name, self._stores.open(reference), self._platform or DEFAULT_PLATFORM, scratch, say)
         except (ImageError, ValueError) as error:
-            raise self._unreadable(name, reference.kind, reference.place, str(error)) from None
+            denied = isinstance(error, ImageError) and error.trouble == "denied"
+            raise self._unreadable(name, reference.kind, reference.place, str(error), denied=denied) from None
         finally:
             self._console.progress("")
         # An image alone is taken whatever it is for; one that is asked for by its platform is not.
@@ -129,9 +131,12 @@ class RunImages:
         except ImageError as error:
             raise self._unreadable(name, "dir", directory, error.reason) from None
 
-    def _unreadable(self, name: str, kind: str, place: str, reason: str) -> Unable:
+    def _unreadable(self, name: str, kind: str, place: str, reason: str, *, denied: bool = False) -> Unable:
         do, command = "see what is there", f"ls -ld {shlex.quote(place)}"
-        if kind == "registry":
+        if kind == "registry" and denied:
+            do = "log in as somebody who may read it; docs/registries.md says where logins are looked for"
+            command = f"skopeo login {shlex.quote(Name.parse(place).host)}"
+        elif kind == "registry":
             do, command = (
                 "see whether the registry answers, and has it",
                 f"skopeo inspect docker://{shlex.quote(place)}",

@@ -216,7 +216,7 @@ def _matrix(findings: Findings) -> Iterator[str]:
     yield "</tbody>\n</table>\n</div>\n"
     if findings.hidden_needs:
         yield f"<p>And {findings.hidden_needs:,} more combinations.</p>\n"
-    yield '<p class="legend"><span class="runs">● runs</span> <span class="covers">○ would do as well</span> '
+    yield '<p class="legend"><span class="runs">● runs</span> <span class="covers">○ covers it</span> '
     yield '<span class="lacks">✗ lacks an API, or can\'t start</span> '
     yield '<span class="opt-in">◌ only by opt-in</span></p>\n</section>\n'
 
@@ -237,7 +237,7 @@ def _cell(cell: Cell) -> str:
         case "runs":
             return '<td class="runs"><i aria-hidden="true">●</i> runs</td>'
         case "covers":
-            return '<td class="covers"><i aria-hidden="true">○</i> would do</td>'
+            return '<td class="covers"><i aria-hidden="true">○</i> covers it</td>'
         case "opt-in":
             return '<td class="opt-in"><i aria-hidden="true">◌</i> by opt-in</td>'
         case "broken":
