@@ -266,8 +266,9 @@ class _Inflated:
     def read(self, size: int, /) -> bytes:
         while not self._inflater.eof:
             data = self._inflater.unconsumed_tail or self._raw.read(_CHUNK)
-            if not data:
-                raise EOFError
+            # Without more to take it may still have more to give.
             if out := self._inflater.decompress(data, size):
                 return out
+            if not data and not self._inflater.eof:
+                raise EOFError
         return b""

@@ -179,6 +179,11 @@ class Authorizer:
             headers = {"Authorization": login.basic()} if login is not None and has_name else {}
             asking = with_query(realm, urlencode(query))
             return self._ask("GET", asking, headers, None, _secrets(login), server, deadline)
+        except Broken as broken:
+            if broken.limited or server in broken.reason:
+                raise
+            reason = f"{broken.reason}; {url.netloc} is the token server of {host}"
+            raise Broken(reason, again=broken.again, plain=broken.plain) from None
         except _Refused as refused:
             said = f" ({refused.said})" if refused.said else ""
             who = self.who(host, repository)

@@ -86,7 +86,7 @@ class Credentials:
         # As containers-auth.json(5) and docker have it, a registry's own helper stands for all that is written down. A
         # helper for all registries, which that page does not know, comes before the registry's own entry.
         helper = file.helper(host)
-        if helper and helper.value != "":  # where that is empty, docker has the registry's login in the file
+        if helper and helper.value is not None and helper.value != "":  # else docker has the login in the file
             return self._ask(helper.value, host, f"credHelpers[{helper.key}]", file)
         for entry in file.namespaces(host, repository):
             if login := _parse(entry, file):

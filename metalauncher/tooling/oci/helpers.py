@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metalauncher.errors import errno_text
 from metalauncher.terminal import printable
-from metalauncher.tooling.oci.login_files import Login
+from metalauncher.tooling.oci.login_files import Login, whole_characters
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.talk import decode
 
@@ -122,6 +122,7 @@ def parse_answer(answer: bytes, source: str) -> Login | None:
     username, secret = fields.get("username") or "", fields.get("secret") or ""
     if not isinstance(username, str) or not isinstance(secret, str):
         raise ValueError("it has something else than strings")  # noqa: TRY004 - the same
+    username, secret = whole_characters(username), whole_characters(secret)
     if not secret and username in {"", _TOKEN_USER}:
         return None
     if username == _TOKEN_USER:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.oci.name import HUB
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 HUB_HOSTS: Final = (HUB, "index.docker.io", "registry-1.docker.io")
 _RUNTIME = "/run/containers"  # where podman and skopeo go without XDG_RUNTIME_DIR
 _OLD_NAME = ".dockercfg"
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 
 class InvalidLogins(ValueError):
@@ -60,8 +62,9 @@ class Login:
         return "Basic " + base64.b64encode(text).decode()
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what must not be repeated to anybody."""
-        return tuple([text for text in (self.password, self.identity_token, self.registry_token) if text])
+        """Return what must not be repeated to anybody: also as a header has it, which base64 does not hide."""
+        header = self.basic().partition(" ")[2].rstrip("=") if self.password else ""
+        return tuple([text for text in (self.password, self.identity_token, self.registry_token, header) if text])
 
 
 class Candidate(NamedTuple):
@@ -223,13 +226,15 @@ def parse_login(entry: Entry, path: str) -> Login | None:
     Raises:
         InvalidLogins: it is none; the message says which entry.
     """
+    if entry.value is None:  # to Go as good as empty
+        return None
     if not isinstance(entry.value, dict):
         raise InvalidLogins(f"the entry for {entry.key} is not an object")
     names = ("auth", "username", "password", "identitytoken", "registrytoken")
     fields = [_field(entry.value, name) or "" for name in names]
     if not all([isinstance(field, str) for field in fields]):
         raise InvalidLogins(f"the entry for {entry.key} has something else than strings")
-    auth, username, password, identity_token, registry_token = fields
+    auth, username, password, identity_token, registry_token = map(whole_characters, fields)
     if auth:
         try:
             username, password = decode_auth(auth)
@@ -239,6 +244,11 @@ def parse_login(entry: Entry, path: str) -> Login | None:
     if not (username or password or identity_token or registry_token):
         return None
     return Login(username, password, identity_token, registry_token, f"{path}, entry {entry.key}")
+
+
+def whole_characters(text: str) -> str:
+    """Return what JSON has without halves of characters, which can be sent to nobody; Go replaces them as well."""
+    return _HALF.sub("\ufffd", text)
 
 
 def decode_auth(text: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 HUB: Final = "docker.io"
-_HUB_NAMES = frozenset((HUB, "index.docker.io", "registry-1.docker.io"))
+HUB_NAMES: Final = frozenset((HUB, "index.docker.io", "registry-1.docker.io"))
 _HUB_API = "registry-1.docker.io"
 
 _TEXT_LIMIT = 1024  # characters; longer than a name with all its parts can be
@@ -141,7 +141,7 @@ def _split(text: str, head: str) -> tuple[str, str]:
         repository = rest
     else:
         host, repository = HUB, head
-    if host.lower() in _HUB_NAMES:
+    if host.lower() in HUB_NAMES:
         host, repository = HUB, repository if "/" in repository else f"library/{repository}"
     try:
         check_repository(repository)

@@ -42,7 +42,7 @@ class Turn(NamedTuple):
 class _Host:
     """What is known of a host; times are those of the clock."""
 
-    __slots__ = ("answered", "closed", "gap", "misses", "next", "refusals", "round")
+    __slots__ = ("answered", "closed", "first", "gap", "misses", "next", "refusals", "round", "since")
 
     def __init__(self) -> None:
         self.closed = 0.0  # nobody asks before
@@ -52,6 +52,8 @@ class _Host:
         self.misses = 0  # rounds without an answer between them
         self.refusals = 0  # answers that it is to be left alone for too long, and none of another kind between them
         self.answered = float("-inf")  # the last time that it did
+        self.first: int | None = None  # the round after that in which it said that it is asked too much
+        self.since = float("-inf")  # when it did, to the last of those who asked together
 
 
 class Pace:
@@ -89,7 +91,8 @@ class Pace:
             with self._lock:
                 state = self._hosts.setdefault(host, _Host())
                 now = self._clock()
-                if state.closed > now and state.closed > max(deadline.began, state.answered) + self._seconds:
+                begun = max(deadline.began, state.answered, state.since)
+                if state.closed > now and state.closed > begun + self._seconds:
                     raise Broken(
                         f"{host} lets nobody through for longer than --timeout, {self._seconds:g} seconds",
                         again=False,
@@ -116,6 +119,10 @@ class Pace:
         with self._lock:
             state = self._hosts[turn.host]
             now = self._clock()
+            if state.first is None:
+                state.first = turn.round
+            if state.first == turn.round:
+                state.since = now
             if wait > self._seconds:
                 state.refusals += 1
                 if state.refusals >= LEFT_ALONE:
@@ -137,4 +144,5 @@ class Pace:
             state = self._hosts[turn.host]
             state.answered = self._clock()
             state.misses = state.refusals = 0
+            state.first = None
             state.gap = state.gap * RECOVERY if state.gap > SHORTEST_GAP else 0.0

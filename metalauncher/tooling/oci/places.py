@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from metalauncher.tooling.oci.name import InvalidName, check_host, check_repository
+from metalauncher.tooling.oci.name import HUB, HUB_NAMES, InvalidName, check_host, check_repository
+from metalauncher.tooling.oci.urls import without_login
 
 
 class Place(NamedTuple):
@@ -24,6 +25,16 @@ class Place(NamedTuple):
     tries: int
 
 
+def parse_mirrored(host: str) -> str:
+    """Return a registry's host as names of images have it: in lower case, Docker Hub's by the one name.
+
+    Raises:
+        InvalidName: it is none.
+    """
+    host = check_host(host).lower()
+    return HUB if host in HUB_NAMES else host
+
+
 def parse_mirror(url: str) -> tuple[str, str, str]:
     """Return scheme, host and what goes before the repository.
 
@@ -37,4 +48,4 @@ def parse_mirror(url: str) -> tuple[str, str, str]:
             return parts.scheme, host, f"{check_repository(prefix)}/" if prefix else ""
     except ValueError:
         pass
-    raise InvalidName(f"{url!r} is not the URL of a mirror, https://HOST[:PORT][/PREFIX]")
+    raise InvalidName(f"{without_login(url)!r} is not the URL of a mirror, https://HOST[:PORT][/PREFIX]")

@@ -42,11 +42,25 @@ def words(body: bytes, secrets: tuple[str, ...]) -> str:
         secrets: that must not come back out, whoever repeats them.
     """
     text = _error_text(body)
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "…")
+    for secret in sorted(set(secrets) - {""}, key=len, reverse=True):  # one may be a part of another
+        text = _without(text, secret)
     text = printable(text[:_WORDS_LIMIT])
     return text if len(text) <= _WORDS_LIMIT else text[:_WORDS_LIMIT] + "…"
+
+
+def _without(text: str, secret: str) -> str:
+    """Return a text without a secret, also where it is written as in a URL or in a form that was posted."""
+    text = text.replace(secret, "…")
+    if "%" not in text and "+" not in text:
+        return text
+    # Who writes it so decides how much of it is quoted, and in which case.
+    return re.sub("".join([_spellings(character) for character in secret]), "…", text)
+
+
+def _spellings(character: str) -> str:
+    quoted = "".join([f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape")])
+    plus = r"|\+" if character == " " else ""
+    return f"(?:{re.escape(character)}|(?i:{quoted}){plus})"
 
 
 def _error_text(body: bytes) -> str:

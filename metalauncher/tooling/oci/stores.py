@@ -12,8 +12,10 @@ from metalauncher.tooling.oci.cache import BlobCache
 from metalauncher.tooling.oci.credentials import read_credentials
 from metalauncher.tooling.oci.layout import LayoutStore, OciArchiveStore
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.name import Name
+from metalauncher.tooling.oci.name import InvalidName, Name, check_host
+from metalauncher.tooling.oci.places import parse_mirrored
 from metalauncher.tooling.oci.sharing import Blobs, SharingStore
+from metalauncher.tooling.oci.urls import without_login
 from metalauncher.tooling.talk import Unable, decode
 
 if TYPE_CHECKING:
@@ -52,10 +54,10 @@ class Stores:
             warn: is told what is wrong, and no reason to stop.
 
         Raises:
-            Unable: a mirror is none, or the named cache is somebody else's.
+            Unable: a mirror or a host is none, or the named cache is somebody else's.
         """
         self._environment: Final = environment
-        self._insecure: Final = frozenset(insecure)
+        self._insecure: Final = _parse_insecure(insecure)
         self._mirrors: Final = _parse_mirrors(mirrors)
         self._ca_file: Final = ca_file
         self._connections: Final = connections
@@ -150,9 +152,27 @@ def _parse_mirrors(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     for text in texts:
         host, equals, url = text.partition("=")
         if not (host and equals and url):
-            raise _no_mirror(f"{text!r} is not HOST=URL")
+            raise _no_mirror(f"{without_login(text)!r} is not HOST=URL")
+        try:
+            host = parse_mirrored(host)
+        except InvalidName as error:
+            raise _no_mirror(str(error) if "@" not in text else f"{without_login(text)!r} is not HOST=URL") from None
         mirrors[host] = (*mirrors.get(host, ()), url)
     return mirrors
+
+
+def _parse_insecure(hosts: Sequence[str]) -> frozenset[str]:
+    """Return the hosts; what is none would have no effect, and nobody would know."""
+    for host in hosts:
+        try:
+            check_host(f"[{host}]" if host.count(":") > 1 and "[" not in host else host)
+        except InvalidName:
+            raise Unable(
+                f"--insecure: {without_login(host)!r} is not a registry's host, HOST or HOST:PORT",
+                need="the host as it stands in the image's name",
+                command="metalauncher check --insecure registry.example.com:5000 ...",
+            ) from None
+    return frozenset(hosts)
 
 
 def _no_mirror(reason: str) -> Unable:

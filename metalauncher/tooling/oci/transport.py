@@ -5,16 +5,17 @@ What urllib3 would do by itself (retries, redirects, decoding) is done here, or 
 
 from __future__ import annotations
 
+import base64
 import http.client
 import os
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import urllib3
 import urllib3.exceptions as trouble
-from urllib3.util import Timeout, make_headers
+from urllib3.util import Timeout
 
 from metalauncher import __version__
 from metalauncher.tooling.oci.answer import Answer
@@ -211,11 +212,14 @@ class Transport:
         if not sound:
             name = proxy_variable(scheme, self._environment)
             raise Broken(f"{name} in the environment is not http://HOST:PORT or https://HOST:PORT", again=False)
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+        headers = {}
+        if parts.username or parts.password:
+            # In bytes, whatever they mean: what is not ASCII is UTF-8 to curl and to Go, and Latin-1 to urllib3.
+            written = [(part or "").encode("utf-8", "surrogateescape") for part in (parts.username, parts.password)]
+            login = b":".join([unquote_to_bytes(part) for part in written])
+            headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login).decode()
         address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        return urllib3.ProxyManager(
-            address, proxy_headers=make_headers(proxy_basic_auth=login), proxy_ssl_context=self._tls, **options
-        )
+        return urllib3.ProxyManager(address, proxy_headers=headers, proxy_ssl_context=self._tls, **options)
 
     def close(self) -> None:
         """Close all connections that nobody uses."""
@@ -229,7 +233,8 @@ def _trusted(ca_file: str | None) -> str:
     """Say whose certificates are trusted."""
     named = ssl.get_default_verify_paths()
     own = os.environ.get(named.openssl_cafile_env)  # what OpenSSL looks at
-    system = f"those in {own}, which {named.openssl_cafile_env} names" if own else "the system's"
+    missing = "" if not own or os.path.exists(own) else ": there is no such file"
+    system = f"those in {own}, which {named.openssl_cafile_env} names{missing}" if own else "the system's"
     return f"{system} and those in {ca_file}" if ca_file is not None else system
 
 

@@ -120,6 +120,13 @@ def with_query(url: str, query: str) -> str:
     return f"{url}{joint}{query}"
 
 
+def without_login(text: str) -> str:
+    """Return what was to be a URL as a message may show it: without what stands before an `@`."""
+    before, at, after = text.rpartition("@")
+    begin = before[: before.find("://") + 3] if "://" in before else ""
+    return f"{begin}…@{after}" if at else text
+
+
 def _is_sendable(text: str) -> bool:
     return all(["\x20" < c < "\x7f" for c in text])
 

@@ -155,7 +155,14 @@ def broken(error: Exception, host: str, proxy: str = "", trusted: str = "") -> B
         proxy: the variable that names the one that it was asked through; "" for none.
         trusted: whose certificates are.
     """
-    who = f"the proxy for {host} ({proxy})" if proxy and isinstance(error, trouble.ProxyError) else host
+    who = host
+    if proxy:
+        # Which of the two it was that did not answer, nobody can tell.
+        who = (
+            f"the proxy for {host} ({proxy})"
+            if isinstance(error, trouble.ProxyError)
+            else f"{host} (by way of {proxy})"
+        )
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and len(causes) < 8:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import json
 import random
 import tracemalloc
@@ -28,8 +30,9 @@ from asking import (
 from hypothesis import given
 from hypothesis import strategies as st
 from registries import Reply, digest_of, hostile
+from urllib3 import HTTPResponse
 
-from metalauncher.tooling.oci.answer import parse_encodings
+from metalauncher.tooling.oci.answer import Answer, parse_encodings
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, Descriptor
 
 LIMIT = 1 << 20
@@ -82,6 +85,20 @@ def test_undoes_an_encoding(case: str, kind: str, sized: bool) -> None:
         assert image.fetch(descriptor, LIMIT) == blob
         with image.open(descriptor) as file:
             assert file.read() == blob
+
+
+@pytest.mark.parametrize("case", ["deflate", "deflate without a frame", "gzip", "zstd"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_undoes_an_encoding_piece_by_piece(case: str, size: int) -> None:
+    """To its end, also where the last of what comes out is held back until it is asked for."""
+    header, encode = ENCODERS[case]
+    for length in range(3, 120):
+        data = b"{" + b"a" * length
+        with contextlib.closing(HTTPResponse(io.BytesIO(encode(data)), preload_content=False)) as response:
+            response.headers["Content-Encoding"] = header
+            source = Answer(response, "h").content()
+            pieces = [source.read(size) for _ in range(length + 3)]
+        assert b"".join(pieces) == data, length
 
 
 @pytest.mark.parametrize("sized", [True, False])

@@ -109,6 +109,9 @@ ENTRIES: dict[str, tuple[Any, tuple[str, str, str, str] | None]] = {
     "empty": ({}, None),
     "empty fields": ({"auth": "", "username": None}, None),
     "an e-mail address alone": ({"email": "x@example"}, None),
+    "null": (None, None),  # to Go as good as empty
+    "half a character": ({"username": "ann", "password": "p\ud800w"}, ("ann", "p\ufffdw", "", "")),
+    "half a character in a token": ({"identitytoken": "\udfff"}, ("", "", "\ufffd", "")),
     "nothing but a colon": ({"auth": auth("", "")}, None),
 }
 
@@ -124,7 +127,8 @@ def test_reads_each_way_to_write_a_login(case: str) -> None:
     assert expected is not None
     assert (login.username, login.password, login.identity_token, login.registry_token) == expected
     assert login.source == "f.json, entry h.example"
-    assert set(login.secrets()) == {*expected[1:]} - {""}
+    header = {login.basic().removeprefix("Basic ").rstrip("=")} if login.password else set()
+    assert set(login.secrets()) == {*expected[1:]} - {""} | header
 
 
 def test_shows_no_password() -> None:
@@ -136,7 +140,7 @@ def test_shows_no_password() -> None:
     ("value", "reason"),
     [
         ("x", "the entry for h is not an object"),
-        (None, "the entry for h is not an object"),
+        ([], "the entry for h is not an object"),
         ({"auth": 1}, "the entry for h has something else than strings"),
         ({"identitytoken": ["x"]}, "the entry for h has something else than strings"),
         ({"auth": "!"}, "the auth of h is not NAME:PASSWORD in base64"),

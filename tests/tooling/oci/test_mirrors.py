@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asking import (
@@ -22,7 +25,11 @@ from asking import (
 )
 from registries import HostileRegistry, Reply, Request, basic, hostile, make_certificate
 
+from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.name import InvalidName, Name
+from metalauncher.tooling.oci.reference import parse_reference
+from metalauncher.tooling.oci.stores import Stores
+from metalauncher.tooling.talk import Unable
 
 LIMIT = 1 << 20
 
@@ -110,7 +117,8 @@ def test_refuses_a_mirror_that_is_no_url(url: str) -> None:
     """Before anything is asked."""
     with pytest.raises(InvalidName) as caught, client(Time(), mirrors={"docker.io": (url,)}):
         pass
-    assert str(caught.value) == f"{url!r} is not the URL of a mirror, https://HOST[:PORT][/PREFIX]"
+    shown = url.replace("u:p@", "…@")
+    assert str(caught.value) == f"{shown!r} is not the URL of a mirror, https://HOST[:PORT][/PREFIX]"
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://", "http://127.0.0.1:x", "http://[", "http://:0"])
@@ -146,6 +154,38 @@ def test_speaks_tls_to_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert [request.path for request in proxy.requests] == [f"http://registry.example{PATH}"]
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("ann:p%C3%BC%E2%82%AC", "ann:pü€".encode()),
+        ("ann:pü€", "ann:pü€".encode()),
+        ("ann:p%FF%3A%40", b"ann:p\xff:@"),
+        ("ann", b"ann:"),
+        (":pw", b":pw"),
+    ],
+)
+def test_sends_a_proxy_the_bytes_of_its_login(written: str, sent: bytes) -> None:
+    """Whatever they mean, as curl does."""
+    manifest = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
+    with hostile(always(manifest)) as proxy:
+        environment = {b"http_proxy": f"http://{written}@{proxy.host}".encode()}
+        with client(Time(), environment, insecure=frozenset(["registry.example"])) as registry:
+            registry._schemes["registry.example"] = "http"
+            assert registry.store(Name.parse("registry.example/org/app:1")).top()[1] == MANIFEST_DATA
+        header = proxy.requests[0].headers["Proxy-Authorization"]
+    assert base64.b64decode(header.removeprefix("Basic ")) == sent
+
+
+def test_names_the_proxy_that_is_silent() -> None:
+    """Nobody can tell whether it is the proxy, or the registry behind it."""
+    with hostile(always(Reply(body=[3600.0], raw=True))) as proxy:
+        environment = {b"http_proxy": f"http://ann:{SECRET}@{proxy.host}".encode()}
+        with client(environment=environment, seconds=0.3, insecure=frozenset(["registry.example"])) as registry:
+            registry._schemes["registry.example"] = "http"
+            with fails("unreachable", "registry.example (by way of http_proxy) did not answer in time"):
+                registry.store(Name.parse("registry.example/org/app:1")).top()
+
+
 def test_goes_through_a_proxy() -> None:
     """Where the environment names one: plain HTTP is asked of it whole, TLS is tunnelled through it."""
     manifest = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
@@ -164,3 +204,50 @@ def test_goes_through_a_proxy() -> None:
             assert proxy.requests[2].headers["Proxy-Authorization"] == basic("ann", SECRET)
             with fails("unreachable", "the proxy for other.example (HTTPS_PROXY) does not let anybody through to it"):
                 registry.store(Name.parse("other.example/org/app:1")).top()
+
+
+@pytest.mark.parametrize("name", ["docker.io", "Docker.IO", "index.docker.io", "registry-1.docker.io"])
+def test_mirrors_docker_hub_by_any_of_its_names(name: str) -> None:
+    """As names of images have it; all that is said of one host counts, in its order."""
+    with hostile(serve) as mirror:
+        urls = [f"{name}=http://{mirror.host}/none", f"docker.io=http://{mirror.host}"]
+        stores = Stores({}, mirrors=urls, connections=1, cache="")
+        with contextlib.closing(stores), pytest.raises(ImageError):
+            stores.open(parse_reference("org/app:1")).fetch(DESCRIPTOR._replace(size=1), LIMIT)
+        assert [request.path for request in mirror.requests if "blobs" in request.path] == [
+            BLOB_PATH.replace("/org/", "/none/org/"),
+            BLOB_PATH,
+        ]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (
+            {"mirrors": ["https://docker.io=https://m.example"]},
+            "--mirror: 'https://docker.io' is not a registry's host",
+        ),
+        (
+            {"mirrors": ["docker.io/library=https://m.example"]},
+            "--mirror: 'docker.io/library' is not a registry's host",
+        ),
+        ({"mirrors": ["https://ann:pw@m.example"]}, "--mirror: 'https://…@m.example' is not HOST=URL"),
+        ({"mirrors": ["https://ann:p=w@m.example"]}, "--mirror: 'https://…@m.example' is not HOST=URL"),
+        ({"insecure": ["http://r.example"]}, "--insecure: 'http://r.example' is not a registry's host"),
+        ({"insecure": ["r.example/"]}, "--insecure: 'r.example/' is not a registry's host"),
+        ({"insecure": [""]}, "--insecure: '' is not a registry's host"),
+        ({"insecure": ["http://ann:pw@r.example"]}, "--insecure: 'http://…@r.example' is not a registry's host"),
+        ({"insecure": ["r.example:x"]}, "--insecure: 'r.example:x' is not a registry's host"),
+    ],
+)
+def test_refuses_a_host_that_is_none(options: dict[str, Any], reason: str) -> None:
+    """It would have no effect, and nobody would know."""
+    with pytest.raises(Unable) as caught:
+        Stores({}, connections=1, cache="", **options)
+    assert str(caught.value).startswith(reason)
+
+
+@pytest.mark.parametrize("host", ["r.example", "R.example:5000", "localhost", "[::1]:5000", "::1", "10.0.0.1"])
+def test_takes_any_host_as_insecure(host: str) -> None:
+    """With and without a port."""
+    Stores({}, connections=1, cache="", insecure=[host])

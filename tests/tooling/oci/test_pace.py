@@ -108,6 +108,7 @@ def test_slows_down_for_all_threads() -> None:
         ({"Retry-After": "soon"}, 0.5),
         ({}, 0.5),
         ({"Retry-After": "59"}, 59.0),
+        ({"Retry-After": "60"}, 60.0),  # as long as --timeout is not longer
     ],
 )
 def test_waits_as_long_as_it_says(headers: dict[str, str], seconds: float) -> None:
@@ -119,6 +120,30 @@ def test_waits_as_long_as_it_says(headers: dict[str, str], seconds: float) -> No
     ):
         assert store(registry, server).top()[1] == MANIFEST_DATA
     assert time.slept == [seconds]
+
+
+@pytest.mark.parametrize("took", [0.0, 3.0])
+def test_waits_as_long_as_it_may(took: float) -> None:
+    """For a host that asks for the whole of --timeout, also where the answer took its time, and where several asked."""
+    time = Time()
+    pace = Pace(60, time.clock, time.sleep, lambda: 0.0)
+    deadlines = [Deadline(60, time.clock) for _ in range(3)]
+    turns = [pace.enter("h", deadline) for deadline in deadlines]
+    for turn in turns:
+        time.now += took
+        assert pace.limited(turn, 60)
+    turn = pace.enter("h", deadlines[0])
+    assert time.now == 1000 + 3 * took + 60
+    assert pace.limited(turn, 60)
+    with pytest.raises(Broken, match="h lets nobody through for longer than --timeout, 60 seconds"):
+        pace.enter("h", deadlines[0])
+    # Once it has answered, it may ask for as long again.
+    pace.answered(turn)
+    time.now += 60
+    turn = pace.enter("h", deadlines[1])
+    time.now += took
+    assert pace.limited(turn, 60)
+    pace.enter("h", deadlines[1])
 
 
 def test_tries_more_often_than_it_would_after_failures() -> None:

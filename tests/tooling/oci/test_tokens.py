@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import pytest
 from asking import (
@@ -30,6 +30,7 @@ from registries import Reply, Request, auth, basic, hostile
 from metalauncher.tooling.oci.authorize import Authorizer
 from metalauncher.tooling.oci.challenge import Challenge
 from metalauncher.tooling.oci.credentials import Credentials
+from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.pace import Pace
 from metalauncher.tooling.oci.transport import Transport
 from metalauncher.tooling.oci.wire import Deadline
@@ -198,7 +199,7 @@ TOKEN_SERVERS = {
     "lost": (
         Reply("302 Found", headers={"Location": "file:///etc/passwd"}),
         "unreachable",
-        "{t} redirects to something else than HTTP: 'file'",
+        "{t} redirects to something else than HTTP: 'file'; {t} is the token server of {h}",
     ),
 }
 
@@ -224,7 +225,7 @@ def test_says_that_a_token_server_is_down() -> None:
     with (
         hostile(_bearer(f"http://{down}/token", lambda _: False)) as server,
         client(Time()) as registry,
-        fails("unreachable", f"{down} refused the connection"),
+        fails("unreachable", f"{down} refused the connection; {down} is the token server of {server.host}"),
     ):
         store(registry, server).top()
 
@@ -233,7 +234,10 @@ def test_gives_no_password_to_a_token_server_in_plain(tmp_path: Path) -> None:
     """Whatever the registry says."""
     with hostile(_bearer("http://tokens.example/token", lambda _: False)) as server:
         environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
-        reason = "tokens.example over plain HTTP, and tokens.example is not named as insecure"
+        reason = (
+            "tokens.example over plain HTTP, and tokens.example is not named as insecure;"
+            f" tokens.example is the token server of {server.host}"
+        )
         with client(Time(), environment) as registry, fails("unreachable", reason):
             store(registry, server).top()
 
@@ -271,6 +275,47 @@ def test_passes_on_no_secret_that_is_repeated(tmp_path: Path) -> None:
             store(registry, server).top()
 
 
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "as the header has it": lambda secret: basic("ann", secret),
+    "as the header has it, unpadded": lambda secret: basic("ann", secret).rstrip("="),
+    "the header in a URL": lambda secret: quote(basic("ann", secret), safe=""),
+    "as in a form": quote_plus,
+    "as in a URL": quote,
+    "as in a part of a URL": lambda secret: quote(secret, safe=""),
+    "in lower case": lambda secret: quote(secret, safe="").replace("%2F", "%2f").replace("%C3", "%c3"),
+    "every byte quoted": lambda secret: "".join([f"%{byte:02x}" for byte in secret.encode()]),
+}
+
+
+@pytest.mark.parametrize("kind", ["password", "identity token"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_passes_on_no_secret_that_a_token_server_repeats(spelling: str, kind: str, tmp_path: Path) -> None:
+    """However it is written."""
+    secret = "a b/c+d=%é.*"  # noqa: S105 - of nobody
+    said = SPELLINGS[spelling](secret).removeprefix("Basic").removeprefix("%20").strip()
+    entry = {"auth": auth("ann", secret)} | ({"identitytoken": secret} if kind == "identity token" else {})
+    reply = Reply("403 Forbidden", json.dumps({"error": f"not {said}: no"}).encode())
+    with hostile(always(reply)) as tokens, hostile(_bearer(f"http://{tokens.host}/token", lambda _: False)) as server:
+        environment = logins(tmp_path, auths={server.host: entry})
+        with client(Time(), environment) as registry, pytest.raises(ImageError) as caught:
+            store(registry, server).top()
+    padding = said[len(said.rstrip("=")) :] if "header" in spelling else ""
+    masked = "…%3D: no" if said.endswith("%3D") and "header" in spelling else f"…{padding}: no"
+    assert f"it answered 403 Forbidden (not {masked}), with the login from" in caught.value.reason
+
+
+def test_passes_on_no_part_of_a_secret(tmp_path: Path) -> None:
+    """One may hold another."""
+    entry = {"auth": auth("ann", "key"), "identitytoken": "key-of-ann"}
+    reply = Reply("403 Forbidden", json.dumps({"error": "not key-of-ann, key"}).encode())
+    with hostile(always(reply)) as tokens, hostile(_bearer(f"http://{tokens.host}/token", lambda _: False)) as server:
+        environment = logins(tmp_path, auths={server.host: entry})
+        with client(Time(), environment) as registry, pytest.raises(ImageError) as caught:
+            store(registry, server).top()
+    assert "it answered 403 Forbidden (not …, …), with the login from" in caught.value.reason
+
+
 def test_takes_no_identity_token_for_a_password(tmp_path: Path) -> None:
     """The registry wants a password, and there is only a token."""
     with hostile(always(Reply("401 Unauthorized", headers={"WWW-Authenticate": 'Basic realm="x"'}))) as server:
@@ -296,7 +341,7 @@ def test_waits_for_another_s_token_only_so_long() -> None:
             futures = [pool.submit(store(registry, server).top) for _ in range(4)]
             reasons = {str(future.exception(10)) for future in futures}
             assert real_time.monotonic() - started < 2
-        first = f"{tokens.host} did not answer in time"
+        first = f"{tokens.host} did not answer in time; {tokens.host} is the token server of {server.host}"
         assert {first} <= reasons <= {first, f"the token server of {server.host} did not answer in time"}
 
 
