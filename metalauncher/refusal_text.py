@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
     from metalauncher.apis import ApiVersion
     from metalauncher.decision import Decision
+    from metalauncher.descriptor import Launcher
     from metalauncher.errors import Refusal
     from metalauncher.record import Record
-    from metalauncher.registry import Launcher
 
 _HAVE_LIMIT = 20  # launchers and broken descriptors listed one by one
 _CULPRITS_LIMIT = 10  # buildpacks that no launcher here supports, listed one by one
