@@ -38,7 +38,7 @@ def test_options_of_the_dispatching_forms() -> None:
     assert [command.path for command in (which, launch, version)] == [("--which",), ("--launch",), ("--version",)]
     in_help = set(re.findall(r"^ +(--[a-z-]+)(?: |$)", HELP, flags=re.MULTILINE))
     assert in_help == {name for option in which.options for name in option.names} | {"--which", "--launch"}
-    values = {"ID=V": b"a/b=0.7", "V": b"0.7", "FILE": b"/nowhere", "DIR": b"/dev", "FORMAT": b"text"}
+    values = {"ID=V": b"a/b=0.7", "V": b"0.7", "FILE": b"/dev/null", "DIR": b"/dev", "FORMAT": b"text"}
     for option in which.options:
         given = [option.names[0].encode(), *([values[option.metavar]] if option.metavar else [])]
         assert run([b"--which", *given], [], b"/metalauncher", None) == 80, option
