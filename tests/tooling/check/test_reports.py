@@ -171,6 +171,12 @@ def test_matrix_of_launchers_that_cant_start() -> None:
     assert "runs</td>" not in page
     assert "<small>none that covers it can be started</small>" in page
     assert "no launcher covers it" not in page
+    unread = app._replace(app="unread", exit_code=1)
+    assert "<small>its metadata.toml can't be read</small>" in html(find(found.run_image, [unread]))
+    fails = unread._replace(kind="does-not-start", launcher=Chosen("a/b", "2", newest.path))
+    nowhere = app._replace(app="nowhere", kind="does-not-start", exit_code=127)
+    assert "<small>the launcher that is chosen refuses it</small>" in html(find(found.run_image, [fails]))
+    assert "leads nowhere, or the launcher that is chosen refuses it<" in html(find(found.run_image, [fails, nowhere]))
     both = html(find(found.run_image, [app, app._replace(app="other", exit_code=12)]))
     assert "<small>no launcher covers it, or none that covers it can be started</small>" in both
 
