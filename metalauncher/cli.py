@@ -95,7 +95,7 @@ def run(arguments: list[bytes], environ: list[bytes], execfn: bytes, become: Bec
     try:
         return _run(arguments, environ, environment, execfn, become)
     except UsageError as error:
-        lines = [f"ERROR: {error}", "metalauncher --help"]
+        lines = [f"ERROR: {error}", "  do:      metalauncher --help"]
         write_message("ERROR: ", RED, lines, environment)
         return USAGE
     except Unwritten as failure:

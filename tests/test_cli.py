@@ -62,14 +62,14 @@ USAGE = [
 @pytest.mark.parametrize(("arguments", "text"), USAGE, ids=[repr(arguments) for arguments, _ in USAGE])
 def test_usage_error(arguments: tuple[bytes, ...], text: str, capfd: pytest.CaptureFixture[str]) -> None:
     """A bad command line is exit code 3, what is wrong with it on stderr, and a command to run last."""
-    assert run(capfd, *arguments) == (3, "", f"ERROR: {text}\nmetalauncher --help\n")
+    assert run(capfd, *arguments) == (3, "", f"ERROR: {text}\n  do:      metalauncher --help\n")
 
 
 def test_usage_error_of_the_form(image: Image) -> None:
     """Either form says the same."""
     result = image.run(image.executable, "--frobnicate")
     assert (result.returncode, result.stdout) == (3, "")
-    assert result.stderr == "ERROR: there is no command '--frobnicate'\nmetalauncher --help\n"
+    assert result.stderr == "ERROR: there is no command '--frobnicate'\n  do:      metalauncher --help\n"
 
 
 def test_tools_are_not_in_the_forms(image: Image) -> None:

@@ -81,7 +81,7 @@ def test_wrong_command_line(tool: Tool) -> None:
     """What is unknown is refused with 3 and the help to ask for."""
     answer = tool("frobnicate")
     assert answer.code == 3
-    assert answer.err == "ERROR: there is no command 'frobnicate'\nmetalauncher --help\n"
+    assert answer.err == "ERROR: there is no command 'frobnicate'\n  do:      metalauncher --help\n"
     answer = tool("list", "--frob")
     assert answer.err == "ERROR: unrecognized arguments: --frob\n  do:      metalauncher list --help\n"
 
@@ -152,7 +152,7 @@ def test_forms_without_the_package(image: Image) -> None:
     assert run.stdout == ""
     assert run.stderr == (
         "ERROR: 'list' is a command of the package, not of this form: pip install metalauncher has it\n"
-        "metalauncher --help\n"
+        "  do:      metalauncher --help\n"
     )
 
 
