@@ -112,7 +112,8 @@ class BlobCache:
             chunks: its bytes. What they raise is passed on, and nothing is kept; they are read to the end also where
                 nothing can be written.
         """
-        entry = _Entry(self._path(descriptor.digest) if self._claim() else None)
+        path = self._path(descriptor.digest)
+        entry = _Entry(path if self._claim() and not self._leads_elsewhere(path) else None)
         try:
             for chunk in chunks:
                 entry.add(chunk)
@@ -151,8 +152,15 @@ class BlobCache:
         return os.path.join(self._directory, algorithm, name[:2], name)
 
     def _drop(self, digest: str) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink(self._path(digest))
+        path = self._path(digest)
+        if not self._leads_elsewhere(path):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    def _leads_elsewhere(self, path: str) -> bool:
+        """Whether there is a link below our directory on the way to an entry: what it leads to is not ours."""
+        shard = os.path.dirname(path)
+        return os.path.islink(shard) or os.path.islink(os.path.dirname(shard))
 
     def _mark_used(self, file: IO[bytes]) -> None:
         with contextlib.suppress(OSError):

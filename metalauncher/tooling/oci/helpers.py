@@ -88,7 +88,9 @@ class Helpers:
         except OSError as error:
             raise ImageError("denied", f"{source}: {errno_text(error.errno)}") from None
         if code != 0:
-            told = [text for text in (_first(answer), _last(words)) if text]
+            # An answer all the same is not for messages: it is a login.
+            said = b"" if answer.lstrip().startswith(b"{") else answer
+            told = [text for text in (_first(said), _last(words)) if text]
             if any(_ABSENT in text for text in told):
                 return None
             raise ImageError("denied", f"{source}, failed with status {code} for {server}{_after(*told)}")

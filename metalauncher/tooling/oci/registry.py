@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 16
 TRIES: Final = 4
 MIRROR_TRIES: Final = 2  # there is somebody else to ask
-SECONDS: Final = 60.0  # for one thing to be had, with all tries and pauses, besides its size
-SLOWEST: Final = 64 << 10  # bytes a second that a body may come at
+SECONDS: Final = 60.0  # for one thing to be had, with all tries and pauses, besides what its bytes may take
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 20.0
 PAUSE: Final = 0.25  # seconds before the second try, twice as much before each other
@@ -79,8 +78,8 @@ class Registry:
             mirrors: by the registry's host, URLs to ask first, in order; a path goes before the repository.
             ca_file: certificates in PEM to trust besides the system's.
             connections: to keep open per host: as many as there are threads.
-            seconds: for one thing to be had, besides a time by its size, and for a host that only says that it is asked
-                too much.
+            seconds: for one thing to be had, besides what its bytes may take, and for a host that only says that it is
+                asked too much.
             connect_seconds: to wait for a connection.
             read_seconds: to wait for the next bytes.
             clock: seconds, of any beginning.
@@ -124,9 +123,9 @@ class Registry:
         """Close all connections."""
         self._transport.close()
 
-    def deadline(self, size: int) -> Deadline:
-        """Begin to wait for something of a size."""
-        return Deadline(self._seconds + size / SLOWEST, self._clock)
+    def deadline(self) -> Deadline:
+        """Begin to wait for something."""
+        return Deadline(self._seconds, self._clock)
 
     def persist(self, place: Place, deadline: Deadline, action: Callable[[], T]) -> T:
         """Do something until it works, a few times, with longer and longer pauses.
@@ -270,7 +269,7 @@ class RegistryStore:
             raise ImageError(error.trouble, error.reason + "".join(faults)) from None
 
     def _top(self, place: Place) -> tuple[Descriptor, bytes]:
-        deadline = self._registry.deadline(0)
+        deadline = self._registry.deadline()
 
         def get() -> tuple[bytes, str | None]:
             path = f"manifests/{self._name.reference}"
@@ -285,7 +284,7 @@ class RegistryStore:
         return Descriptor(media_type(body, header), digest, len(body)), body
 
     def _fetch(self, place: Place, descriptor: Descriptor) -> bytes:
-        deadline = self._registry.deadline(descriptor.size)
+        deadline = self._registry.deadline()
 
         def get() -> bytes:
             with self._ask(place, descriptor, deadline) as answer:
@@ -294,7 +293,7 @@ class RegistryStore:
         return self._registry.persist(place, deadline, get)
 
     def _open(self, place: Place, descriptor: Descriptor, stack: contextlib.ExitStack) -> Verified:
-        deadline = self._registry.deadline(descriptor.size)
+        deadline = self._registry.deadline()
 
         def get() -> Readable:
             return stack.enter_context(self._ask(place, descriptor, deadline)).content(descriptor)

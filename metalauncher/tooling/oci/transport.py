@@ -230,12 +230,25 @@ class Transport:
 
 
 def _trusted(ca_file: str | None) -> str:
-    """Say whose certificates are trusted."""
-    named = ssl.get_default_verify_paths()
-    own = os.environ.get(named.openssl_cafile_env)  # what OpenSSL looks at
-    missing = "" if not own or os.path.exists(own) else ": there is no such file"
-    system = f"those in {own}, which {named.openssl_cafile_env} names{missing}" if own else "the system's"
-    return f"{system} and those in {ca_file}" if ca_file is not None else system
+    """Say whose certificates are trusted: those of a file and of a directory, as OpenSSL finds them."""
+    found = ssl.get_default_verify_paths()
+    places = (
+        (found.openssl_cafile_env, found.openssl_cafile),
+        (found.openssl_capath_env, found.openssl_capath),
+    )
+    texts = []
+    if not any([os.environ.get(variable) for variable, _ in places]):
+        texts.append("the system's")
+    else:
+        for variable, default in places:
+            if named := os.environ.get(variable):
+                missing = "" if any(map(os.path.exists, named.split(os.pathsep))) else " (it is not there)"
+                texts.append(f"those in {named}, which {variable} names{missing}")
+            elif os.path.exists(default):  # one variable puts nothing in the other's place
+                texts.append(f"those in {default}")
+    if ca_file is not None:
+        texts.append(f"those in {ca_file}")
+    return " and ".join(texts)
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SLOWEST: Final = 64 << 10  # bytes a second that an answer may come at
+
+
 class Broken(ImageError):
     """A request had no answer, or half of one.
 
@@ -55,6 +58,13 @@ class Deadline:
     def put_off(self, seconds: float) -> None:
         """Let it be over later: that time was spent waiting for a turn."""
         self._end += seconds
+
+    def earn(self, size: int) -> None:
+        """Let it be over later: so many bytes have come, and may have taken their time.
+
+        It goes by what has come, not by what is said to come: that may be anything.
+        """
+        self._end += size / SLOWEST
 
     def remaining(self) -> float:
         """Return seconds, 0 or less when it is over."""
@@ -105,7 +115,9 @@ class _Timed(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         self._connection.settimeout(self._deadline.within(self._seconds))
-        return self._raw.readinto(buffer)
+        length = self._raw.readinto(buffer)
+        self._deadline.earn(length or 0)
+        return length
 
     def close(self) -> None:
         self._raw.close()

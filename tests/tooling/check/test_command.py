@@ -19,6 +19,7 @@ from harness import PROJECT
 from jsonschema import Draft202012Validator
 from layouts import Layout, file, packed
 from rebased import World, descriptor, metadata, place
+from registries import Reply, hostile
 
 from metalauncher.tooling.check.verdict import Result, from_json, from_line, to_json
 
@@ -434,6 +435,13 @@ def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str,
     assert answer.err.splitlines()[-2:] == [
         "  do:      see whether the registry answers, and has it",
         f"           skopeo inspect docker://{host}/run:1",
+    ]
+    with hostile(lambda _: Reply("401 Unauthorized", headers={"WWW-Authenticate": "Basic realm=x"})) as registry:
+        answer = tool("check", apps["fine"], "--run-image", f"{registry.host}/org/run:1", "--no-cache")
+    assert answer.code == 3
+    assert answer.err.splitlines()[-2:] == [
+        "  do:      log in, as somebody who may read it",
+        f"           skopeo login {registry.host}",
     ]
     answer = tool("check", apps["fine"], "--run-image", f"oci:{tmp_path}/none")
     assert answer.code == 3

@@ -416,6 +416,31 @@ def test_links_in_a_cache_lead_nowhere(level: str, tmp_path: Path) -> None:
     assert entry.stat().st_size == 200_000
 
 
+@pytest.mark.parametrize("level", ["algorithm", "shard"])
+def test_nothing_is_written_or_dropped_through_a_link(level: str, tmp_path: Path) -> None:
+    """Not even under names of the cache's own, where what lies there is no entry that could be believed."""
+    blob = descriptor(b"blob")
+    name = blob.digest.partition(":")[2]
+    elsewhere = tmp_path / "elsewhere"
+    entry = elsewhere / "sha256" / name[:2] / name
+    entry.parent.mkdir(parents=True)
+    cache = BlobCache(str(tmp_path / "cache"))
+    cache.write(descriptor(b"x"), [b"x"])
+    link = tmp_path / "cache/sha256"
+    if level == "algorithm":
+        link.rename(tmp_path / "cache/sha512")
+        link.symlink_to(elsewhere / "sha256")
+    else:
+        (link / name[:2]).symlink_to(entry.parent)
+    cache.write(blob, [b"blob"])
+    assert list(entry.parent.iterdir()) == []
+    entry.write_bytes(b"mine")
+    assert cache.read(blob) is None
+    with cache.open_checked(blob) as file:
+        assert file is None
+    assert entry.read_bytes() == b"mine"
+
+
 def test_a_marker_of_another_program_is_none(tmp_path: Path) -> None:
     """The tag alone does not make a directory ours."""
     (tmp_path / MARKER).write_text("Signature: 8a477f597d28d172789f06886806bc55\n# by another program\n")

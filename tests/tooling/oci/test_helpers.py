@@ -83,6 +83,9 @@ FAILURES = {
         f"{SOURCE}, failed with status 1 for h.example: no: run: cloud login"
     ),
     "echo same; echo same >&2; exit 1": f"{SOURCE}, failed with status 1 for h.example: same",
+    """echo '{"Username": "ann", "Secret": "x"}'; echo oh >&2; exit 1""": (
+        f"{SOURCE}, failed with status 1 for h.example: oh"
+    ),
     "kill -9 $$": f"{SOURCE}, failed with status -9 for h.example",
     "echo secret": NO_ANSWER,
     "echo '[]'": NO_ANSWER,

@@ -156,6 +156,30 @@ def test_ends_in_time(case: str) -> None:
         assert real_time.monotonic() - started < 1.5
 
 
+def test_gives_no_time_for_what_does_not_come() -> None:
+    """However much is said to come."""
+    large = DESCRIPTOR._replace(size=1 << 40)
+    with hostile(always(Reply(body=[b"x", 0.02] * 1000, cut=True))) as server, client() as registry:
+        started = real_time.monotonic()
+        with (
+            fails("unreachable", f"{server.host} did not answer in time"),
+            store(registry, server).open(large) as file,
+        ):
+            while file.read(1):
+                pass
+        assert real_time.monotonic() - started < 5
+
+
+def test_gives_time_for_what_comes() -> None:
+    """Slow, but not too slow, and longer than everything else may take."""
+    piece = bytes(32 << 10)
+    blob = piece * 8
+    reply = Reply(body=[part for _ in range(8) for part in (piece, 0.1)], cut=True)
+    with hostile(always(reply)) as server, client(seconds=0.4, read_seconds=0.4) as registry:
+        descriptor = DESCRIPTOR._replace(size=len(blob), digest=digest_of(blob))
+        assert store(registry, server).fetch(descriptor, LIMIT) == blob
+
+
 def test_asks_again_after_a_cut() -> None:
     """A body that ends early is fetched again; so is one that never began."""
     half = Reply(body=BLOB[:5000], headers={"Content-Length": str(len(BLOB))}, cut=True)

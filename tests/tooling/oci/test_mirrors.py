@@ -134,6 +134,7 @@ def test_refuses_a_proxy_that_is_none(proxy: str) -> None:
 def test_speaks_tls_to_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where its URL says so; its certificate is held to the same as all."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     certificate = make_certificate(tmp_path)
     manifest = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
     with hostile(lambda r: manifest if r.method == "GET" else Reply("403 Forbidden", cut=True), certificate) as proxy:

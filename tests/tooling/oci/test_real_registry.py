@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import ssl
+import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -179,12 +182,18 @@ def test_trusts_no_certificate_that_nobody_vouches_for(
 ) -> None:
     """Without the CA file the connection is not used, nor is plain HTTP tried; whose are trusted is said."""
     other = make_certificate(tmp_path).file
+    # The file alone is another one then, as for all that OpenSSL is in; the directory is still the system's.
+    folder = ssl.get_default_verify_paths().openssl_capath
+    rest = f" and those in {folder}" if os.path.exists(folder) else ""
     for named, ca_file, trusted in (
         (None, None, "the system's"),
         (None, str(other), f"the system's and those in {other}"),
-        (str(other), None, f"those in {other}, which SSL_CERT_FILE names"),
+        (str(other), None, f"those in {other}, which SSL_CERT_FILE names{rest}"),
+        (str(other), str(other), f"those in {other}, which SSL_CERT_FILE names{rest} and those in {other}"),
+        ("missing.crt", None, f"those in missing.crt, which SSL_CERT_FILE names (it is not there){rest}"),
     ):
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        monkeypatch.delenv("SSL_CERT_DIR", raising=False)
         if named:
             monkeypatch.setenv("SSL_CERT_FILE", named)
         with _client(ca_file=ca_file) as client, pytest.raises(ImageError) as caught:
@@ -192,3 +201,21 @@ def test_trusts_no_certificate_that_nobody_vouches_for(
         assert caught.value.trouble == "unreachable"
         reason = f"{guarded.host}: its certificate is not trusted: self-signed certificate; trusted are {trusted}"
         assert caught.value.reason == f"{reason}; --ca-file FILE adds others"
+
+
+@pytest.mark.parametrize("named", ["other", "the directory"])
+def test_trusts_a_file_and_a_directory(
+    named: str, guarded: RealRegistry, certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is in place of the system's own: SSL_CERT_FILE takes nothing from SSL_CERT_DIR."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca/ca.pem").write_bytes(certificate.file.read_bytes())
+    subprocess.run(["openssl", "rehash", tmp_path / "ca"], check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.crt"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / ("ca" if named == "the directory" else "other")))
+    with _client() as client:
+        image = client.store(Name.parse(f"{guarded.host}/org/app:1"))
+        with pytest.raises(ImageError) as caught:
+            image.top()
+    assert (caught.value.trouble == "denied") == (named == "the directory"), caught.value.reason

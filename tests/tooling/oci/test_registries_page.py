@@ -18,7 +18,7 @@ from rebased import World, metadata
 from registries import Certificate, RealRegistry, auth, make_certificate, start_registry
 from test_docs import agrees, blocks, commands
 
-from metalauncher.tooling.oci import credentials, helpers, login_files, pace, registry
+from metalauncher.tooling.oci import credentials, helpers, login_files, pace, registry, wire
 
 PAGE = PROJECT / "docs/registries.md"
 TEXT = PAGE.read_text()
@@ -89,7 +89,7 @@ def test_figures() -> None:
         "A file may have 1 MiB": credentials.FILE_LIMIT == 1 << 20,
         "It has 30 seconds": helpers.HELPER_SECONDS == 30,
         "`--timeout`, 60 seconds": registry.SECONDS == 60,
-        "a second for each 64 KiB": registry.SLOWEST == 64 << 10,
+        "a second for each 64 KiB": wire.SLOWEST == 64 << 10,
         "four times in all": registry.TRIES == 4,
         "half\na second at most, a second, two": pace.FIRST_PAUSE == 0.5,
     }.items():
