@@ -24,8 +24,8 @@ from metalauncher.registry import load_registry
 from metalauncher.selection import Selection
 from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect, this_architecture
+from metalauncher.tooling.oci.laying import materialise
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.tree import materialise
 from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import decode, encode
 
