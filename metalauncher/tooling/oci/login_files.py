@@ -204,16 +204,22 @@ def _field(table: Mapping[str, Any], name: str) -> Any:
 
 
 def _by_place(table: Mapping[str, Any]) -> dict[str, Entry]:
-    """Return a table by `HOST` or `HOST/PATH`; the key that is written so already decides over one with a scheme."""
-    places: dict[str, Entry] = {}
+    """Return a table by `HOST` or `HOST/PATH`.
+
+    Where several keys are of one place, the one that is written so already decides, and next one that is a registry's
+    URL: beside the login for Docker Hub, docker keeps tokens of its own under `https://index.docker.io/v1/access-token`.
+    """
+    places: dict[str, tuple[int, Entry]] = {}
     for key, value in table.items():
         _, scheme, rest = key.rpartition("://")
         host, _, path = rest.strip("/").partition("/")
+        is_registry = path in {"", "v1", "v2"}
         # Docker keeps whole URLs, of which only the host counts; podman keeps namespaces, never with a scheme.
-        place = host.lower() if scheme or path in {"", "v1", "v2"} else f"{host.lower()}/{path}"
-        if place not in places or key.lower() == place:
-            places[place] = Entry(key, value)
-    return places
+        place = host.lower() if scheme or is_registry else f"{host.lower()}/{path}"
+        rank = 2 if key.lower() == place else 1 if is_registry else 0
+        if place not in places or rank > places[place][0]:
+            places[place] = rank, Entry(key, value)
+    return {place: entry for place, (_, entry) in places.items()}
 
 
 def parse_login(entry: Entry, path: str) -> Login | None:

@@ -131,6 +131,13 @@ class _TimedResponse(http.client.HTTPResponse):
         if current is not None:
             self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, current.deadline, current.seconds))
 
+    def begin(self) -> None:
+        """Read status and headers: those of the answer itself, after any that tell of it (RFC 9110, 15.2)."""
+        super().begin()
+        while 100 <= self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment]  # so that it reads them again
+            super().begin()
+
 
 class _Verbatim(urllib3.connection.HTTPConnection):
     def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:  # noqa: FBT002 - as its base has it

@@ -140,6 +140,7 @@ SLOW = {
     "drips its status": _drip(b"H", b"HTTP", raw=True),
     "drips a header": _drip(b"x", b"HTTP/1.1 200 OK\r\nX: ", raw=True),
     "always about to begin": _drip(b"HTTP/1.1 100 Continue\r\n\r\n", raw=True),
+    "always with hints": _drip(b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n", raw=True),
     "drips its body": _drip(b"x"),
     "drips the size of a chunk": _drip(b"0", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", raw=True),
     "stops in its body": lambda _: Reply(body=[BLOB[:100], 3600.0], headers={"Content-Length": str(len(BLOB))}),
@@ -379,6 +380,18 @@ def test_survives_a_senseless_length(length: str) -> None:
             }
         else:
             assert data == BLOB
+
+
+@pytest.mark.parametrize(
+    "before", ["100 Continue", "102 Processing", "103 Early Hints\r\nLink: </x>\r\nContent-Length: 5"]
+)
+@pytest.mark.parametrize("times", [1, 3])
+def test_passes_over_what_comes_before_an_answer(before: str, times: int) -> None:
+    """As any client has to."""
+    head = f"HTTP/1.1 {before}\r\n\r\n" * times + f"HTTP/1.1 200 OK\r\nContent-Length: {len(BLOB)}\r\n\r\n"
+    with hostile(always(Reply(body=head.encode() + BLOB, raw=True))) as server, client(Time()) as registry:
+        for _ in range(2):
+            assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
 
 
 def test_takes_no_answer_that_is_not_http() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 from typing import Any
@@ -173,6 +174,13 @@ def test_finds_a_host_however_it_is_written(key: str) -> None:
 def test_takes_the_key_that_is_written_so_already(keys: tuple[str, str]) -> None:
     """Whichever comes first in the file."""
     assert _keys({"auths": {key: {} for key in keys}}, "h.example") == ["h.example"]
+
+
+@pytest.mark.parametrize("keys", list(itertools.permutations(["", "access-token", "refresh-token"])))
+def test_takes_no_token_of_docker_s_own_for_a_login(keys: tuple[str, ...]) -> None:
+    """Since it logs in to Docker Hub with a browser, it keeps such beside the login."""
+    auths = {f"https://index.docker.io/v1/{key}": {} for key in keys}
+    assert _keys({"auths": auths}, "docker.io") == ["https://index.docker.io/v1/"]
 
 
 @pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io"])
