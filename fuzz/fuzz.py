@@ -93,9 +93,11 @@ def start(name: str, seconds: int, work: Path) -> Job:
     if name == "differential":
         arguments = [str(HERE / "differential.py"), "--seconds", str(seconds), "--findings", str(findings)]
     else:
+        # One bound for a hang, of wall-clock time: ten seconds pass for many an input where a machine is busy.
+        bound = ("-timeout=120", "-report_slow_units=120")
         dictionary = DICTIONARIES.get(name, "image")
         arguments = [
-            *(str(HERE / "atheris_harness.py"), name, f"-max_total_time={seconds}", "-timeout=120"),
+            *(str(HERE / "atheris_harness.py"), name, f"-max_total_time={seconds}", *bound),
             *(f"-rss_limit_mb={MEMORY_MB}", "-print_final_stats=1", f"-artifact_prefix={findings}/"),
             *(f"-dict={HERE / dictionary}.dict", str(corpus), str(HERE / "corpus" / name), str(seeds)),
         ]

@@ -21,12 +21,14 @@ from packaging.version import Version
 from metalauncher import __main__ as entry
 from metalauncher import launch, terminal
 from metalauncher.apis import ApiVersion
+from metalauncher.decision import Decision
+from metalauncher.descriptor import Launcher
 from metalauncher.errors import MetadataUnreadable
 from metalauncher.messages import describe, why
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_environment, read_record
 from metalauncher.refusal_text import refusal_lines
-from metalauncher.registry import InvalidDescriptor, Launcher, Registry, load_registry, read_descriptor
+from metalauncher.registry import InvalidDescriptor, Registry, load_registry, read_descriptor
 from metalauncher.selection import Selection, select
 from metalauncher.which import digest
 
@@ -136,7 +138,7 @@ def record(data: bytes) -> None:
         found = read_record(environment, Root(), path)
     except MetadataUnreadable as error:
         assert error.detail, "no reason"
-        refusal = launch.Decision(environment, bench().registry, None, error)
+        refusal = Decision(environment, bench().registry, None, error)
         printed(refusal_lines(error, refusal))
         if reference is not None:
             assert not _is_record(reference) or any(limit in error.detail for limit in LIMITS), error.detail
@@ -152,7 +154,7 @@ def record(data: bytes) -> None:
 
 
 def _value(table: dict[str, Any], name: str) -> Any:
-    return table[name] if name in table else next((v for k, v in table.items() if k.lower() == name), None)
+    return table[name] if name in table else next((v for k, v in table.items() if k.casefold() == name), None)
 
 
 def _is_record(document: dict[str, Any]) -> bool:
@@ -173,7 +175,7 @@ def _decided(found: Record, registry: Registry, environment: dict[bytes, bytes])
     again = select(found, backwards, environment)
     if not isinstance(outcome, Selection):
         assert type(again) is type(outcome)
-        printed(refusal_lines(outcome, launch.Decision(environment, registry, found, outcome)))
+        printed(refusal_lines(outcome, Decision(environment, registry, found, outcome)))
         return None
     assert isinstance(again, Selection)
     assert again.ranked == outcome.ranked, "the order of files decides"

@@ -95,7 +95,7 @@ def run(arguments: list[bytes], environ: list[bytes], execfn: bytes, become: Bec
     try:
         return _run(arguments, environ, environment, execfn, become)
     except UsageError as error:
-        lines = [f"ERROR: {error}", "metalauncher --help"]
+        lines = [f"ERROR: {error}", "  do:      metalauncher --help"]
         write_message("ERROR: ", RED, lines, environment)
         return USAGE
     except Unwritten as failure:
@@ -182,6 +182,10 @@ def _question(arguments: list[bytes]) -> Question:
     question.as_json = _is_json(formats)
     if question.root is not None and not _is_directory(question.root):
         raise UsageError(f"--root: {_text(question.root)!r} is no directory")
+    if question.root is not None and (within := _root_within(question.root)):
+        raise UsageError(f"--root: {_text(question.root)!r} is no root filesystem, but holds one: {within!r}")
+    if question.metadata is not None and not _is_there(question.metadata):
+        raise UsageError(f"--metadata: {_text(question.metadata)!r} is not there")
     return question
 
 
@@ -192,6 +196,25 @@ def _is_json(formats: Mapping[bytes, bytes]) -> bool:
     if len(set(formats.values())) > 1:
         raise UsageError("--json: not allowed with --format text")
     return b"json" in formats.values()
+
+
+def _root_within(directory: bytes) -> str:
+    """Return the root filesystem that a directory holds and is not; "" where there is none, or it can't be told."""
+    try:
+        from metalauncher.tooling.roots import root_within
+    except ModuleNotFoundError:  # the forms that dispatch
+        return ""
+    return _text(root_within(directory) or b"")
+
+
+def _is_there(path: bytes) -> bool:
+    try:
+        posix.lstat(path)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):  # reading it will tell
+        return True
+    return True
 
 
 def _is_directory(path: bytes) -> bool:

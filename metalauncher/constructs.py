@@ -25,21 +25,24 @@ NUMBER_BASE = "a hexadecimal, octal or binary number"
 INF_NAN = "inf or nan"
 LOCAL_TIME = "a local time, or a date and time with a blank or in lower case"
 CLOSING_QUOTES = "a quote before the closing quotes of a multi-line string"
+FOLDED_LINE = "a backslash at the end of a line that ends in blanks or in CR LF"
 MIXED_ARRAY = "an array of mixed types"
 # Of neither, though tomli reads it.
 TOO_LARGE = "a number beyond 64 bits"
 
 _TOKEN: Final = re.compile(
     r"""
-    (?P<multi>\"\"\"(?:\\.|"{0,2}[^"\\])*(?P<double>"{3,5}) | '''(?:'{0,2}[^'])*(?P<single>'{3,5}))
-    | (?P<string>"(?:\\.|[^"\\\n])*" | '[^'\n]*')
+    (?P<multi>\"\"\"(?:"{0,2}(?:\\.|[^"\\]))*+(?P<double>"{3,5}) | '''(?:'{0,2}[^'])*+(?P<single>'{3,5}))
+    | (?P<string>"(?:\\.|[^"\\\n])*+" | '[^'\n]*')
     | (?P<comment>\#[^\n]*)
     | (?P<bare>[0-9]{4}-[0-9]{2}-[0-9]{2}\ [0-9][^\s,\]}\#]* | [^\s"'\#\[\]{}=,]+)
     | (?P<mark>[][{}=,\n])
     """,
     re.VERBOSE | re.DOTALL,
 )
-_NEW_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[ex]")
+# What is no other escape is the end of a line: tomli has read the string.
+_FOLDED_LINE = re.compile(r"(?<!\\)(?:\\\\)*+\\[ \t\r]")
+_NEW_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*+\\[ex]")
 _NO_SECONDS = re.compile(r"(?:^|[Tt ])[0-9]{2}:[0-9]{2}(?:[Zz]|[+-][0-9]{2}:[0-9]{2})?$")
 _LOCAL_TIME = re.compile(r"^[0-9]{2}:|^[0-9]{4}-.*(?:[tz ])")
 _INTEGER = re.compile(r"^[+-]?(?:0x[0-9A-Fa-f_]+|0o[0-7_]+|0b[01_]+|[0-9_]+)$")
@@ -58,7 +61,7 @@ def find_constructs(text: str, document: object, wanted: Container[str]) -> Foun
     found: Found = {}
     odd, mixed = _look_through(document)
     if _is_suspect(text, wanted, odd=odd):
-        for name, line in _scan(text.replace("\r\n", "\n")):
+        for name, line in _scan(text):
             if name in wanted:
                 found.setdefault(name, line)
     if mixed and MIXED_ARRAY in wanted:
@@ -101,7 +104,7 @@ def _scan(text: str) -> Iterator[tuple[str, int]]:
             elif word in "]}":
                 if comma and word == "}":
                     yield INLINE_COMMA, line
-                opened.pop()
+                del opened[-1:]  # and nothing where none is open: whoever asks is to get an answer, not an exception
                 key = False
             else:
                 key = word == "," and inline
@@ -113,6 +116,8 @@ def _scan(text: str) -> Iterator[tuple[str, int]]:
         if kind in ("string", "multi"):
             if word[0] == '"' and _NEW_ESCAPE.search(word):
                 yield NEW_ESCAPES, line
+            if word.startswith('"""') and _FOLDED_LINE.search(word):
+                yield FOLDED_LINE, line
             if len(token["double"] or token["single"] or "") > len('"""'):
                 yield CLOSING_QUOTES, line
             line += word.count("\n")

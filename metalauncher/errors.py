@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from typing import ClassVar, Final
 
     from metalauncher.apis import ApiVersion
+    from metalauncher.descriptor import Launcher
     from metalauncher.record import Buildpack
-    from metalauncher.registry import Launcher
 
 USAGE = 3
 INTERNAL = 70

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Final
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher
 
     # (path, number of leading arguments to drop) -> errno; does not return where it succeeds.
     Become = Callable[[bytes, int], int]

@@ -11,6 +11,7 @@ from metalauncher.cleaning import clean, find_oddities
 from metalauncher.constructs import (
     CLOSING_QUOTES,
     DOTTED_KEY,
+    FOLDED_LINE,
     INF_NAN,
     INLINE_COMMA,
     INLINE_LINES,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, Final
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.readers import Version
-    from metalauncher.registry import Launcher
 
 _TOML_1_1 = (1, 6)  # BurntSushi/toml, the first that reads it
 _TOML_1_0 = (0, 4)
@@ -47,6 +48,7 @@ _SINCE: Mapping[str, tuple[Version, Version]] = {
     INF_NAN: (_TOML_1_0, ()),
     LOCAL_TIME: (_TOML_1_0, ()),
     CLOSING_QUOTES: (_TOML_1_0, ()),
+    FOLDED_LINE: (_TOML_1_0, ()),
     MIXED_ARRAY: (_TOML_1_0, ()),
     TOO_LARGE: ((9,), ()),
 }

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from metalauncher.apis import ApiSet, ApiVersion
+    from metalauncher.descriptor import Launcher
     from metalauncher.errors import Refusal
     from metalauncher.record import Buildpack, Record
-    from metalauncher.registry import Launcher
     from metalauncher.selection import Rejection, Selection
     from metalauncher.versions import VersionKey
 

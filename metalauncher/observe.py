@@ -14,8 +14,8 @@ from metalauncher.which import Answer, explanation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from metalauncher.decision import Decision
     from metalauncher.execute import Itself
-    from metalauncher.launch import Decision
     from metalauncher.places import Root
 
 _FALSE_VALUES = frozenset((b"", b"0", b"f", b"F", b"false", b"FALSE", b"False"))  # Go's strconv.ParseBool

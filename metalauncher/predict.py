@@ -11,9 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.execute import Itself
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher
 
 _ENOEXEC, _EACCES, _ELOOP = 8, 13, 40
 _HEAD = 4096  # bytes: an ELF file's headers lie at its beginning
@@ -36,12 +36,18 @@ def why_not_executable(launcher: Launcher, root: Root, itself: Itself) -> str | 
     path = locate(launcher, root)
     if itself.is_at(path):
         return "is metalauncher itself"
-    errno = _why_not(path, root, 0)
+    errno = exec_errno(path, root)
     return errno_text(errno) if errno else None
 
 
-def _why_not(path: bytes, root: Root, depth: int) -> int:
-    """Return the errno of Linux's refusal to exec `path`, 0 if it would not refuse (fs/exec.c)."""
+def exec_errno(path: bytes, root: Root, depth: int = 0) -> int:
+    """Return the errno of Linux's refusal to exec `path`, 0 if it would not refuse (fs/exec.c).
+
+    Args:
+        path: of the executable.
+        root: where its interpreters are.
+        depth: how many scripts have led to it.
+    """
     errno = _why_not_open(path)
     if errno:
         return errno
@@ -50,7 +56,7 @@ def _why_not(path: bytes, root: Root, depth: int) -> int:
     head = read_head(path, _HEAD)
     if head.startswith(b"#!"):
         interpreter = interpreter_of(head)
-        return _why_not(root.locate_layers(interpreter), root, depth + 1) if interpreter else _ENOEXEC
+        return exec_errno(root.locate_layers(interpreter), root, depth + 1) if interpreter else _ENOEXEC
     if head.startswith(_ELF):
         return _why_not_elf(head, root)
     # A file that may be exec'd but not read shows nothing: the kernel will tell.

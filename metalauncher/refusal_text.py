@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from typing import Final
 
     from metalauncher.apis import ApiVersion
+    from metalauncher.decision import Decision
+    from metalauncher.descriptor import Launcher
     from metalauncher.errors import Refusal
-    from metalauncher.launch import Decision
     from metalauncher.record import Record
 
 _HAVE_LIMIT = 20  # launchers and broken descriptors listed one by one
@@ -378,13 +379,16 @@ def _platform_api(decision: Decision) -> ApiVersion | None:
         return None
 
 
+def _is_half_named(launcher: Launcher, pin: str) -> bool:
+    """Tell whether a pin has a launcher's version alone, or the last part of its id."""
+    return pin in (launcher.version, launcher.id.rpartition("/")[2])
+
+
 def _pin(refusal: PinUnsatisfied, decision: Decision) -> Text:
     pin = "METALAUNCHER_PIN as ID, ID@VERSION or ID@RANGE" if refusal.malformed else f"METALAUNCHER_PIN={refusal.pin}"
     covering = decision.covering()
     without = ", ".join([repr(launcher) for launcher in covering])
-    meant = [
-        repr(launcher) for launcher in covering if refusal.pin in (launcher.version, launcher.id.rpartition("/")[2])
-    ]
+    meant = [repr(launcher) for launcher in covering if _is_half_named(launcher, refusal.pin)]
     what = ["the app did not start: METALAUNCHER_PIN asks for a launcher that can't be had"]
     if refusal.malformed is None and decision.record is not None:
         parsed = Pin(refusal.pin)
@@ -392,6 +396,11 @@ def _pin(refusal: PinUnsatisfied, decision: Decision) -> Text:
         named = [pair for pair in left_out if parsed.names(pair[0].id, pair[0].version_key)]
         what += [f"{launcher!r} is left out: {why(reason)}" for launcher, reason in named] or [
             f"no launcher here is called {refusal.pin}",
+            *[
+                f"{launcher!r}, should that be meant, is left out: {why(reason)}"
+                for launcher, reason in left_out
+                if _is_half_named(launcher, refusal.pin)
+            ],
         ]
     if meant:
         what.append(f"did you mean {' or '.join(meant)}?")

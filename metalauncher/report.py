@@ -15,11 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from metalauncher.decision import Decision
     from metalauncher.errors import Refusal
-    from metalauncher.launch import Decision
 
 _TERMINATION_LOG = b"/dev/termination-log"  # Kubernetes' terminationMessagePath, by default
 _TERMINATION_LIMIT = 4096  # bytes that Kubernetes reads of it
+_SEEK_CUR = 1
 # No O_CREAT: where nobody mounted it, nobody reads it.
 _FLAGS = posix.O_WRONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
 
@@ -66,7 +67,8 @@ def leave_message(lines: list[str], environment: Mapping[bytes, bytes]) -> None:
             return
         data = _cut("".join([printable(line) + "\n" for line in lines]).encode("utf-8", "backslashreplace"))
         write_bytes(descriptor, data)
-        posix.ftruncate(descriptor, len(data))
+        # As far as it was written: on a full disk there would be NULs, and beyond a limit a deadly signal.
+        posix.ftruncate(descriptor, posix.lseek(descriptor, 0, _SEEK_CUR))
     except OSError:
         return
     finally:

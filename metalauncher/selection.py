@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from metalauncher.apis import ApiSet, ApiVersion
+    from metalauncher.descriptor import Launcher
     from metalauncher.errors import Refusal
     from metalauncher.pins import Pin
     from metalauncher.record import Buildpack, Record
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.registry import Registry
 
 # What Go's strconv.ParseBool takes for true; launchers read CNB_NO_COLOR with it.
 TRUE_VALUES = frozenset((b"1", b"t", b"T", b"true", b"TRUE", b"True"))

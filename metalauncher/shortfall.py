@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import posix
 
+from metalauncher.descriptor import Launcher
 from metalauncher.readers import LIFECYCLE, cannot_read
-from metalauncher.registry import InvalidDescriptor, Launcher, Registry, read_descriptor
+from metalauncher.registry import InvalidDescriptor, Registry, read_descriptor
 from metalauncher.releases import RELEASES, supporting
 from metalauncher.selection import TRUE_VALUES, find_unread, sift
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from metalauncher.apis import ApiSet, ApiVersion
+    from metalauncher.decision import Decision
     from metalauncher.errors import BuildpackApisNotCovered, PlatformApiNotCovered
-    from metalauncher.launch import Decision
     from metalauncher.record import Record
 
 

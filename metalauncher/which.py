@@ -5,11 +5,11 @@ from __future__ import annotations
 import posix
 
 from metalauncher import __version__
-from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted
+from metalauncher.decision import Decision, decide
+from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted, PlatformApiAbsent
 from metalauncher.execute import Itself
 from metalauncher.forecast import NOTHING_AGAINST, foretell
 from metalauncher.jsontext import dump
-from metalauncher.launch import Decision, decide
 from metalauncher.messages import app_needs, can_not_read, decided_by, describe, name_oddities, why
 from metalauncher.places import EXECUTABLE, Root, root_from
 from metalauncher.predict import locate, why_not_executable
@@ -22,6 +22,7 @@ from metalauncher.record import (
     read_record,
 )
 from metalauncher.refusal_text import refusal_lines
+from metalauncher.registry import load_registry
 from metalauncher.selection import Selection, sift
 from metalauncher.terminal import RED, STDERR, STDOUT, print_bytes, print_lines, print_text, write_lines, write_message
 from metalauncher.tomlfile import Unreadable, read_file
@@ -32,13 +33,18 @@ if TYPE_CHECKING:
     from typing import Final
 
     from metalauncher.apis import ApiSet
+    from metalauncher.descriptor import Launcher
     from metalauncher.errors import Refusal
     from metalauncher.forecast import Forecast
     from metalauncher.jsontext import Json
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.registry import Registry
     from metalauncher.versions import VersionKey
 
 _NO_FILE = "--buildpack-api"  # stands in for the file's path where there is none
+_NO_CONFIG = (
+    "note: --root has no image's config: give CNB_PLATFORM_API as it is there with --platform-api V, and what else is"
+    " there of CNB_* and METALAUNCHER_* as variables"
+)
 SCHEMA_VERSION = 1  # of the JSON document: schemas/which.schema.json
 
 
@@ -106,7 +112,8 @@ def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes)
     if question.platform_api is not None:
         environment = {**environment, b"CNB_PLATFORM_API": question.platform_api}
     root = root_from(environment) if question.root is None else Root(question.root, whole=True)
-    decision = decide(environment, root, lambda registry: _read(question, environment, root, registry))
+    registry = load_registry(root)
+    decision = decide(environment, registry, lambda: _read(question, environment, root, registry))
     answer = Answer(decision, root, Itself(root, execfn, root.locate(EXECUTABLE.encode())))
     if question.as_json:
         print_text(dump(document(answer), indent=2) + "\n")
@@ -115,6 +122,8 @@ def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes)
         _write_path(locate(answer.launcher, root))
     if not isinstance(answer.outcome, Selection):
         write_message("ERROR: ", RED, refusal_lines(answer.outcome, decision), environment)
+    if question.root is not None and isinstance(answer.outcome, PlatformApiAbsent):
+        write_lines(STDERR, [_NO_CONFIG])
     if not question.quiet:
         write_lines(STDERR, explanation(answer))
     return answer.exit_code
@@ -316,8 +325,8 @@ def _launchers_document(answer: Answer) -> list[Json]:
             "requires": list(launcher.requires),
             "cannot_read": list(launcher.cannot_read),
             "sha256": launcher.sha256,
-            "platform": _set_document(launcher.platform),
-            "buildpack": _set_document(launcher.buildpack),
+            "platform": api_set_document(launcher.platform),
+            "buildpack": api_set_document(launcher.buildpack),
             "rank": ranked.get(id(launcher), (None, None))[0],
             "obstacle": ranked.get(id(launcher), (None, None))[1],
             "reason": reasons.get(id(launcher)),
@@ -330,7 +339,8 @@ def _by_name(launcher: Launcher) -> tuple[str, VersionKey, str]:
     return launcher.id, launcher.version_key, launcher.descriptor
 
 
-def _set_document(apis: ApiSet) -> dict[str, Json]:
+def api_set_document(apis: ApiSet) -> dict[str, Json]:
+    """Return a set of API versions as `--which --format json` has it, and the digest of a registry takes it."""
     supported = apis.supported
     return {
         "supported": [str(v) for v in supported] if isinstance(supported, tuple) else supported.text,
@@ -356,7 +366,7 @@ def digest(registry: Registry) -> str:
                     *(list(launcher.requires), launcher.sha256),
                     # Only where there is any: a registry without has the digest that it always had.
                     *([sorted(set(launcher.cannot_read))] if launcher.cannot_read else []),
-                    *(_set_document(launcher.platform), _set_document(launcher.buildpack)),
+                    *(api_set_document(launcher.platform), api_set_document(launcher.buildpack)),
                 ]
             )
             for launcher in registry.launchers

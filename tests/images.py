@@ -70,6 +70,20 @@ def link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
     return info, b""
 
 
+def hard_link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
+    """Return a member that is another name of an earlier one."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = tarfile.LNKTYPE, target, 0o644
+    return info, b""
+
+
+def fifo(name: str) -> tuple[tarfile.TarInfo, bytes]:
+    """Return a member that is a FIFO."""
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.FIFOTYPE, 0o644
+    return info, b""
+
+
 def tar(members: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
     """Return an uncompressed tar; names keep a leading slash, as the exporter's do."""
     target = io.BytesIO()

@@ -11,10 +11,11 @@ from pathlib import Path
 from harness import REFERENCE_REGISTRY
 
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
-from metalauncher.launch import Decision, decide
+from metalauncher.decision import Decision, decide
+from metalauncher.descriptor import Launcher
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_record
-from metalauncher.registry import Launcher, Registry, read_descriptor
+from metalauncher.registry import Registry, load_registry, read_descriptor
 
 KEYS = frozenset(("buildpacks", "processes"))
 METADATA = "/layers/config/metadata.toml"
@@ -101,7 +102,7 @@ def reference_registry() -> Registry:
 
 def decide_app(root: Root, variables: dict[bytes, bytes], metadata: bytes | None = None) -> Decision:
     """Decide for an app whose metadata.toml, if not at the place the variables say, is given."""
-    return decide(variables, root, lambda _: read_record(variables, root, metadata))
+    return decide(variables, load_registry(root), lambda: read_record(variables, root, metadata))
 
 
 @contextmanager

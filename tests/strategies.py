@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -19,7 +19,10 @@ from making import METADATA, apis, launcher
 
 from metalauncher.apis import ApiVersion
 from metalauncher.record import Buildpack, Record
-from metalauncher.registry import Launcher, Registry
+from metalauncher.registry import Registry
+
+if TYPE_CHECKING:
+    from metalauncher.descriptor import Launcher
 
 PROFILES = {"quick": 0.25, "thorough": 1.0, "long": 50.0}  # times as many examples
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")

@@ -62,14 +62,14 @@ USAGE = [
 @pytest.mark.parametrize(("arguments", "text"), USAGE, ids=[repr(arguments) for arguments, _ in USAGE])
 def test_usage_error(arguments: tuple[bytes, ...], text: str, capfd: pytest.CaptureFixture[str]) -> None:
     """A bad command line is exit code 3, what is wrong with it on stderr, and a command to run last."""
-    assert run(capfd, *arguments) == (3, "", f"ERROR: {text}\nmetalauncher --help\n")
+    assert run(capfd, *arguments) == (3, "", f"ERROR: {text}\n  do:      metalauncher --help\n")
 
 
 def test_usage_error_of_the_form(image: Image) -> None:
     """Either form says the same."""
     result = image.run(image.executable, "--frobnicate")
     assert (result.returncode, result.stdout) == (3, "")
-    assert result.stderr == "ERROR: there is no command '--frobnicate'\nmetalauncher --help\n"
+    assert result.stderr == "ERROR: there is no command '--frobnicate'\n  do:      metalauncher --help\n"
 
 
 def test_tools_are_not_in_the_forms(image: Image) -> None:
@@ -312,3 +312,19 @@ def test_a_root_that_is_none(root: str, capfd: pytest.CaptureFixture[str]) -> No
     code, out, err = run(capfd, b"--which", b"--root", root.encode())
     assert (code, out) == (3, "")
     assert err.splitlines()[0] == f"ERROR: --root: {root!r} is no directory".replace("\\x00", "\\x00")
+
+
+def test_a_root_that_holds_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """`--which --root` of a bundle's folder names the root inside; it is not a run image without launchers."""
+    (tmp_path / "rootfs/usr/lib/cnb/launchers.d").mkdir(parents=True)
+    code, out, err = run(capfd, b"--which", b"--root", bytes(tmp_path))
+    assert (code, out) == (3, "")
+    holds = f"ERROR: --root: '{tmp_path}' is no root filesystem, but holds one: '{tmp_path}/rootfs'"
+    assert err.splitlines()[0] == holds
+    assert run(capfd, b"--which", b"--root", bytes(tmp_path / "rootfs"))[0] == 80
+
+
+def test_metadata_that_is_not_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """`--which --metadata` of a file that is not there is a wrong command line, not an app without metadata."""
+    code, out, err = run(capfd, b"--which", b"--metadata", bytes(tmp_path / "none.toml"))
+    assert (code, out, err.splitlines()[0]) == (3, "", f"ERROR: --metadata: '{tmp_path}/none.toml' is not there")

@@ -16,10 +16,11 @@ from harness import PROJECT, Image, static_form
 from images import base, pack
 from sboms import install_dispatcher, sha256, sidecar
 
-from metalauncher import errors, registry
+from metalauncher import descriptor, errors
 from metalauncher.cli import HELP
+from metalauncher.descriptor import Launcher
 from metalauncher.places import Root
-from metalauncher.registry import Launcher, read_descriptor
+from metalauncher.registry import read_descriptor
 from metalauncher.tooling.labels import MIRRORS
 
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("launchers.d/*.md")])
@@ -88,7 +89,7 @@ def test_descriptor_fields() -> None:
     """The descriptor's page lists every key that [launcher] may have, and no other: an unlisted one is refused."""
     page = (PROJECT / "docs/descriptor.md").read_text()
     listed = set(re.findall(r"^\| `launcher\.([a-z0-9-]+)`", page, flags=re.MULTILINE))
-    assert listed == registry._LAUNCHER_KEYS
+    assert listed == descriptor.LAUNCHER_KEYS
 
 
 def test_exit_codes() -> None:

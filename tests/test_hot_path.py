@@ -120,8 +120,13 @@ def test_system_calls_of_a_start(image: Image, tmp_path: Path) -> None:
     image.use_metadata('[[buildpacks]]\nid = "a/b"\napi = "0.7"\n')
     image.environ["CNB_PLATFORM_API"] = "0.9"
     log = tmp_path / "log"
-    command: list[str | Path] = ["strace", "-qq", "-o", log, "--", image.by_link()]
-    run = subprocess.run(command, env=image.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    run = subprocess.run(
+        ["strace", "-qq", "-o", str(log), "--", str(image.by_link())],
+        env=image.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
     calls = re.findall(r'^(\w+)\((?:AT_FDCWD, )?(?:"(?:[^"]*/)?([^"/]*)")?', log.read_text(), re.MULTILINE)
     _, launcher = [number for number, (name, _) in enumerate(calls) if name == "execve"][:2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,21 @@ def test_a_file_that_can_only_be_read(app: Image, log: Path) -> None:
     done = app.dispatch()
     assert done.returncode == 11
     assert log.read_text() == (done.stderr if os.geteuid() == 0 else before)
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_a_limit_of_a_file_s_size(limit: int, app: Image, log: Path) -> None:
+    """What fits is there, and nothing else; the refusal and its exit code are what they are without a limit."""
+    app.environ |= REFUSED
+    whole = app.dispatch()
+    log.write_text("words of the container before " * 400)
+    script = (
+        f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
+        " os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    done = app.run(Path(sys.executable), "-c", script, str(app.by_link()))
+    assert (done.returncode, done.stderr) == (11, whole.stderr)
+    assert log.read_text() == whole.stderr[:limit]
 
 
 @pytest.mark.parametrize("path", ["", "relative"])

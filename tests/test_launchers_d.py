@@ -10,8 +10,9 @@ import pytest
 from harness import DATA, REFERENCE_REGISTRY
 from making import environment, record, reference_registry
 
+from metalauncher.descriptor import Launcher
 from metalauncher.record import Record
-from metalauncher.registry import Launcher, Registry, read_descriptor
+from metalauncher.registry import Registry, read_descriptor
 from metalauncher.selection import Selection, select
 
 LINES: list[dict[str, Any]] = json.loads((DATA / "lifecycle_apis.json").read_text())["lines"]

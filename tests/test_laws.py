@@ -29,10 +29,11 @@ from packaging.version import InvalidVersion, Version
 from strategies import Apis, App, Case, Declared
 
 from metalauncher.apis import ApiSet, ApiVersion
+from metalauncher.descriptor import Launcher
 from metalauncher.errors import MetadataUnreadable, NoLauncherInstalled, PinUnsatisfied, PlatformApiAbsent
 from metalauncher.places import Root
 from metalauncher.record import Record
-from metalauncher.registry import Launcher, Registry, load_registry
+from metalauncher.registry import Registry, load_registry
 from metalauncher.selection import Selection, select
 
 Select = Callable[[Record, Registry, Mapping[bytes, bytes]], Any]

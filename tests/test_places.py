@@ -91,9 +91,9 @@ def test_as_many_links_as_the_kernel_follows(tmp_path: Path) -> None:
     root = Root(bytes(tmp_path), whole=True)
     assert posix.stat(tmp_path / "40")
     assert root.locate(b"/40/x") == bytes(tmp_path) + b"/0/x"
-    for outside in (bytes(tmp_path / "41"), root.locate(b"/41/x")):
+    for place in (bytes(tmp_path / "41"), root.locate(b"/41/x")):
         with pytest.raises(OSError, match=r"Too many levels of symbolic links|File name too long"):
-            posix.stat(outside)
+            posix.stat(place)
 
 
 def test_as_long_as_a_path_may_be(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def test_modules_of_the_package() -> None:
                     "cleaning",
                     "cli",
                     "constructs",
+                    "decision",
+                    "descriptor",
                     "errors",
                     "events",
                     "execute",

@@ -19,7 +19,14 @@ from making import unprivileged
 
 from metalauncher.errors import MetadataUnreadable, PlatformApiMalformed
 from metalauncher.places import Root
-from metalauncher.record import Record, metadata_path, read_environment, read_platform_api, read_record
+from metalauncher.record import (
+    Record,
+    metadata_path,
+    parse_record,
+    read_environment,
+    read_platform_api,
+    read_record,
+)
 
 CASES = sorted((DATA / "metadata").glob("*.toml"))
 EXPECTED = sorted((DATA / "metadata").glob("*.expect"))
@@ -94,6 +101,9 @@ def test_what_a_record_keeps(tmp_path: Path) -> None:
     record = read_record({b"CNB_PLATFORM_API": b"v0.09"}, Root(), file)
     assert (record.platform_text, str(record.platform_api)) == ("v0.09", "0.9")
     assert record.metadata == f"{tmp_path}/\udcff.toml"
+    assert (record.oddities, record.defect) == ((), None)
+    alone = parse_record(b"", "m")
+    assert (alone.platform_api, alone.platform_text, alone.metadata) == (None, "", "m")
     with pytest.raises(PlatformApiMalformed) as refused:
         read_record({b"CNB_PLATFORM_API": b"0.\xff"}, Root(), file)
     assert refused.value.text == "0.\udcff"

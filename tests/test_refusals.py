@@ -13,7 +13,7 @@ import pty
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import DATA, PROJECT, Form, Image
@@ -21,13 +21,16 @@ from making import environment, launcher, record, reference
 
 from metalauncher import __version__, errors
 from metalauncher.__main__ import start
+from metalauncher.decision import Decision
 from metalauncher.errors import NothingExecuted, Refused
-from metalauncher.launch import Decision
 from metalauncher.messages import span
 from metalauncher.refusal_text import refusal_lines
-from metalauncher.registry import Launcher, Registry, load_registry
+from metalauncher.registry import Registry, load_registry
 from metalauncher.report import report_bug
 from metalauncher.terminal import printable, write_message, write_text
+
+if TYPE_CHECKING:
+    from metalauncher.descriptor import Launcher
 
 CASES = sorted((DATA / "refusals").glob("*.toml"))
 SOURCE = Form("source", PROJECT / "metalauncher/__main__.py")

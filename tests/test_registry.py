@@ -18,8 +18,9 @@ from harness import DATA, Image
 from making import launcher, unprivileged
 
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
+from metalauncher.descriptor import Launcher
 from metalauncher.places import Root
-from metalauncher.registry import InvalidDescriptor, Launcher, Registry, load_registry, read_descriptor
+from metalauncher.registry import InvalidDescriptor, Registry, load_registry, read_descriptor
 
 VALID = sorted((DATA / "descriptors/valid").glob("*.toml"))
 INVALID = sorted((DATA / "descriptors/invalid").glob("*.toml"))

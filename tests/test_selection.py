@@ -10,7 +10,7 @@ import itertools
 import random
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import DATA
@@ -19,13 +19,16 @@ from hypothesis import strategies as st
 from making import apis, environment, launcher, minors, record
 
 from metalauncher.apis import ApiSet, ApiVersion
-from metalauncher.errors import Refused
-from metalauncher.launch import Decision, decide
+from metalauncher.decision import Decision, decide
+from metalauncher.errors import PinUnsatisfied, Refused
 from metalauncher.messages import decided_by, why
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_platform_api, read_record
-from metalauncher.registry import Launcher, Registry
-from metalauncher.selection import Selection, refuse_platform, select
+from metalauncher.registry import Registry, load_registry
+from metalauncher.selection import BuildpackNotCovered, PlatformNotCovered, Selection, refuse_platform, select
+
+if TYPE_CHECKING:
+    from metalauncher.descriptor import Launcher
 
 CASES = sorted((DATA / "selections").glob("*.toml"))
 
@@ -260,12 +263,12 @@ def test_order_of_checks(holding: set[str], tmp_path: Path) -> None:
         variables[b"METALAUNCHER_PIN"] = b"@"
     opened: list[bool] = []
 
-    def read(_registry: Registry) -> Record:
+    def read() -> Record:
         opened.append(True)
         return read_record(variables, root)
 
     root = Root(str(tmp_path).encode())
-    decision: Decision = decide(variables, root, read)
+    decision: Decision = decide(variables, load_registry(root), read)
     assert not isinstance(decision.outcome, Selection)
     first = next(condition for condition in CONDITIONS if condition in holding)
     assert (decision.outcome.kind, decision.outcome.exit_code) == (KINDS[first], CODES[first])
@@ -284,6 +287,31 @@ def test_platform_is_refused_without_the_file() -> None:
         assert (alone is None) == covered
         if alone is not None:
             assert isinstance(whole, type(alone))
+
+
+def test_a_pin_of_any_bytes() -> None:
+    """A pin that is not UTF-8 is a pin like any other: it names nothing here, and is kept as it came."""
+    launchers = Registry((launcher("a/plain@9"), launcher("a/opt@1", opt_in_env="OPT")))
+    for pin, text in ((b"a\xff", "a\udcff"), (b"a/plain@\xff", "a/plain@\udcff")):
+        outcome = select(record("0.7"), launchers, {b"METALAUNCHER_PIN": pin})
+        assert isinstance(outcome, PinUnsatisfied)
+        assert outcome.pin == text
+        assert (outcome.malformed is None) == ("@" not in text)
+
+
+def test_a_pinned_selection_keeps_what_the_record_holds() -> None:
+    """Pinned or not, a selection knows what of the record some launchers can't read."""
+    app = Record(ApiVersion.parse("0.7"), "0.7", (), frozenset(), "m", ("byte-order-mark",))
+    for variables in ({}, environment(METALAUNCHER_PIN="a/plain")):
+        outcome = select(app, Registry((launcher("a/plain@9"),)), variables)
+        assert isinstance(outcome, Selection)
+        assert outcome.oddities == ("byte-order-mark",)
+
+
+def test_a_rejection_is_of_what_is_not_supported() -> None:
+    """Unless it is said to be supported and deprecated."""
+    assert not PlatformNotCovered(ApiVersion.parse("0.7")).deprecated
+    assert not BuildpackNotCovered(Buildpack("b", "0.7")).deprecated
 
 
 @pytest.mark.parametrize("value", ["1", "t", "T", "true", "TRUE", "True"])

@@ -18,8 +18,10 @@ _post = st.builds(
     lambda *parts: "".join(parts), _separator, st.sampled_from(["post", "rev", "r", "POST"]), _separator, _number
 ) | st.sampled_from(["-1", "-02"])
 _dev = st.builds(lambda *parts: "".join(parts), _separator, st.sampled_from(["dev", "Dev"]), _separator, _number)
-_local = st.lists(st.sampled_from([*NUMBERS, "l", "vendor", "a1", "1a", "V"]), min_size=1, max_size=3).map(
-    lambda parts: "+" + ".".join(parts)
+_local = st.builds(
+    lambda parts, separator: "+" + separator.join(parts),
+    st.lists(st.sampled_from([*NUMBERS, "l", "vendor", "a1", "1a", "V"]), min_size=1, max_size=3),
+    st.sampled_from([".", ".", "-", "_"]),
 )
 well_formed = st.builds(
     lambda prefix, epoch, release, pre, post, dev, local: prefix + epoch + ".".join(release) + pre + post + dev + local,
@@ -104,6 +106,28 @@ def test_order_of_pep_440() -> None:
         *("1.0+abc.5", "1.0+abc.7", "1.0+5", "1.0.post456.dev34", "1.0.post456", "1.1.dev1", "1!0.1"),
     ]
     assert [version_key(text) for text in texts] == sorted(version_key(text) for text in texts)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        *("1+a.b 1+a-b 1+a_b 1.0+A-B", "1+1.x 1+01-x 1.0+1_X", "1-2 1.post2 1.0.r2 1rev-02 1_post_2 1-rev.2"),
+        *("1a1 1a.1 1-a-1 1_alpha_01 1.0ALPHA1", "1rc2 1c.2 1-pre-2 1.preview_2", "1.dev3 1dev-3 1_dev_3 1-dev.03"),
+        *("1a 1a0 1.a.", "1.post 1r0 1-0", "1dev 1.dev0"),
+    ],
+)
+def test_spellings_of_one_version(texts: str) -> None:
+    """What is spelled otherwise is one version all the same."""
+    assert len({version_key(text) for text in texts.split()}) == len({Version(text) for text in texts.split()}) == 1
+
+
+@pytest.mark.parametrize("texts", ["1 1+a 1+a.1 1+b 1+0 1+0.a 1+0.0 1+1 1+2 1+10"])
+def test_order_of_locals(texts: str) -> None:
+    """Words, then numbers, each among their own kind; a longer one after its own beginning."""
+    keys = [version_key(text) for text in texts.split()]
+    assert keys == sorted(keys)
+    assert sorted(texts.split(), key=Version) == texts.split()
+    assert len(set(keys)) == len(keys)
 
 
 @pytest.mark.parametrize(

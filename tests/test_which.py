@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -19,8 +19,11 @@ from making import apis, launcher
 from test_refusals import CASES, SOURCE, lay_out
 
 from metalauncher.__main__ import start
-from metalauncher.registry import Launcher, Registry
+from metalauncher.registry import Registry
 from metalauncher.which import digest
+
+if TYPE_CHECKING:
+    from metalauncher.descriptor import Launcher
 
 SCHEMA: dict[str, Any] = json.loads((PROJECT / "metalauncher/schemas/which.schema.json").read_text())
 LAUNCHER = '#!/bin/sh\necho "{0}"\n'
@@ -251,6 +254,24 @@ def test_given_metadata(local: Image, ask: Asker, tmp_path: Path) -> None:
     ]
     assert document["launcher"]["version"] == "0.21.17"
     assert document["need"]["metadata"] == str(file)
+
+
+def test_a_root_has_no_config(local: Image, ask: Asker) -> None:
+    """Of an unpacked image the environment is not there: what to give is said, also where the rest is not."""
+    local.use_app("p12")
+    del local.environ["CNB_PLATFORM_API"]
+    local.environ |= {"CNB_LAYERS_DIR": "/layers"}
+    shutil.copytree(APPS / "p12/layers", local.root / "layers")
+    note = "note: --root has no image's config: give CNB_PLATFORM_API as it is there with --platform-api V,"
+    for options in ((), ("--quiet",)):
+        status, out, err = ask(local, "--root", str(local.root), *options)
+        assert (status, out) == (11, "")
+        assert note in err
+    assert note not in ask(local, "--root", str(local.root), "--platform-api", "0.12")[2]
+    local.use_app("p12")
+    del local.environ["CNB_PLATFORM_API"]
+    status, out, err = ask(local)  # here the environment is what was asked about
+    assert (status, out, note in err) == (11, "", False)
 
 
 def test_relative_root_variable_is_ignored(local: Image, ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:

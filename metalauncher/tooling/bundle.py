@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
@@ -71,7 +71,7 @@ def _unwritable(error: OSError, root: Root) -> Unable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         do, command = "make room on its file system", f"df -h {place}"
     elif root.prefix:
-        do, command = "run it as the owner of the root", f"ls -ld {decode(root.prefix)}"
+        do, command = "run it as the owner of the root", f"ls -ld {shlex.quote(decode(root.prefix) or '/')}"
     else:
         do = "name the root of a run image; without one it is this machine's own"
         command = "metalauncher bundle add SOURCE --root DIR"

@@ -13,7 +13,8 @@ from metalauncher.selection import Selection, select
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.descriptor import Launcher
+    from metalauncher.registry import Registry
 
 _MINORS_LIMIT = 100  # of one major version; there are 15 so far
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
 
+from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
 from metalauncher.readers import LIFECYCLE, cannot_read
-from metalauncher.registry import Launcher, _launcher, _Wrong
 from metalauncher.tomlfile import ODDITIES
 from metalauncher.tooling.source import COMMAND
 from metalauncher.tooling.talk import Unable
 from metalauncher.tooling.tarball import TOML
 from metalauncher.versions import version_key
-from metalauncher.which import _set_document
+from metalauncher.which import api_set_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,8 +70,8 @@ def declare(bundle: Bundle, wishes: Wishes, path: str | None = None) -> tuple[La
         descriptor["lifecycle"] = {"version": version}
     descriptor["apis"] = apis
     try:
-        found = _launcher(descriptor, "")
-    except _Wrong as error:
+        found = parse_descriptor(descriptor, "")
+    except InvalidValue as error:
         raise _unable(bundle, f"{error.key}: {error.reason}") from None
     if not isinstance(found, Launcher):
         raise _unable(bundle, "launcher.masked: a mask is no bundle")
@@ -186,8 +186,8 @@ def values(launcher: Launcher) -> dict[str, Json]:
         "opt_in_env": launcher.opt_in_env,
         "requires": list(launcher.requires),
         "cannot_read": sorted(set(launcher.cannot_read), key=ODDITIES.index),
-        "platform": _set_document(launcher.platform),
-        "buildpack": _set_document(launcher.buildpack),
+        "platform": api_set_document(launcher.platform),
+        "buildpack": api_set_document(launcher.buildpack),
     }
 
 

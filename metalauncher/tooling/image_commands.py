@@ -154,7 +154,8 @@ def labels() -> Parser:
         command,
         ("text", "json", "dockerfile", "args"),
         None,
-        "a LABEL instruction (default), --label arguments, or JSON; with --verify text (default) or JSON",
+        "dockerfile, the default, is a LABEL instruction, args are --label arguments; text is for --verify, and the"
+        " default there",
     )
     add_output(command)
     return command

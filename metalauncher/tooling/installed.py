@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from metalauncher.descriptor import Launcher
 from metalauncher.places import IMAGE_DESCRIPTORS, LAUNCHERS, OPERATOR_DESCRIPTORS
-from metalauncher.registry import InvalidDescriptor, Launcher, _list, read_descriptor
+from metalauncher.registry import InvalidDescriptor, list_descriptors, read_descriptor
 from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.suggest import did_you_mean
 from metalauncher.tooling.talk import Unable, decode
@@ -44,7 +45,7 @@ def installed(root: Root) -> list[Installed]:
     ignored: list[InvalidDescriptor] = []
     for into, place in DIRECTORIES.items():
         directory = root.locate(place)
-        for name, link in _list(directory, ignored):
+        for name, link in list_descriptors(directory, ignored):
             file = root.locate(place + b"/" + name) if root.whole and link else directory + b"/" + name
             try:
                 launcher = read_descriptor(file, decode(directory + b"/" + name), link=link)

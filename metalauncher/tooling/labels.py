@@ -11,8 +11,9 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
+from metalauncher.descriptor import Launcher
 from metalauncher.messages import by_rank
-from metalauncher.registry import Launcher, Registry
+from metalauncher.registry import Registry
 from metalauncher.releases import RELEASES
 from metalauncher.tomlfile import ODDITIES
 from metalauncher.tooling.coverage import enumerate_apis

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from metalauncher import __version__
 from metalauncher.errors import errno_text
 from metalauncher.places import IMAGE_DESCRIPTORS, Root
-from metalauncher.registry import DESCRIPTOR_LIMIT, InvalidDescriptor, Registry, _list, load_registry
+from metalauncher.registry import DESCRIPTOR_LIMIT, InvalidDescriptor, Registry, list_descriptors, load_registry
 from metalauncher.terminal import RED, YELLOW
 from metalauncher.tooling.installed import DIRECTORIES, installed
 from metalauncher.tooling.lint_files import (
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.jsontext import Json
-    from metalauncher.registry import Launcher
     from metalauncher.tooling.check.runimage import RunImage
 
 SCHEMA_VERSION = 1  # schemas/lint.schema.json
@@ -159,7 +159,7 @@ def _check_texts(sources: Sequence[Source]) -> tuple[list[Launcher], list[Findin
 
 def _names(directory: bytes) -> list[tuple[bytes, bool]]:
     unreadable: list[InvalidDescriptor] = []
-    names = _list(directory, unreadable)
+    names = list_descriptors(directory, unreadable)
     for error in unreadable:
         raise _unreadable(error.file, error.reason)
     return names

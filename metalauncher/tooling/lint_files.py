@@ -18,8 +18,8 @@ from metalauncher.tooling.writing import leftovers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher
     from metalauncher.tooling.check.runimage import RunImage
 
 _EVERY_USER_EXECUTES = 0o555

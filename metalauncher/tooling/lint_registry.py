@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from metalauncher.apis import ApiSet, ApiVersion
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.descriptor import Launcher
+    from metalauncher.registry import Registry
 
 
 def lint_registry(registry: Registry, hidden: Mapping[str, Launcher]) -> list[Finding]:

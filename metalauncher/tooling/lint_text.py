@@ -6,7 +6,8 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
-from metalauncher.registry import DESCRIPTOR_LIMIT, Launcher, _is_null, _launcher, _Wrong
+from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
+from metalauncher.registry import DESCRIPTOR_LIMIT, is_mask
 from metalauncher.tomlfile import Unreadable, read_toml
 from metalauncher.tooling.positions import locate, positions
 from metalauncher.tooling.reading import ReadError, read_regular
@@ -41,7 +42,7 @@ def lint_text(file: bytes, shown: str, *, link: bool) -> tuple[Launcher | None, 
         shown: the path to name; under a root, the entry's own, of which `file` is what it leads to.
         link: it is a symbolic link, which may be a mask.
     """
-    if link and _is_null(shown.encode("utf-8", "surrogateescape")):
+    if link and is_mask(shown.encode("utf-8", "surrogateescape")):
         return None, []
     try:
         document = read_toml(file, DESCRIPTOR_LIMIT)
@@ -65,7 +66,7 @@ def lint_text(file: bytes, shown: str, *, link: bool) -> tuple[Launcher | None, 
         find("ML008", (*path, key), f"{'.'.join((*path, key))}: unknown key, ignored")
     if any(finding.level == "error" for finding in findings):
         return None, findings
-    launcher = _launcher(document, shown)
+    launcher = parse_descriptor(document, shown)
     if not isinstance(launcher, Launcher):
         return None, findings
     for kind, apis in (("platform", launcher.platform), ("buildpack", launcher.buildpack)):
@@ -117,8 +118,8 @@ def _problems(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     seen: set[tuple[str, str]] = set()
     while len(seen) < _PROBLEMS_LIMIT:
         try:
-            _launcher(document, "")
-        except _Wrong as wrong:
+            parse_descriptor(document, "")
+        except InvalidValue as wrong:
             problem = (wrong.key, wrong.reason)
             if problem in seen:
                 return

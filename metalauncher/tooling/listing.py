@@ -18,9 +18,9 @@ from metalauncher.tooling.talk import FAINT, GREEN, Console, count, decode
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher
     from metalauncher.tooling.check.runimage import RunImage
 
 SCHEMA_VERSION = 1  # schemas/list.schema.json

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.registry import Registry
     from metalauncher.versions import VersionKey
 
 SCHEMA_VERSION = 1  # schemas/matrix.schema.json
@@ -205,8 +206,12 @@ def _draw(picture: Picture, console: Console) -> list[str]:
         cells = [_cell(picture, platform, buildpack, width, console) for buildpack in picture.buildpacks]
         lines.append(f"{'API':>8} {platform!s:<{label}}{''.join(cells)}")
     lines.append("")
+    first = set(picture.cells.values())
     for number, launcher in enumerate(picture.launchers):
         text = f"{_letter(number)} {launcher!r} ({launcher.descriptor})"
+        # Without a word a launcher that is in no cell looks as if nobody needed it.
+        text += "" if number in first else ": in no cell, for others go before it"
+        text += "" if launcher.platform.default is None else "; serves apps that recorded no API, too"
         lines.append(console.paint(text, _hue(number)))
     lines.append(console.paint(f"{_GAP} a gap: a lifecycle release could export it, and no launcher serves it", RED))
     lines.append(console.paint(f"{_NOTHING} no release could export it", FAINT))

@@ -106,7 +106,7 @@ def _command(command: Parser, path: tuple[str, ...]) -> Command:
 
 
 def _usage(option: Option) -> str:
-    return f"{option.names[-1]} {option.metavar}".rstrip()
+    return f"{option.names[0]} {option.metavar}".rstrip()
 
 
 def _argument(action: argparse.Action) -> str:

@@ -1,6 +1,7 @@
 """Where findings go: standard output, or the file that `--output` names, written whole or not at all.
 
-What is no regular file (a FIFO, a terminal, /dev/null) can't be replaced: it is written to as standard output is.
+What is no regular file (a FIFO, a terminal, /dev/null) can't be replaced: it is written to as standard output is. So is
+a file that is open already, under a name like /dev/stdout: whoever opened it counts on that very file.
 """
 
 from __future__ import annotations
@@ -21,17 +22,22 @@ if TYPE_CHECKING:
 
 STDOUT_NAME: Final = "-"
 _IN_MEMORY = 1 << 20  # bytes, beyond which findings wait in an unnamed file
-_MODE = 0o644
+_MODE = 0o666  # less the umask
+_LINKS_LIMIT = 40  # as the kernel's
 
 
 class Unwritable(Exception):
     """The file can't be written."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        """Hold which, and why."""
-        super().__init__(f"--output: {name!r}: {reason}")
-        self.need: Final = "a file in a directory that can be written"
-        self.command: Final = f"ls -ld {shlex.quote(os.path.dirname(name) or '.')}"
+    def __init__(self, name: str, reason: str, place: str = "") -> None:
+        """Hold which, and why, and the directory to look at if it is not the file's own."""
+        super().__init__(f"--output: {name!r}: {reason}" if name else "--output: no file is named")
+        self.need: Final = (
+            f"room in {place}, or another TMPDIR" if place else "a file in a directory that can be written"
+        )
+        self.command: Final = (
+            f"df {shlex.quote(place)}" if place else f"ls -ld {shlex.quote(os.path.dirname(name) or '.')}"
+        )
 
 
 class Output(Protocol):
@@ -66,25 +72,26 @@ def open_output(name: str | None) -> Iterator[Output]:
         return
     path = os.fsencode(name)
     try:
-        special, place = _look(path)
+        there, place = _look(path)
+        number = _own_descriptor(path) if there is not None else None
     except OSError as error:
         raise Unwritable(name, errno_text(error.errno)) from None
-    if special:
-        with _special(name, path) as output:
+    if number is not None or (there is not None and not stat.S_ISREG(there.st_mode)):
+        with _special(name, path, number) as output:
             yield output
         return
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as waiting:
-        yield _Waiting(waiting)
-        waiting.seek(0)
+    with contextlib.closing(_Waiting(name)) as waiting:
+        yield waiting
+        pieces = waiting.read()
         try:
             directory, last = os.path.split(place)
-            write_whole(directory, last, iter(lambda: waiting.read(_IN_MEMORY), b""), _MODE)
+            write_whole(directory, last, pieces, *_whose(there))
         except OSError as error:
             raise Unwritable(name, errno_text(error.errno)) from None
 
 
-def _look(path: bytes) -> tuple[bool, bytes]:
-    """Return whether something other than a regular file is there, and else the place to write, links followed.
+def _look(path: bytes) -> tuple[os.stat_result | None, bytes]:
+    """Return what is there, None for nothing, and the place to write, links followed.
 
     Raises:
         OSError: nothing can be written there.
@@ -92,14 +99,14 @@ def _look(path: bytes) -> tuple[bool, bytes]:
     if not os.path.basename(path):
         raise IsADirectoryError(21, "")
     try:
-        kind = stat.S_IFMT(os.stat(path).st_mode)
+        there = os.stat(path)
     except FileNotFoundError:
-        kind = 0
-    if kind == stat.S_IFDIR:
+        there = None
+    if there is not None and stat.S_ISDIR(there.st_mode):
         raise IsADirectoryError(21, "")
-    if kind not in (0, stat.S_IFREG):
-        return True, path
-    if kind and os.path.islink(path):
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        return there, path
+    if there is not None and os.path.islink(path):
         # Whether that link may be followed is the kernel's to say: in /tmp it may be somebody else's.
         os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
     place = os.path.realpath(path)
@@ -107,13 +114,36 @@ def _look(path: bytes) -> tuple[bool, bytes]:
     os.stat(directory)
     if not os.access(directory, os.W_OK | os.X_OK):
         raise PermissionError(13, "")
-    return False, place
+    return there, place
+
+
+def _own_descriptor(path: bytes) -> int | None:
+    """Return the number of this process's open file that `path` is a name of: /dev/stdout, /dev/fd/3, links to such."""
+    own = {os.path.realpath(folder) for folder in (b"/proc/self/fd", b"/proc/thread-self/fd")}
+    for _ in range(_LINKS_LIMIT):
+        directory, name = os.path.split(path)
+        if name.isdigit() and os.path.realpath(directory) in own:
+            return int(name)
+        if not os.path.islink(path):
+            return None
+        path = os.path.join(directory, os.readlink(path))
+    return None
+
+
+def _whose(there: os.stat_result | None) -> tuple[int, tuple[int, int] | None]:
+    """Return the mode and the owner of the file that is written: as a shell's `>` leaves or makes them."""
+    if there is not None:
+        return there.st_mode & 0o777, (there.st_uid, there.st_gid)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return _MODE & ~mask, None
 
 
 @contextlib.contextmanager
-def _special(name: str, path: bytes) -> Iterator[Output]:
+def _special(name: str, path: bytes, number: int | None) -> Iterator[Output]:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        # Opened anew, a file that is open already would be written from its beginning.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY) if number is None else os.dup(number)
     except OSError as error:
         raise Unwritable(name, errno_text(error.errno)) from None
     try:
@@ -136,8 +166,30 @@ class _Special:
 
 
 class _Waiting:
-    def __init__(self, file: tempfile.SpooledTemporaryFile[bytes]) -> None:
-        self._file: Final = file
+    """Keeps findings until they are complete, in memory or in an unnamed file."""
+
+    def __init__(self, name: str) -> None:
+        self._name: Final = name
+        self._file: Final = tempfile.SpooledTemporaryFile(_IN_MEMORY)
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        with self._unwritable():
+            self._file.write(data)
+
+    def read(self) -> Iterator[bytes]:
+        with self._unwritable():  # what is still in a buffer
+            self._file.seek(0)
+        return iter(lambda: self._file.read(_IN_MEMORY), b"")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what could not be written can't be now
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _unwritable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # That there is a place for it was seen before; its disk may be full by now.
+            place = tempfile.gettempdir()
+            raise Unwritable(self._name, f"{errno_text(error.errno)} in {place}, where it waits", place) from None

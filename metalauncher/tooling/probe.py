@@ -47,9 +47,10 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from metalauncher.apis import ApiSet
+    from metalauncher.descriptor import Launcher
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.registry import Registry
 
     Kind = Literal["platform", "buildpack", "reading"]
     Behaviour = Literal["accepted", "refused", "unclear"]

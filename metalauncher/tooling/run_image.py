@@ -16,8 +16,9 @@ from metalauncher.tooling.binary import HEAD, inspect
 from metalauncher.tooling.commands import parser
 from metalauncher.tooling.executable import SIZE_LIMIT
 from metalauncher.tooling.labels import ENTRYPOINT
+from metalauncher.tooling.oci.laying import materialise
 from metalauncher.tooling.oci.new_layer import Entry
-from metalauncher.tooling.oci.tree import Tree, materialise, read_tree
+from metalauncher.tooling.oci.tree import Tree, read_tree
 from metalauncher.tooling.reading import ReadError, open_regular, read_regular
 from metalauncher.tooling.sbom.contents import CONTENTS
 from metalauncher.tooling.sbom.files import SHIM, SHIM_TEXT, image_files

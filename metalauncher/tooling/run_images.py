@@ -98,7 +98,7 @@ class RunImages:
         try:
             image = read(name, self._stores.open(reference), self._platform or DEFAULT_PLATFORM, scratch, say)
         except (ImageError, ValueError) as error:
-            denied = reference.kind == "registry" and isinstance(error, ImageError) and error.trouble == "denied"
+            denied = isinstance(error, ImageError) and error.trouble == "denied"
             raise self._unreadable(name, reference.kind, reference.place, str(error), denied=denied) from None
         finally:
             self._console.progress("")
@@ -133,8 +133,9 @@ class RunImages:
 
     def _unreadable(self, name: str, kind: str, place: str, reason: str, *, denied: bool = False) -> Unable:
         do, command = "see what is there", f"ls -ld {shlex.quote(place)}"
-        if denied:
-            do, command = "log in, as somebody who may read it", f"skopeo login {shlex.quote(Name.parse(place).host)}"
+        if kind == "registry" and denied:
+            do = "log in as somebody who may read it; docs/registries.md says where logins are looked for"
+            command = f"skopeo login {shlex.quote(Name.parse(place).host)}"
         elif kind == "registry":
             do, command = (
                 "see whether the registry answers, and has it",

@@ -18,8 +18,17 @@ if TYPE_CHECKING:
 TEMPORARY = b".metalauncher-tmp-"
 
 
-def write_whole(directory: bytes, name: bytes, data: bytes | Iterable[bytes], mode: int) -> None:
+def write_whole(
+    directory: bytes, name: bytes, data: bytes | Iterable[bytes], mode: int, owner: tuple[int, int] | None = None
+) -> None:
     """Write `data`, in one or in pieces, as `directory/name`, with exactly `mode`, in place of what is there.
+
+    Args:
+        directory: it is there.
+        name: of the file.
+        data: all that it is to hold.
+        mode: permission bits.
+        owner: user and group, as far as the process may give files away; None for its own.
 
     Raises:
         OSError: nothing was changed.
@@ -32,6 +41,9 @@ def write_whole(directory: bytes, name: bytes, data: bytes | Iterable[bytes], mo
                 view = memoryview(piece)
                 while view:
                     view = view[file.write(view) :]
+            if owner is not None:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, *owner)
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         os.rename(temporary, directory + b"/" + name)

@@ -31,8 +31,9 @@ from bundles import (
 )
 from harness import PROJECT, REFERENCE_REGISTRY, Image
 
+from metalauncher.descriptor import Launcher
 from metalauncher.places import Root
-from metalauncher.registry import Launcher, load_registry, read_descriptor
+from metalauncher.registry import load_registry, read_descriptor
 from metalauncher.tooling.binary import inspect
 from metalauncher.tooling.declare import values
 from metalauncher.tooling.writing import TEMPORARY

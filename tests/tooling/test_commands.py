@@ -38,7 +38,7 @@ def test_options_of_the_dispatching_forms() -> None:
     assert [command.path for command in (which, launch, version)] == [("--which",), ("--launch",), ("--version",)]
     in_help = set(re.findall(r"^ +(--[a-z-]+)(?: |$)", HELP, flags=re.MULTILINE))
     assert in_help == {name for option in which.options for name in option.names} | {"--which", "--launch"}
-    values = {"ID=V": b"a/b=0.7", "V": b"0.7", "FILE": b"/nowhere", "DIR": b"/dev", "FORMAT": b"text"}
+    values = {"ID=V": b"a/b=0.7", "V": b"0.7", "FILE": b"/dev/null", "DIR": b"/dev", "FORMAT": b"text"}
     for option in which.options:
         given = [option.names[0].encode(), *([values[option.metavar]] if option.metavar else [])]
         assert run([b"--which", *given], [], b"/metalauncher", None) == 80, option
@@ -81,7 +81,7 @@ def test_wrong_command_line(tool: Tool) -> None:
     """What is unknown is refused with 3 and the help to ask for."""
     answer = tool("frobnicate")
     assert answer.code == 3
-    assert answer.err == "ERROR: there is no command 'frobnicate'\nmetalauncher --help\n"
+    assert answer.err == "ERROR: there is no command 'frobnicate'\n  do:      metalauncher --help\n"
     answer = tool("list", "--frob")
     assert answer.err == "ERROR: unrecognized arguments: --frob\n  do:      metalauncher list --help\n"
 
@@ -152,7 +152,7 @@ def test_forms_without_the_package(image: Image) -> None:
     assert run.stdout == ""
     assert run.stderr == (
         "ERROR: 'list' is a command of the package, not of this form: pip install metalauncher has it\n"
-        "metalauncher --help\n"
+        "  do:      metalauncher --help\n"
     )
 
 

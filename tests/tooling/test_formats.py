@@ -15,6 +15,7 @@ from pathlib import Path
 import images
 import pytest
 from bundles import MACHINE, Answer, Tool, elf, release
+from harness import PROJECT
 from rebased import World, metadata
 from sboms import install_dispatcher
 
@@ -132,7 +133,7 @@ ON_ROOT = (
 
 
 def test_the_same_in_a_file(installed: Tool, tmp_path: Path) -> None:
-    """What is printed otherwise is in the file, which is open to all, and nothing else lies beside it."""
+    """What is printed otherwise is in the file, and nothing else lies beside it."""
     folder = tmp_path / "reports"
     folder.mkdir()
     lines = [f"{line} --root {installed.root}" for line in ON_ROOT] + ["schema check", "completion fish"]
@@ -143,7 +144,6 @@ def test_the_same_in_a_file(installed: Tool, tmp_path: Path) -> None:
         answer = installed(*line.split(), "--output", file)
         assert answer == Answer(printed.code, "", printed.err), line
         assert file.read_text() == printed.out, line
-        assert stat.S_IMODE(file.stat().st_mode) == 0o644
         assert installed(*line.split(), "--output", "-").out == printed.out
         assert list(folder.iterdir()) == [file]
 
@@ -179,11 +179,12 @@ def test_it_is_said_before_the_work(tool: Tool, tmp_path: Path) -> None:
         (tmp_path / "none/report", "no such file or directory"),
         (tmp_path / "folder", "is a directory"),
         (f"{tmp_path}/folder/", "is a directory"),
-        ("", "is a directory"),
+        ("", ""),
     ):
         answer = tool("check", "oci:/none-such", "--run-image", "oci:/none-such", "--output", name)
         assert (answer.code, answer.out) == (3, "")
-        assert answer.err.startswith(f"ERROR: --output: '{name}': {reason}\n"), answer.err
+        first = f"'{name}': {reason}" if name else "no file is named"
+        assert answer.err.startswith(f"ERROR: --output: {first}\n"), answer.err
         assert "  need:    a file in a directory that can be written\n" in answer.err
 
 
@@ -207,6 +208,65 @@ def test_a_limit(installed: Tool, tmp_path: Path) -> None:
         "report",
     ]
     del installed
+
+
+def test_no_room_for_what_waits(tmp_path: Path) -> None:
+    """What is too much to be held in memory waits on a disk; that one has no room, it is said of, and where it is."""
+    file = tmp_path / "report"
+    script = (
+        "import sys\nfrom metalauncher.tooling.output import open_output, Unwritable\n"
+        "try:\n    with open_output(sys.argv[1]) as output:\n        for _ in range(3): output.write(bytes(700_000))\n"
+        "except Unwritable as error: print(error, error.need, error.command, sep='; ', end='')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script, str(file)],
+        env={"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
+    )
+    assert done.stdout == (
+        f"--output: '{file}': file too large in {tmp_path}, where it waits; room in {tmp_path}, or another TMPDIR;"
+        f" df {tmp_path}"
+    ), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/thread-self/fd/1", "link"])
+def test_a_file_that_is_open_already(name: str, tmp_path: Path) -> None:
+    """By whatever name, it is what standard output is: it goes on where it is, and is not replaced."""
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    file = tmp_path / "report"
+    file.write_text("before\n")
+    line = '"$0" -B -m metalauncher schema check --output "$1" && echo after'
+    with file.open("ab") as stdout:
+        command = ["/bin/sh", "-c", line, sys.executable, name]
+        environ = {"PYTHONPATH": str(PROJECT)}
+        subprocess.run(command, cwd=tmp_path, env=environ, stdout=stdout, check=True)
+    text = file.read_text()
+    assert text.startswith("before\n{")
+    assert text.endswith("}\nafter\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "report"]
+
+
+def test_whose_it_is(tool: Tool, tmp_path: Path) -> None:
+    """A new file is as open as the umask says; one that was there keeps its mode, and its owner where that can be."""
+    secret, new = tmp_path / "secret", tmp_path / "new"
+    secret.write_text("of before")
+    secret.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(secret, 1234, 4321)
+    before = secret.stat()
+    mask = os.umask(0o027)
+    try:
+        for file in (secret, new):
+            assert tool("schema", "check", "--output", file).code == 0
+    finally:
+        assert os.umask(mask) == 0o027
+    after = secret.stat()
+    assert after.st_size > before.st_size
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert stat.S_IMODE(new.stat().st_mode) == 0o640
 
 
 def test_a_link(tool: Tool, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,8 +19,8 @@ import pytest
 from bundles import MACHINE, Answer, Tool, elf
 from containers import call, need
 from fleets import stock
-from harness import REFERENCE_REGISTRY, static_form
-from images import Layer, Layout, base, file, folder, link, pack, sha
+from harness import PROJECT, REFERENCE_REGISTRY, static_form
+from images import Layer, Layout, base, fifo, file, folder, hard_link, link, pack, sha
 from images import tar as pack_tar
 from registries import start_registry
 from sboms import cyclonedx, sidecar
@@ -122,6 +124,27 @@ def behind_links() -> list[Layer]:
     return [pack([move(one) for one in [*ordered, *launcher("0.17.7"), *launcher("0.21.17")]])]
 
 
+def under_other_names() -> list[Layer]:
+    """Return one whose files came under other names than they have, one not of the owner alone, and a FIFO."""
+    place = "usr/lib/cnb/launchers/buildpacks/lifecycle"
+    first = [
+        folder("./", 0o777),
+        *metalauncher(),
+        file("opt/launcher", elf(MACHINE, size=70_000), 0o755),
+        file("opt/descriptor", descriptor("0.17.7")),
+        link("srv", "/opt"),
+    ]
+    second = [
+        file("srv/newer", elf(MACHINE, size=80_000), 0o755),  # through a link
+        hard_link(f"{place}/0.17.7/launcher", "opt/launcher"),
+        hard_link(f"{USR}/buildpacks_lifecycle@0.17.7.toml", "opt/descriptor"),
+        hard_link(f"{place}/0.21.17/launcher", "opt/newer"),
+        file(f"{USR}/buildpacks_lifecycle@0.21.17.toml", descriptor("0.21.17")),
+        fifo(f"{USR}/waiting.toml"),
+    ]
+    return [pack(first), pack(second), pack([file("opt/.wh.launcher", b"")])]
+
+
 def without_metalauncher() -> list[Layer]:
     """Return one with a launcher alone."""
     return [pack([folder("usr"), *launcher("0.17.7")])]
@@ -133,7 +156,7 @@ def without_anything() -> list[Layer]:
 
 
 IMAGES: dict[str, Callable[[], list[Layer]]] = {
-    one.__name__: one for one in (plain, odd, behind_links, without_metalauncher, without_anything)
+    one.__name__: one for one in (plain, odd, behind_links, under_other_names, without_metalauncher, without_anything)
 }
 
 
@@ -209,6 +232,42 @@ def test_the_images_are_what_they_are_for(tool: Tool, tmp_path: Path) -> None:
     assert rules >= {"ML001", "ML002", "ML012", "ML016", "ML021", "ML025", "ML030", "ML032"}
     parts = tool("sbom", "--run-image", name).document["components"]
     assert {"github.com/BurntSushi/toml", "buildpacks/lifecycle"} <= {one["name"] for one in parts}
+
+
+def test_what_no_file_system_takes(tool: Tool, tmp_path: Path) -> None:
+    """Names and links that can't be are the image's fault, which is said of the image."""
+    wrong, nul = file(f"{USR}/other.toml", b""), link(f"{USR}/other.toml", "x")
+    wrong[0].pax_headers = {"path": f"{USR}/a\0b.toml"}
+    nul[0].pax_headers = {"linkpath": "a\0b"}
+    long = f"{USR}/{'x' * 300}.toml"
+    for number, (member, reason) in enumerate(
+        (
+            (file(long, b""), f"has /{long}, which no file system takes: file name too long"),
+            (link(f"{USR}/a.toml", ""), f"has /{USR}/a.toml, a link to nothing"),
+            (link(f"{USR}/a.toml", "a/" * 3000), f"has /{USR}/a.toml, which no file system takes: file name too long"),
+            (wrong, f"has /{USR}/a\\x00b.toml, with a NUL in its name, or in the link that it is"),
+            (nul, f"has /{USR}/other.toml, with a NUL in its name, or in the link that it is"),
+        )
+    ):
+        name = base(tmp_path / str(number), [pack([*launcher("0.17.7"), member])])
+        answer = tool("list", "--run-image", name)
+        assert (answer.code, answer.out) == (3, "")
+        assert answer.err.startswith(f"ERROR: {name}: {reason}\n"), answer.err
+
+
+def test_memory(tmp_path: Path) -> None:
+    """What is large is not held in memory."""
+    name = base(tmp_path / "layout", [pack([*launcher("0.17.7"), file("usr/lib/cnb/large", bytes(200 << 20))])])
+    script = (
+        "import sys; from metalauncher.tooling.main import main;"
+        " status = main([word.encode() for word in sys.argv[1:]], {});"
+        " print(status, *[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')])"
+    )
+    command = [sys.executable, "-B", "-c", script, "list", "--run-image", name]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    status, peak = done.stdout.splitlines()[-1].split()
+    assert (status, done.stderr) == ("0", "1 launcher in effect\n")
+    assert int(peak) < 100 << 10  # KiB
 
 
 def test_whose_files_are(tool: Tool, tmp_path: Path) -> None:

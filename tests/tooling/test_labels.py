@@ -7,6 +7,7 @@ import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from bundles import MACHINE, Tool, elf, release
@@ -17,7 +18,7 @@ from jsonschema import Draft202012Validator
 from making import launcher, minors, record, reference_registry
 from registries import start_registry
 
-from metalauncher.registry import Launcher, Registry
+from metalauncher.registry import Registry
 from metalauncher.selection import Selection, select
 from metalauncher.tooling.declare import values
 from metalauncher.tooling.labels import (
@@ -31,6 +32,9 @@ from metalauncher.tooling.labels import (
     parse_list,
     registry_from_labels,
 )
+
+if TYPE_CHECKING:
+    from metalauncher.descriptor import Launcher
 
 OLD = launcher("buildpacks/lifecycle@0.17.7", minors(3, 12), minors(2, 10))
 NEW = launcher("buildpacks/lifecycle@0.21.17", minors(7, 15), minors(7, 12))

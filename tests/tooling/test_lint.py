@@ -28,7 +28,8 @@ import pytest
 from bundles import MACHINE, TOOLING, Tool, elf, release
 from harness import DATA, PROJECT, Image
 
-from metalauncher.registry import InvalidDescriptor, Launcher, read_descriptor
+from metalauncher.descriptor import Launcher
+from metalauncher.registry import InvalidDescriptor, read_descriptor
 from metalauncher.tooling.lint_text import lint_text
 from metalauncher.tooling.positions import positions
 from metalauncher.tooling.rules import RULES

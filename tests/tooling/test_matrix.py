@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bundles import TOOLING, Tool, lifecycle_toml, on_terminal
-from harness import DATA
+from harness import DATA, PROJECT
 
 LINES: list[dict[str, Any]] = json.loads((DATA / "lifecycle_apis.json").read_text())["lines"]
 PICTURES = sorted((TOOLING / "matrix").glob("*.txt"))
@@ -90,6 +90,19 @@ def test_opt_in_does_not_count(tool: Tool) -> None:
     """A launcher that takes part only by opt-in serves no cell."""
     use(tool, "0.21.17", more='opt-in-env = "TRY"\n')
     assert {cell["launcher"] for cell in tool.on("matrix", "--json").document["cells"]} == {None}
+
+
+def test_launchers_in_no_cell(tool: Tool) -> None:
+    """One that others go before is not to look as if nobody needed it: apps that recorded no API do."""
+    use(tool, "0.17.7")
+    folder = tool.root / "usr/lib/cnb/launchers.d"
+    (folder / "old.toml").write_text((PROJECT / "launchers.d/buildpacks_lifecycle@0.9.3.toml").read_text())
+    said = "; serves apps that recorded no API, too"
+    (line,) = [line for line in tool.on("matrix").out.splitlines() if line.startswith("B ")]
+    assert line.endswith(f"old.toml): in no cell, for others go before it{said}")
+    (folder / "buildpacks_lifecycle@0.17.7.toml").unlink()
+    (line,) = [line for line in tool.on("matrix").out.splitlines() if line.startswith("A ")]
+    assert line.endswith(f"old.toml){said}")
 
 
 def test_far_majors(tool: Tool) -> None:

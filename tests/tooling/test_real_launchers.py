@@ -18,7 +18,8 @@ from kit import FOLDER, Kit
 from native import Native, Started, Starter, need
 from real_launchers import EACH, Launchers
 
-from metalauncher.registry import Launcher, read_descriptor
+from metalauncher.descriptor import Launcher
+from metalauncher.registry import read_descriptor
 from metalauncher.tooling.declare import values
 
 # How many APIs each claims: Platform and Buildpack.

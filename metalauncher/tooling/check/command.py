@@ -65,7 +65,9 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         scratch = stack.enter_context(scratch_folder("metalauncher-check-"))
         reader = RunImages(stores, options.platform, scratch, console, _HELP)
         image = (
-            reader.read_directory(decode(root.prefix)) if options.run_image is None else reader.read(options.run_image)
+            reader.read_directory(decode(root.prefix) or "/")
+            if options.run_image is None
+            else reader.read(options.run_image)
         )
         against = None if options.against is None else reader.read(options.against)
         for one in (image, against):  # an interrupted run's threads may still be at work

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.apis import ApiRange, ApiVersion
+from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
 from metalauncher.messages import by_rank
 from metalauncher.record import Buildpack, Record
-from metalauncher.registry import Launcher, Registry, _launcher, _Wrong
+from metalauncher.registry import Registry
 from metalauncher.selection import BuildpackNotCovered, OptInNotGiven, PlatformNotCovered, sift
 from metalauncher.tooling.check.verdict import AT_RISK, KINDS, Kind, Result
 
@@ -59,9 +60,9 @@ class Cell(NamedTuple):
     """Whether one launcher serves one need.
 
     Attributes:
-        state: `runs`: it is the one chosen; `covers`: it would do as well; `lacks`; `opt-in`: it has to be asked for;
-            `broken`: it would do, but can't be exec'd.
-        lacks: the API that it does not support, in words.
+        state: `runs`: it starts apps that recorded this; `covers`: it supports these APIs; `lacks`; `opt-in`: it has to
+            be asked for; `broken`: it supports them, but can't be exec'd.
+        lacks: what it does not have, in words.
     """
 
     state: Literal["runs", "covers", "lacks", "opt-in", "broken"]
@@ -181,6 +182,8 @@ def _by_urgency(result: Result) -> tuple[int, bool, str]:
 def _needs(results: tuple[Result, ...], run_image: RunImage) -> tuple[Need, ...]:
     apps: Counter[tuple[str | None, tuple[str | None, ...]]] = Counter()
     risky: Counter[tuple[str | None, tuple[str | None, ...]]] = Counter()
+    # APIs alone don't say which launcher runs: it also has to read the file, and the app's environment may pin one.
+    running: defaultdict[tuple[str | None, tuple[str | None, ...]], set[str]] = defaultdict(set)
     for result in results:
         # Where it does not decide, not all that was recorded was read.
         read = result.kind in ("starts", "refused") or result.buildpacks
@@ -190,10 +193,9 @@ def _needs(results: tuple[Result, ...], run_image: RunImage) -> tuple[Need, ...]
         key = result.platform_api, tuple(apis)
         apps[key] += 1
         risky[key] += result.kind in AT_RISK
-    found = [
-        Need(platform, buildpacks, number, risky[platform, buildpacks], _cells(platform, buildpacks, run_image))
-        for (platform, buildpacks), number in apps.items()
-    ]
+        if result.kind == "starts" and result.launcher is not None:
+            running[key].add(str(result.launcher))
+    found = [Need(*key, number, risky[key], _cells(*key, run_image, running[key])) for key, number in apps.items()]
     found.sort(key=lambda need: (-need.at_risk, -need.apps, _by_age(need.platform), need.buildpacks != (), need.text))
     return tuple(found)
 
@@ -210,33 +212,40 @@ def _parse(text: str | None) -> ApiVersion | None:
         return None
 
 
-def _cells(platform: str | None, buildpacks: tuple[str | None, ...], run_image: RunImage) -> tuple[Cell, ...]:
-    """Return what each launcher makes of a need, by the very rule that dispatches."""
+def _cells(
+    platform: str | None, buildpacks: tuple[str | None, ...], run_image: RunImage, running: Container[str]
+) -> tuple[Cell, ...]:
+    """Return what each launcher makes of a need, by the very rule that dispatches; `running` names those that run."""
     launchers = run_image.launchers
     keys = _UNKNOWN_KEYS.union(*[launcher.requires for launcher in launchers])
     record = Record(_parse(platform), platform or "", tuple([Buildpack("", api) for api in buildpacks]), keys, "")
     if platform is not None and record.platform_api is None:  # malformed: the dispatch ends before any launcher
         return tuple([Cell("lacks", f"Platform {platform}") for _ in launchers])
-    ranked, left_out = sift(record, Registry(launchers), {})
+    _, left_out = sift(record, Registry(launchers), {})
     reasons: dict[int, Rejection] = {id(launcher): reason for launcher, reason in left_out}
     stripped = record.platform_api is None and not record.unrecorded
     broken = {id(launcher) for launcher, why in zip(launchers, run_image.obstacles, strict=False) if why is not None}
-    chosen = None if stripped else next((launcher for launcher in ranked if id(launcher) not in broken), None)
-    return tuple([_cell(launcher, chosen, reasons.get(id(launcher)), broken) for launcher in launchers])
+    cells = []
+    for launcher in launchers:
+        if repr(launcher) in running:
+            cells.append(Cell("runs"))
+        elif id(launcher) in broken and id(launcher) not in reasons:
+            cells.append(Cell("broken"))
+        elif stripped and id(launcher) not in reasons:
+            cells.append(Cell("lacks", "Platform none"))
+        else:
+            cells.append(_cell(reasons.get(id(launcher))))
+    return tuple(cells)
 
 
-def _cell(launcher: Launcher, chosen: Launcher | None, reason: Rejection | None, broken: Container[int]) -> Cell:
+def _cell(reason: Rejection | None) -> Cell:
     match reason:
-        case None if id(launcher) in broken:
-            return Cell("broken")
-        case None if chosen is None:
-            return Cell("lacks", "Platform none")
         case None:
-            return Cell("runs" if launcher is chosen else "covers")
+            return Cell("covers")
         case OptInNotGiven():
             return Cell("opt-in")
         case PlatformNotCovered():
-            return Cell("lacks", f"Platform {reason.api or 'none'}")
+            return Cell("lacks", f"Platform {reason.api or 'default'}")
         case BuildpackNotCovered():
             return Cell("lacks", f"Buildpack {reason.buildpack.text or 'none'}")
         case _:
@@ -284,8 +293,8 @@ def parse_launcher(document: Mapping[str, Any]) -> Launcher:
         ValueError: it is no descriptor.
     """
     try:
-        found = _launcher(dict(document), "")
-    except _Wrong as wrong:
+        found = parse_descriptor(dict(document), "")
+    except InvalidValue as wrong:
         raise ValueError(f"{wrong.key} {wrong.reason}") from None
     if not isinstance(found, Launcher):
         raise ValueError("is a mask")  # noqa: TRY004  # a wrong document, not a wrong call

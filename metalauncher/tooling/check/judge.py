@@ -23,8 +23,8 @@ from metalauncher.tooling.talk import decode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from metalauncher.launch import Decision
-    from metalauncher.registry import Launcher
+    from metalauncher.decision import Decision
+    from metalauncher.descriptor import Launcher
     from metalauncher.tooling.check.route import Leads
     from metalauncher.tooling.check.runimage import Found, RunImage
     from metalauncher.tooling.oci.model import Store

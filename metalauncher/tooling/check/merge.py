@@ -13,7 +13,7 @@ from metalauncher.tooling.talk import Unable
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from metalauncher.registry import Launcher
+    from metalauncher.descriptor import Launcher
     from metalauncher.tooling.check.targets import Shard
     from metalauncher.tooling.check.verdict import Result
     from metalauncher.tooling.talk import Console

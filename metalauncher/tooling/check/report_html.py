@@ -12,7 +12,7 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from metalauncher.errors import NothingExecuted
+from metalauncher.errors import MetadataUnreadable, NothingExecuted, PinUnsatisfied
 from metalauncher.terminal import printable
 from metalauncher.tooling.check.findings import WORDS
 from metalauncher.tooling.check.verdict import AT_RISK
@@ -44,6 +44,12 @@ _LEGENDS: Final[dict[Kind, str]] = {
     "does-not-start": "its way into the run image leads nowhere",
     "not-affected": "it brings its own launcher",
     "unknown": "its image can't be read, or contradicts itself",
+}
+# Of those that are refused, by exit code, where it is not for want of an API.
+_CAUSES: Final = {
+    NothingExecuted.exit_code: "none that covers it can be started",
+    MetadataUnreadable.exit_code: "its metadata.toml can't be read",
+    PinUnsatisfied.exit_code: "none that its pin names covers it",
 }
 _SHOWN: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "not-affected")
 
@@ -151,11 +157,17 @@ def _numbers(findings: Findings) -> Iterator[str]:
 
 
 def _legend(kind: Kind, findings: Findings) -> str:
-    codes = {result.exit_code for result in findings.of("refused")}
-    if kind != "refused" or NothingExecuted.exit_code not in codes:
-        return _LEGENDS[kind]
-    others = "no launcher covers it, or " if len(codes) > 1 else ""
-    return f"{others}none that covers it can be started"
+    """Say what the apps of a kind have in common: of those that are there, each cause once."""
+    causes: list[str] = []
+    if kind == "refused":
+        codes = {result.exit_code for result in findings.of(kind)}
+        causes = [_LEGENDS[kind]] if codes.difference(_CAUSES) else []
+        causes += [cause for code, cause in _CAUSES.items() if code in codes]
+    elif kind == "does-not-start":
+        chosen = {result.launcher is not None for result in findings.of(kind)}
+        causes = [_LEGENDS[kind]] if False in chosen else []
+        causes += ["the launcher that is chosen refuses it"] if True in chosen else []
+    return ", or ".join(causes) or _LEGENDS[kind]
 
 
 def _apps(name: str, title: str, results: Iterable[Result], more: tuple[str, str]) -> Iterator[str]:
@@ -216,7 +228,7 @@ def _matrix(findings: Findings) -> Iterator[str]:
     yield "</tbody>\n</table>\n</div>\n"
     if findings.hidden_needs:
         yield f"<p>And {findings.hidden_needs:,} more combinations.</p>\n"
-    yield '<p class="legend"><span class="runs">● runs</span> <span class="covers">○ would do as well</span> '
+    yield '<p class="legend"><span class="runs">● runs</span> <span class="covers">○ covers it</span> '
     yield '<span class="lacks">✗ lacks an API, or can\'t start</span> '
     yield '<span class="opt-in">◌ only by opt-in</span></p>\n</section>\n'
 
@@ -237,7 +249,7 @@ def _cell(cell: Cell) -> str:
         case "runs":
             return '<td class="runs"><i aria-hidden="true">●</i> runs</td>'
         case "covers":
-            return '<td class="covers"><i aria-hidden="true">○</i> would do</td>'
+            return '<td class="covers"><i aria-hidden="true">○</i> covers it</td>'
         case "opt-in":
             return '<td class="opt-in"><i aria-hidden="true">◌</i> by opt-in</td>'
         case "broken":

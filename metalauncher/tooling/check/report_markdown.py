@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROWS_LIMIT: Final = 100  # of a table; GitHub takes comments of 65,536 characters
 _CELL_LIMIT = 300  # characters
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$^=])")
-_MARKS = {"runs": "**runs**", "covers": "would do", "opt-in": "by opt-in", "broken": "can't start"}
+_MARKS = {"runs": "**runs**", "covers": "covers it", "opt-in": "by opt-in", "broken": "can't start"}
 
 
 def markdown(findings: Findings) -> str:

@@ -27,7 +27,7 @@ _COLOURS: Final[dict[Kind, str]] = {
     "unknown": YELLOW,
 }
 
-_MARKS = {"runs": "runs", "covers": "would do", "opt-in": "by opt-in", "broken": "can't start"}
+_MARKS = {"runs": "runs", "covers": "covers it", "opt-in": "by opt-in", "broken": "can't start"}
 
 
 def lines(findings: Findings, paint: Paint) -> list[str]:

@@ -1,6 +1,6 @@
 """The run image's side: which launchers it brings, and what becomes of an app that is started on it.
 
-What decides is what decides at the dispatch: `launch.decide` over the run image's own descriptors, laid out as files.
+What decides is what decides at the dispatch: `decision.decide` over the run image's own descriptors, laid out as files.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import threading
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted, PlatformApiMalformed, errno_text
+from metalauncher.decision import Decision, decide
+from metalauncher.errors import Failure, MetadataUnreadable, NothingExecuted, errno_text
 from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of, read_head
 from metalauncher.forecast import NOTHING_AGAINST, foretell
-from metalauncher.launch import Decision, decide
 from metalauncher.messages import decided_by
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
-from metalauncher.predict import _why_not, locate, why_not_executable
+from metalauncher.predict import exec_errno, locate, why_not_executable
 from metalauncher.record import METADATA_LIMIT, Record, parse_record, read_platform_api
 from metalauncher.registry import load_registry
-from metalauncher.selection import Selection, refuse_platform, select
+from metalauncher.selection import Selection
 from metalauncher.tomlfile import size_text
 from metalauncher.tooling.binary import HEAD, inspect, this_architecture
+from metalauncher.tooling.oci.laying import materialise
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.tree import materialise
 from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.talk import decode, encode
 
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Literal
 
+    from metalauncher.descriptor import Launcher
     from metalauncher.errors import Refusal
     from metalauncher.forecast import Forecast
     from metalauncher.record import Buildpack
-    from metalauncher.registry import Launcher, Registry
+    from metalauncher.registry import Registry
     from metalauncher.tooling.oci.tree import Node, Tree
 
 _NO_EXEC = errno_text(8)
@@ -175,7 +176,7 @@ class RunImage:
             if path not in self._obstacles:
                 self._bring(path)
                 place = self.root.locate(encode("/" + path.lstrip("/")))
-                errno = _why_not(place, self.root, 0)
+                errno = exec_errno(place, self.root)
                 self._obstacles[path] = self._on_its_machine(place, errno_text(errno) if errno else None)
             return self._obstacles[path]
 
@@ -197,7 +198,8 @@ class RunImage:
         with self._lock:
             found = self._decisions.get(key)
         if found is None:
-            decision = self._decide(environment, metadata, labelled)
+            registry = load_registry(self.root) if labelled is None else labelled
+            decision = decide(environment, registry, lambda: self._record(environment, metadata))
             found = self._foretell(decision, labelled)._replace(buildpacks=self._buildpacks(decision.record, metadata))
             found = found._replace(forecast=self._forecast(found.launcher, metadata))
             with self._lock:
@@ -205,24 +207,6 @@ class RunImage:
                     self._decisions.clear()
                 self._decisions[key] = found
         return found
-
-    def _decide(self, environment: Mapping[bytes, bytes], metadata: Metadata, labelled: Registry | None) -> Decision:
-        def read(_: Registry) -> Record:
-            return self._record(environment, metadata)
-
-        if labelled is None:
-            return decide(environment, self.root, read)
-        # The same steps over a registry that lies in no files.
-        registry, record = labelled, None
-        outcome: Selection | Refusal | None
-        try:
-            outcome = refuse_platform(*read_platform_api(environment), registry, environment)
-            if outcome is None:
-                record = read(registry)
-                outcome = select(record, registry, environment)
-        except (PlatformApiMalformed, MetadataUnreadable) as refusal:
-            outcome = refusal
-        return Decision(environment, registry, record, outcome)
 
     def _record(self, environment: Mapping[bytes, bytes], metadata: Metadata) -> Record:
         if metadata.data is None:

@@ -15,8 +15,9 @@ from metalauncher.tooling.check.shape import APP_LABEL
 from metalauncher.tooling.installed import installed
 from metalauncher.tooling.labels import PATH, registry_from_labels
 from metalauncher.tooling.oci.image import load_image
+from metalauncher.tooling.oci.laying import materialise
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.tree import Tree, materialise, read_tree
+from metalauncher.tooling.oci.tree import WHOLE_LIMIT, Tree, read_tree
 from metalauncher.tooling.roots import root_within
 from metalauncher.tooling.sbom.inventory import is_beside_launcher
 from metalauncher.tooling.talk import decode, encode
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.tree import Node
 
 _DESCRIPTORS = ("etc/cnb/", "usr/lib/cnb/")
-_WHOLE_LIMIT = 256 << 20  # bytes of one launcher
 _ENTRIES_LIMIT = 1_000_000  # files of an unpacked root filesystem
 
 
@@ -66,7 +66,7 @@ def read_run_image(
         OSError: nothing can be written to `scratch`.
     """
     image = _load(store, platform)
-    tree, root = _read_tree(image, _wanted, scratch, say)
+    tree, root = _read_tree(image, scratch, say)
     _refuse_links(tree)
     return _run_image(name, image, tree, root, scratch)
 
@@ -91,24 +91,21 @@ def read_whole_run_image(
         OSError: nothing can be written to `scratch`.
     """
     image = _load(store, platform)
-    more: frozenset[str] = frozenset()
+    whole: frozenset[int] = frozenset()
     while True:
         folder = tempfile.mkdtemp(dir=scratch)
-
-        def wanted(member: Member, also: frozenset[str] = more) -> int:
-            return _WHOLE_LIMIT if member.path in also else _wanted(member)
-
-        tree, root = _read_tree(image, wanted, folder, say)
+        tree, root = _read_tree(image, folder, say, whole)
         run = _run_image(name, image, tree, root, folder)
         places = _looked_at(tree, run)
-        cut = {real for real, node in _files(tree, places) if not _is_whole(node)}
-        if cut <= more:
+        # By number: a file may have come under another name, and be linked to, or through a link.
+        cut = {node.number: real for real, node in _files(tree, places) if not _is_whole(node)}
+        if whole.issuperset(cut):
             break
-        more |= cut
+        whole |= frozenset(cut)
         run.close()
         shutil.rmtree(folder)
     if cut:
-        raise ImageError("too-large", f"has /{min(cut)} of more than {_WHOLE_LIMIT >> 20} MiB")
+        raise ImageError("too-large", f"has /{min(cut.values())} of more than {WHOLE_LIMIT >> 20} MiB")
     materialise(tree, places, decode(root.prefix))
     return run
 
@@ -153,12 +150,12 @@ def _load(store: Store, platform: str) -> Image:
 
 
 def _read_tree(
-    image: Image, wanted: Callable[[Member], int], scratch: str, say: Callable[[int], None]
+    image: Image, scratch: str, say: Callable[[int], None], whole: frozenset[int] = frozenset()
 ) -> tuple[Tree, Root]:
     kept, root = os.path.join(scratch, "kept"), os.path.join(scratch, "root")
     os.mkdir(kept)
     os.mkdir(root)
-    return read_tree(image, wanted, kept, say=say), Root(encode(root), whole=True)
+    return read_tree(image, _wanted, kept, whole=whole, say=say), Root(encode(root), whole=True)
 
 
 def _run_image(name: str, image: Image, tree: Tree, root: Root, scratch: str) -> RunImage:
@@ -183,7 +180,7 @@ def _wanted(member: Member) -> int:
     """Keep whole what metalauncher reads whole, and of other programs what the kernel looks at."""
     descriptor = "/launchers.d/" in member.path and member.path.endswith(".toml")  # behind a link in place of /etc/cnb
     if descriptor or member.path.startswith(_DESCRIPTORS) or "/" + member.path == EXECUTABLE:
-        return _WHOLE_LIMIT
+        return WHOLE_LIMIT
     return HEAD if member.mode & 0o111 else 0
 
 

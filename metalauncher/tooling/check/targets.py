@@ -110,6 +110,13 @@ def read_targets(arguments: Sequence[str], files: Sequence[str], shard: Shard | 
                 command=_HELP,
             ) from None
     faults.raise_any()
+    if not found and (arguments or files):  # a part may well be empty, the whole fleet is not
+        lists = ["stdin" for argument in arguments if argument == STDIN] + [f"--from {file}" for file in files]
+        raise Unable(
+            f"{' and '.join(lists)}: no app is named there",
+            need="an app on each line; a line that begins with # is none",
+            command=_HELP,
+        )
     return tuple([app for app in found if shard is None or shard.holds(app)])
 
 

@@ -143,7 +143,8 @@ def _refuse(place: Candidate, reason: str) -> Unable:
         f"{place}: {reason}",
         need="the config.json that docker login writes, or the auth.json of podman login and skopeo login",
         do=f"log in again, or unset {place.variable} if no login is needed",
-        command="docker login HOST",
+        # docker writes its own file alone, whatever REGISTRY_AUTH_FILE says.
+        command="docker login HOST" if place.variable == "DOCKER_CONFIG" else "skopeo login HOST",
     )
 
 

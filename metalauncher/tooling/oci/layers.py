@@ -45,7 +45,8 @@ class Member(NamedTuple):
         mode: permission bits.
         size: of a file, in bytes.
         target: of a link, as written; of a hard link, as a path like `path`.
-        read: returns the file's content up to so many bytes; to be called before the next member is asked for.
+        read: returns so many bytes of the file's content, from where the call before it ended, fewer at its end; to be
+            called before the next member is asked for.
         owner: the number of the user it belongs to.
         group: that of the group.
     """
@@ -208,12 +209,18 @@ def _read_tar(stream: Readable) -> Iterator[Member]:
 
 
 def _reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:
+    file: IO[bytes] | None = None
+    left = info.size if info.isreg() else 0
+
     def read(limit: int) -> bytes:
-        file = archive.extractfile(info) if info.isreg() else None
+        nonlocal file, left
+        if left and file is None:
+            file = archive.extractfile(info)
         with _as_damage():
-            data = file.read(limit) if file else b""
-        if len(data) < min(limit, info.size):
+            data = file.read(min(limit, left)) if file else b""
+        if len(data) < min(limit, left):
             raise ImageError("damaged", f"has a layer that ends inside {info.name!r}")
+        left -= len(data)
         return data
 
     return read

@@ -13,14 +13,15 @@ from metalauncher.tooling.oci.layers import MEMBERS_LIMIT, Member, open_layer
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     from metalauncher.tooling.oci.image import Image
 
 EXPANDED_LIMIT: Final = 16 << 30  # bytes of one layer's tar that are looked through
+WHOLE_LIMIT: Final = 256 << 20  # bytes of one file that are kept at most
 _KEPT_LIMIT = 1 << 30  # bytes of all contents kept
+_PIECE = 1 << 20  # bytes of a content that are held in memory
 _LINKS_LIMIT = 40  # as the kernel's
-_PATH_MAX = 4096
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
@@ -68,9 +69,12 @@ class Node:
         children: of a directory, by name.
         owner: the number of the user it belongs to.
         group: that of the group.
+        number: of the layers' member that it came as, however it is linked to, from 1; 0 where members have none.
     """
 
-    __slots__ = ("_changed", "_tree", "children", "content", "group", "kind", "mode", "owner", "size", "target")
+    __slots__ = (
+        *("_changed", "_tree", "children", "content", "group", "kind", "mode", "number", "owner", "size", "target"),
+    )
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class Node:
         *,
         owner: int = 0,
         group: int = 0,
+        number: int = 0,
     ) -> None:
         self._tree: Final = tree  # which may change it; forks of that tree copy it first
         self.kind: Final = kind
@@ -93,6 +98,7 @@ class Node:
         self.children: Final[dict[str, Node]] = {}
         self.owner = owner
         self.group = group
+        self.number: Final = number
         self._changed = -1  # the topmost layer that changed something here or below
 
 
@@ -112,7 +118,10 @@ class Tree:
 
     def _copy(self, node: Node) -> Node:
         copy = Node(
-            self, node.kind, node.mode, node.size, node.target, node.content, owner=node.owner, group=node.group
+            *(self, node.kind, node.mode, node.size, node.target, node.content),
+            owner=node.owner,
+            group=node.group,
+            number=node.number,
         )
         copy.children.update(node.children)
         copy._changed = node._changed
@@ -204,15 +213,18 @@ class Tree:
             directory._changed = layer
         return node, last
 
-    def apply(self, member: Entry, content: str, layer: int) -> None:
+    def apply(self, member: Entry, content: str, layer: int, number: int = 0) -> None:
         """Put one member of a layer over what is there.
 
         Args:
             member: as it came in the layer.
             content: the file that holds its content, "" for none.
             layer: its number, from 0: what the layer itself brought is not whited out by it, whatever the order.
+            number: the member's, for `Node.number`.
         """
         if not member.path:
+            if member.kind == "directory":
+                self.root.mode, self.root.owner, self.root.group = member.mode, member.owner, member.group
             return
         parent, name = self._parent(member.path, layer)
         if name == _OPAQUE:
@@ -239,6 +251,7 @@ class Tree:
                 *(self, member.kind, member.mode, member.size, member.target, content),
                 owner=member.owner,
                 group=member.group,
+                number=number,
             )
             node._changed = layer
             parent.children[name] = node
@@ -261,6 +274,7 @@ def read_tree(
     wanted: Callable[[Member], int],
     scratch: str,
     *,
+    whole: Container[int] = (),
     diff_ids: bool = False,
     say: Callable[[int], None] = lambda _: None,
 ) -> Tree:
@@ -270,6 +284,7 @@ def read_tree(
         image: whose layers.
         wanted: says how many bytes of a member are to be kept, 0 for none.
         scratch: a directory for what is kept.
+        whole: the numbers, as `Node.number` of an earlier reading, of members of which as much as may be is kept.
         diff_ids: whether the layers are held against their digests in the config as well.
         say: told of the number of each layer, from 1, before it is read.
 
@@ -278,7 +293,7 @@ def read_tree(
         OSError: nothing can be written to `scratch`.
     """
     tree = Tree()
-    kept = _Kept(scratch, wanted)
+    kept = _Kept(scratch)
     members = 0
     for number, layer in enumerate(image.layers):
         say(number + 1)
@@ -287,87 +302,29 @@ def read_tree(
                 members += 1
                 if members > MEMBERS_LIMIT:
                     raise ImageError("too-large", f"has more than {MEMBERS_LIMIT} files")
-                tree.apply(member, kept.keep(member), number)
+                content = kept.keep(member, WHOLE_LIMIT if members in whole else wanted(member))
+                tree.apply(member, content, number, members)
     return tree
 
 
 class _Kept:
     """The contents kept, each a file of its own."""
 
-    def __init__(self, directory: str, wanted: Callable[[Member], int]) -> None:
+    def __init__(self, directory: str) -> None:
         self._directory: Final = directory
-        self._wanted: Final = wanted
         self._number = 0
         self._size = 0
 
-    def keep(self, member: Member) -> str:
-        limit = self._wanted(member) if member.kind == "file" else 0
-        if limit <= 0:
+    def keep(self, member: Member, limit: int) -> str:
+        if limit <= 0 or member.kind != "file":
             return ""
-        data = member.read(limit)
-        self._size += len(data)
-        if self._size > _KEPT_LIMIT:
-            raise ImageError("too-large", f"has more than {_KEPT_LIMIT >> 20} MiB of launchers and descriptors")
         self._number += 1
         path = os.path.join(self._directory, str(self._number))
         with open(path, "xb") as file:
-            file.write(data)
+            while limit > 0 and (data := member.read(min(limit, _PIECE))):
+                self._size += len(data)
+                if self._size > _KEPT_LIMIT:
+                    raise ImageError("too-large", f"has more than {_KEPT_LIMIT >> 20} MiB of launchers and descriptors")
+                file.write(data)
+                limit -= len(data)
         return path
-
-
-def materialise(tree: Tree, paths: Iterable[str], root: str) -> None:
-    """Lay out a part of the tree as real files, links and directories under `root`, an empty directory.
-
-    Args:
-        tree: what to lay out.
-        paths: directories, with all that they hold ("" for the whole tree), and files. What their links lead to is laid
-            out too; files that no content was kept of are not.
-        root: where.
-
-    Raises:
-        OSError: it can't be written.
-    """
-    for path in paths:
-        _lay_out(tree, path, root, set())
-
-
-def _lay_out(tree: Tree, path: str, root: str, seen: set[str]) -> None:
-    pending = [path]
-    while pending:
-        here = pending.pop()
-        if here in seen or len(here) >= _PATH_MAX:  # a link into itself grows for ever
-            continue
-        seen.add(here)
-        found = _lay_out_links(tree, here, root, pending)
-        if found is None:
-            continue
-        real, node = found
-        place = os.path.join(root, real)
-        if node.kind == "directory":
-            os.makedirs(place, exist_ok=True)
-            pending += [f"{real}/{name}" if real else name for name in node.children]
-        elif node.kind == "file" and not os.path.lexists(place):
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            if node.content:
-                os.link(node.content, place)
-                os.chmod(place, node.mode)
-
-
-def _lay_out_links(tree: Tree, path: str, root: str, pending: list[str]) -> tuple[str, Node] | None:
-    """Make the links met on the way to `path`; return what is at its end, None if that is a link, or nothing."""
-    parts = [part for part in path.split("/") if part]
-    for number in range(1, len(parts) + 1):
-        found = tree.get("/".join(parts[:number]))
-        if found is None:
-            return None
-        real, node = found
-        if node.kind == "link":
-            place = os.path.join(root, real)
-            if not os.path.lexists(place):
-                os.makedirs(os.path.dirname(place), exist_ok=True)
-                os.symlink(node.target, place)
-            rest = "/".join(parts[number:])
-            base = "" if node.target.startswith("/") else real.rpartition("/")[0]
-            pending.append("/".join([part for part in (base, node.target.lstrip("/"), rest) if part]))
-            return None
-    return tree.get(path)

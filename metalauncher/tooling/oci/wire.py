@@ -191,7 +191,7 @@ def broken(error: Exception, host: str, proxy: str = "", trusted: str = "") -> B
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason = f"{who}: its certificate is not trusted: {cause.verify_message}; trusted are {trusted}"
-            return Broken(reason, again=False)
+            return Broken(f"{reason}; --ca-file FILE adds others", again=False)
         if isinstance(cause, trouble.NameResolutionError):
             return Broken(f"{who}: its name is not known")
         if isinstance(cause, trouble.NewConnectionError):  # a time-out by its base; what it is comes next

@@ -15,8 +15,8 @@ from metalauncher.tooling.sbom.statements import STATEMENTS
 from metalauncher.tooling.talk import decode
 
 if TYPE_CHECKING:
+    from metalauncher.descriptor import Launcher
     from metalauncher.places import Root
-    from metalauncher.registry import Launcher
     from metalauncher.tooling.sbom.contents import Contents
 
 # In which order a bundle's own SBOMs are tried for each format: what is converted least comes first.

@@ -142,9 +142,6 @@ def test_lists(check: Any, apps: dict[str, str], tmp_path: Path) -> None:
     file.write_text(f"# the fleet\n{apps['fine']}\n\n" + json.dumps({"app": apps["own"]}) + "\n")
     document = check("--from", str(file), "--json").document
     assert {result["app"] for result in document["results"]} == {apps["fine"], apps["own"]}
-    file.write_text("")
-    answer = check("--from", str(file))
-    assert (answer.code, answer.out.splitlines()[0][:6]) == (0, "0 apps")
 
 
 def test_stdin(apps: dict[str, str], world: World) -> None:
@@ -219,6 +216,23 @@ def test_an_empty_part(check: Any, apps: dict[str, str]) -> None:
     answers = [check(apps["fine"], "--shard", f"{part}/3", "--json") for part in (1, 2, 3)]
     assert [answer.code for answer in answers] == [0, 0, 0]
     assert sorted([len(answer.document["results"]) for answer in answers]) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("text", ["", "\n# oci:app\n"])
+def test_an_empty_list(check: Any, tmp_path: Path, text: str) -> None:
+    """A fleet without an app is a mistake, and no good news."""
+    (tmp_path / "apps.txt").write_text(text)
+    answer = check("--from", str(tmp_path / "apps.txt"))
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith(
+        f"ERROR: --from {tmp_path}/apps.txt: no app is named there\n  need:    an app on each line"
+    )
+
+
+def test_the_root_of_this_machine(apps: dict[str, str]) -> None:
+    """`--root /` is a directory like any other."""
+    answer = as_process("check", apps["fine"], "--root", "/", "--no-cache")
+    assert "there is no such directory" not in answer.err
 
 
 def test_shards(check: Any, apps: dict[str, str]) -> None:
@@ -440,7 +454,7 @@ def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str,
         answer = tool("check", apps["fine"], "--run-image", f"{registry.host}/org/run:1", "--no-cache")
     assert answer.code == 3
     assert answer.err.splitlines()[-2:] == [
-        "  do:      log in, as somebody who may read it",
+        "  do:      log in as somebody who may read it; docs/registries.md says where logins are looked for",
         f"           skopeo login {registry.host}",
     ]
     answer = tool("check", apps["fine"], "--run-image", f"oci:{tmp_path}/none")

@@ -28,7 +28,7 @@ from metalauncher.tooling.check.report_markdown import ROWS_LIMIT, markdown
 from metalauncher.tooling.check.verdict import Before, Chosen, Result
 
 if TYPE_CHECKING:
-    from metalauncher.registry import Launcher
+    from metalauncher.descriptor import Launcher
 
 NEW, OLD = Chosen("buildpacks/lifecycle", "0.21.17", "/l/21"), Chosen("buildpacks/lifecycle", "0.17.7", "/l/17")
 HOSTILE = "evil/<script>alert(1)</script>\u202e\"'`|\\|@team\n[x](http://evil.example)\x1b[31m\udcff:x"
@@ -116,7 +116,11 @@ def test_matrix() -> None:
     assert mixed.cells == (Cell("lacks", "Buildpack 0.2"), Cell("lacks", "Platform 0.15"), opt_in)
     assert needs["Platform API 0.12, Buildpack API 0.10"].cells == (Cell("runs"), Cell("covers"), opt_in)
     assert needs["Platform API 0.4, Buildpack API 0.3"].cells == (Cell("lacks", "Platform 0.4"), Cell("runs"), opt_in)
-    assert needs["nothing recorded"].cells == (Cell("lacks", "Platform none"), Cell("lacks", "Platform none"), opt_in)
+    assert needs["nothing recorded"].cells == (
+        Cell("lacks", "Platform default"),
+        Cell("lacks", "Platform default"),
+        opt_in,
+    )
     malformed = next(need for text, need in needs.items() if "0.99" in text)
     assert {cell.state for cell in malformed.cells} == {"lacks"}
 
@@ -126,18 +130,36 @@ def test_matrix_of_apps_that_lost_their_platform_api() -> None:
     image = RunImage("run", None, (launcher(platform="0.7 0.8"),))
     lost = Result("app", None, "refused", "", None, 11, None, (("a/b", "0.7"),))
     (need,) = find(image, [lost]).needs
-    assert need.cells == (Cell("lacks", "Platform none"),)
+    assert need.cells == (Cell("lacks", "Platform default"),)
     keyed = RunImage("run", None, (launcher(platform="0.7", requires=("slices",)),))
     (need,) = find(keyed, [lost._replace(platform_api="0.7")]).needs
-    assert need.cells == (Cell("runs"),)
+    assert need.cells == (Cell("covers"),)
+
+
+def test_matrix_of_apps_that_are_not_read() -> None:
+    """APIs don't decide alone: a launcher is said to run what it starts, and only to cover what it can't read."""
+    newest, older = launcher("a/b@2"), launcher("a/b@1")
+    image = RunImage("run", None, (newest, older))
+    unread = Result("raw", None, "refused", "toml: Illegal character", None, 1, "0.7", (("a/b", "0.7"),))
+    (need,) = find(image, [unread]).needs
+    assert (need.at_risk, need.cells) == (1, (Cell("covers"), Cell("covers")))
+    fails = unread._replace(kind="does-not-start", launcher=Chosen("a/b", "2", newest.path))
+    (need,) = find(image, [fails]).needs
+    assert (need.at_risk, need.cells) == (1, (Cell("covers"), Cell("covers")))
+    read = unread._replace(app="read", kind="starts", exit_code=None, launcher=Chosen("a/b", "1", older.path))
+    (need,) = find(image, [unread, read]).needs
+    assert (need.apps, need.at_risk, need.cells) == (2, 1, (Cell("covers"), Cell("runs")))
+    sound = read._replace(app="sound", launcher=Chosen("a/b", "2", newest.path))
+    (need,) = find(image, [read, sound]).needs
+    assert need.cells == (Cell("runs"), Cell("runs"))
 
 
 def test_matrix_of_launchers_that_cant_start() -> None:
-    """The matrix says of no launcher that it runs which can't be exec'd: the next one does, or none."""
+    """The matrix says of no launcher that it runs which can't be exec'd, nor of others that run nothing."""
     newest, older = launcher("a/b@2"), launcher("a/b@1")
     app = Result("app", None, "refused", "can't be started", None, 82, "0.7", (("a/b", "0.7"),))
     (need,) = find(RunImage("run", None, (newest, older), ("permission denied", None)), [app]).needs
-    assert need.cells == (Cell("broken"), Cell("runs"))
+    assert need.cells == (Cell("broken"), Cell("covers"))
     found = find(RunImage("run", None, (newest, older), ("permission denied", "exec format error")), [app])
     assert found.needs[0].cells == (Cell("broken"), Cell("broken"))
     lines = report_text.lines(found, lambda text, _: text)
@@ -149,6 +171,12 @@ def test_matrix_of_launchers_that_cant_start() -> None:
     assert "runs</td>" not in page
     assert "<small>none that covers it can be started</small>" in page
     assert "no launcher covers it" not in page
+    unread = app._replace(app="unread", exit_code=1)
+    assert "<small>its metadata.toml can't be read</small>" in html(find(found.run_image, [unread]))
+    fails = unread._replace(kind="does-not-start", launcher=Chosen("a/b", "2", newest.path))
+    nowhere = app._replace(app="nowhere", kind="does-not-start", exit_code=127)
+    assert "<small>the launcher that is chosen refuses it</small>" in html(find(found.run_image, [fails]))
+    assert "leads nowhere, or the launcher that is chosen refuses it<" in html(find(found.run_image, [fails, nowhere]))
     both = html(find(found.run_image, [app, app._replace(app="other", exit_code=12)]))
     assert "<small>no launcher covers it, or none that covers it can be started</small>" in both
 
@@ -243,7 +271,7 @@ def test_markdown() -> None:
     assert "| `shop/g:1` | would not start (exit 127) | leads nowhere | link it |" in text
     assert "To be added to the run image: `buildpacks/lifecycle@0.9.3`." in text
     assert "<details><summary>1 cannot be told</summary>" in text
-    assert "| Platform API 0.12, Buildpack API 0.10 | 2 | **runs** | would do | by opt-in |" in text.replace("❌ ", "")
+    assert "| Platform API 0.12, Buildpack API 0.10 | 2 | **runs** | covers it | by opt-in |" in text.replace("❌ ", "")
 
 
 def test_markdown_of_nothing_bad() -> None:

@@ -148,7 +148,7 @@ def test_speaks_tls_to_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                     continue
                 reason = (
                     "the proxy for registry.example (http_proxy): its certificate is not trusted:"
-                    " self-signed certificate; trusted are the system's"
+                    " self-signed certificate; trusted are the system's; --ca-file FILE adds others"
                 )
                 with fails("unreachable", reason):
                     image.top()

@@ -200,7 +200,7 @@ def test_trusts_no_certificate_that_nobody_vouches_for(
             client.store(Name.parse(f"{guarded.host}/org/app:1")).top()
         assert caught.value.trouble == "unreachable"
         reason = f"{guarded.host}: its certificate is not trusted: self-signed certificate; trusted are {trusted}"
-        assert caught.value.reason == reason
+        assert caught.value.reason == f"{reason}; --ca-file FILE adds others"
 
 
 @pytest.mark.parametrize("named", ["other", "the directory"])

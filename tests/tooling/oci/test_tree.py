@@ -18,9 +18,10 @@ from metalauncher.tooling.oci import layers as limits
 from metalauncher.tooling.oci import tree as tree_module
 from metalauncher.tooling.oci.image import Image, load_image
 from metalauncher.tooling.oci.layers import Member, clean, open_layer
+from metalauncher.tooling.oci.laying import materialise
 from metalauncher.tooling.oci.layout import LayoutStore
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.tree import Tree, materialise, read_tree
+from metalauncher.tooling.oci.tree import Tree, read_tree
 
 KIND = {"hard": tarfile.LNKTYPE}
 

@@ -1,0 +1,240 @@
+"""The rooms of the house, as docs/architecture.md draws them: who may import whom, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from harness import PROJECT
+
+PACKAGE = PROJECT / "metalauncher"
+# Of modules above tooling/: what makes a dispatch, and what is loaded only when something is said or asked.
+DISPATCH = {
+    *(
+        "__main__",
+        "apis",
+        "decision",
+        "descriptor",
+        "errors",
+        "execute",
+        "launch",
+        "pins",
+        "places",
+        "record",
+        "registry",
+    ),
+    *("selection", "tomlfile", "versions"),
+}
+# The packages below tooling/ that know nothing of the others; tooling's own modules may import any of them.
+ROOMS = {"check", "compare", "oci", "sbom"}
+ALLOWED = {"check": {"oci", "sbom"}, "compare": set[str](), "oci": set[str](), "sbom": set[str]()}
+
+
+class Import:
+    """One import of a module of the package by another.
+
+    Attributes:
+        target: the module, dotted, without the package's own name.
+        names: what is taken from it; empty for the module itself.
+        line: where.
+        when: at the import of the module, in a function of it, or for its types alone.
+    """
+
+    def __init__(self, target: str, names: tuple[str, ...], line: int, when: str) -> None:
+        self.target, self.names, self.line, self.when = target, names, line, when
+
+
+class Imports(ast.NodeVisitor):
+    """All imports of one module, from within the package."""
+
+    def __init__(self, modules: set[str], tree: ast.Module) -> None:
+        self._modules = modules
+        self._when = "at once"
+        self.found: list[Import] = []
+        self.visit(tree)
+
+    def visit_If(self, node: ast.If) -> None:
+        """Know imports for types alone."""
+        before = self._when
+        if "TYPE_CHECKING" in ast.unparse(node.test):
+            self._when = "types"
+        self.generic_visit(node)
+        self._when = before
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        """Know imports that wait until they are needed."""
+        before = self._when
+        self._when = "later"
+        self.generic_visit(node)
+        self._when = before
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Take `import metalauncher.x`."""
+        for alias in node.names:
+            if alias.name.partition(".")[0] == "metalauncher":
+                self._add(alias.name.partition(".")[2], (), node.lineno)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Take `from metalauncher.x import y`, where y may be a module."""
+        package, _, module = (node.module or "").partition(".")
+        if package != "metalauncher":
+            return
+        for alias in node.names:
+            whole = f"{module}.{alias.name}".removeprefix(".")
+            if whole in self._modules:
+                self._add(whole, (), node.lineno)
+            else:
+                self._add(module, (alias.name,), node.lineno)
+
+    def _add(self, target: str, names: tuple[str, ...], line: int) -> None:
+        self.found.append(Import(target, names, line, self._when))
+
+
+def read(package: Path) -> tuple[dict[str, ast.Module], dict[str, list[Import]]]:
+    """Return every module of a package, parsed, and its imports; "" is the package itself."""
+    trees = {
+        ".".join(file.relative_to(package).with_suffix("").parts).removesuffix("__init__").rstrip("."): ast.parse(
+            file.read_text()
+        )
+        for file in sorted(package.rglob("*.py"))
+    }
+    return trees, {name: Imports(set(trees), tree).found for name, tree in trees.items()}
+
+
+TREES, IMPORTS = read(PACKAGE)
+
+
+def room(module: str) -> str:
+    """Return where a module lies: `dispatch`, `explain`, `tooling`, or one of ROOMS."""
+    parts = module.split(".")
+    if parts[0] != "tooling":
+        return "dispatch" if parts[0] in DISPATCH or not module else "explain"
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "tooling"
+
+
+def strangers(imports: Mapping[str, list[Import]]) -> Iterator[str]:
+    """Give each import that the page does not allow."""
+    for module, found in imports.items():
+        here = room(module)
+        for each in found:
+            there = room(each.target)
+            if here == there or each.target == "" or each.when == "types":
+                continue
+            allowed = {
+                # It loads these when there is something to say, and never before.
+                "dispatch": {"explain"} if each.when == "later" else set[str](),
+                # The command line alone goes on to the tooling, and only when one of its commands is asked for.
+                "explain": {"dispatch"} | ({"tooling"} if module == "cli" and each.when == "later" else set[str]()),
+                "tooling": {"dispatch", "explain", *ROOMS},
+            }.get(here, {"dispatch", "explain", "tooling", *ALLOWED.get(here, ())})
+            if there not in allowed:
+                yield f"{module}:{each.line} ({here}) imports {each.target} ({there}) {each.when}"
+
+
+def private(trees: Mapping[str, ast.Module], imports: Mapping[str, list[Import]]) -> Iterator[str]:
+    """Give each use of another module's private name."""
+    for module, tree in trees.items():
+        for each in imports[module]:
+            for name in each.names:
+                if re.match(r"_(?!_)", name):
+                    yield f"{module}:{each.line} takes {name} from {each.target}"
+        own = {each.target.rpartition(".")[2] for each in imports[module] if not each.names}
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id in own
+                and re.match(r"_(?!_)", node.attr)
+            ):
+                yield f"{module}:{node.lineno} takes {node.attr} from {node.value.id}"
+
+
+def circle(imports: Mapping[str, list[Import]], kinds: tuple[str, ...] = ("at once", "later")) -> list[str]:
+    """Return the modules of an import circle, in its order; empty if there is none."""
+    done: set[str] = set()
+
+    def walk(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module not in done:
+            for each in imports.get(module, ()):
+                if each.when in kinds and (found := walk(each.target, [*path, module])):
+                    return found
+            done.add(module)
+        return []
+
+    return next((found for module in imports if (found := walk(module, []))), [])
+
+
+def test_who_imports_whom() -> None:
+    """Nothing is imported but what docs/architecture.md allows."""
+    assert list(strangers(IMPORTS)) == []
+
+
+def test_no_private_name_crosses_a_module() -> None:
+    """What another module needs has a public name."""
+    assert list(private(TREES, IMPORTS)) == []
+
+
+def test_no_import_circle() -> None:
+    """No module imports itself by way of others, not even when a function of it runs."""
+    assert circle(IMPORTS) == []
+
+
+def test_the_page_has_every_module() -> None:
+    """The page's table names the modules above tooling/, and no others."""
+    page = (PROJECT / "docs/architecture.md").read_text()
+    table = "".join(re.findall(r"^\|([^|]+)\|", page[: page.index("`tooling/`")], re.MULTILINE))
+    modules = {name for name in TREES if name and name.partition(".")[0] != "tooling"}
+    assert set(re.findall(r"`([a-z_]+)`", table)) == modules
+
+
+BROKEN = {
+    "apis imports messages": (
+        {"apis.py": "import metalauncher.messages\n"},
+        ["apis:1 (dispatch) imports messages (explain) at once"],
+        [],
+        [],
+    ),
+    "oci imports check, for its function": (
+        {"tooling/oci/a.py": "def f():\n    from metalauncher.tooling.check import b\n", "tooling/check/b.py": ""},
+        ["tooling.oci.a:2 (oci) imports tooling.check.b (check) later"],
+        [],
+        [],
+    ),
+    "a private name, imported": (
+        {"apis.py": "from metalauncher.places import _x\n"},
+        [],
+        ["apis:1 takes _x from places"],
+        [],
+    ),
+    "a private name, by its module": (
+        {"apis.py": "from metalauncher import places\nplaces._x\n"},
+        [],
+        ["apis:2 takes _x from places"],
+        [],
+    ),
+    "a circle, half of it later": (
+        {"apis.py": "def f():\n    import metalauncher.places\n", "places.py": "import metalauncher.apis\n"},
+        [],
+        [],
+        ["apis", "places", "apis"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_each_is_found(tmp_path: Path, case: str) -> None:
+    """Each of the three is found where somebody has done it."""
+    files, *expected = BROKEN[case]
+    for name in ("places.py", "messages.py", "tooling/check/__init__.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    trees, imports = read(tmp_path)
+    assert [list(strangers(imports)), list(private(trees, imports)), circle(imports)] == expected
