@@ -36,12 +36,18 @@ def why_not_executable(launcher: Launcher, root: Root, itself: Itself) -> str | 
     path = locate(launcher, root)
     if itself.is_at(path):
         return "is metalauncher itself"
-    errno = _why_not(path, root, 0)
+    errno = why_not(path, root, 0)
     return errno_text(errno) if errno else None
 
 
-def _why_not(path: bytes, root: Root, depth: int) -> int:
-    """Return the errno of Linux's refusal to exec `path`, 0 if it would not refuse (fs/exec.c)."""
+def why_not(path: bytes, root: Root, depth: int) -> int:
+    """Return the errno of Linux's refusal to exec `path`, 0 if it would not refuse (fs/exec.c).
+
+    Args:
+        path: as it is to be opened.
+        root: where interpreters are to be found.
+        depth: how many scripts led there, each the interpreter of the one before.
+    """
     errno = _why_not_open(path)
     if errno:
         return errno
@@ -50,7 +56,7 @@ def _why_not(path: bytes, root: Root, depth: int) -> int:
     head = read_head(path, _HEAD)
     if head.startswith(b"#!"):
         interpreter = interpreter_of(head)
-        return _why_not(root.locate_layers(interpreter), root, depth + 1) if interpreter else _ENOEXEC
+        return why_not(root.locate_layers(interpreter), root, depth + 1) if interpreter else _ENOEXEC
     if head.startswith(_ELF):
         return _why_not_elf(head, root)
     # A file that may be exec'd but not read shows nothing: the kernel will tell.

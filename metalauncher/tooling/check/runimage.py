@@ -18,7 +18,7 @@ from metalauncher.forecast import NOTHING_AGAINST, foretell
 from metalauncher.launch import Decision, decide
 from metalauncher.messages import decided_by
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
-from metalauncher.predict import _why_not, locate, why_not_executable
+from metalauncher.predict import locate, why_not, why_not_executable
 from metalauncher.record import METADATA_LIMIT, Record, parse_record, read_platform_api
 from metalauncher.registry import load_registry
 from metalauncher.selection import Selection, refuse_platform, select
@@ -175,7 +175,7 @@ class RunImage:
             if path not in self._obstacles:
                 self._bring(path)
                 place = self.root.locate(encode("/" + path.lstrip("/")))
-                errno = _why_not(place, self.root, 0)
+                errno = why_not(place, self.root, 0)
                 self._obstacles[path] = self._on_its_machine(place, errno_text(errno) if errno else None)
             return self._obstacles[path]
 
