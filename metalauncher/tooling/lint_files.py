@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from metalauncher.errors import errno_text
 from metalauncher.execute import Itself, read_head
 from metalauncher.places import EXECUTABLE, LAUNCHERS
+from metalauncher.predict import exec_errno
 from metalauncher.tooling.binary import HEAD, inspect, this_architecture
 from metalauncher.tooling.installed import DIRECTORIES, digest_of
 from metalauncher.tooling.rules import Finding
@@ -70,11 +72,22 @@ def lint_executable(launcher: Launcher, root: Root, architecture: str, place: tu
             yield find("ML023", f"is for {binary.machine}, not for {architecture}")
         elif binary.kind == "elf" and binary.interpreter:
             yield find("ML024", f"is dynamically linked, with {binary.interpreter}: not every run image has that")
-        if binary.interpreter and not os.path.exists(root.locate_layers(binary.interpreter.encode())):
-            yield find("ML025", f"needs {binary.interpreter}, which is missing")
+        reason = _why_not_started(binary.interpreter, root, architecture) if binary.interpreter else ""
+        if reason:
+            yield find("ML025", f"needs {binary.interpreter}, which {reason}")
     digest = digest_of(path)
     if launcher.sha256 is not None and digest not in (None, launcher.sha256):
         yield find("ML026", f"has sha256 {digest}; {launcher.sha256} is declared")
+
+
+def _why_not_started(interpreter: str, root: Root, architecture: str) -> str:
+    """Return why the kernel would not start what is to start an executable, after its name; "" where it would."""
+    number = exec_errno(root.locate_layers(interpreter.encode()), root, 1)
+    if number == errno.ENOENT:
+        return "is missing"
+    # Of another machine's programs this one's kernel says nothing.
+    foreign = number == errno.ENOEXEC and architecture != this_architecture(os.uname().machine)
+    return f"can't be started: {errno_text(number)}" if number and not foreign else ""
 
 
 class Whose(NamedTuple):

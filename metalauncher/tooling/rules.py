@@ -33,7 +33,7 @@ RULES: dict[str, tuple[Level, str]] = {
     "ML022": ("error", "the executable is neither an ELF file nor a script"),
     "ML023": ("error", "the executable is for another architecture"),
     "ML024": ("warning", "the executable is dynamically linked"),
-    "ML025": ("error", "the executable's interpreter or loader is missing"),
+    "ML025": ("error", "the executable's interpreter or loader is missing, or can't be started"),
     "ML026": ("error", "the executable's digest is not the declared one"),
     "ML027": ("error", "the executable is metalauncher itself, or its shim"),
     "ML030": ("error", "a file, or a directory above it, can be written by others"),

@@ -235,6 +235,34 @@ sys.exit(code)
 """
 
 
+def test_interpreters_that_can_not_be_started(tool: Tool, tmp_path: Path) -> None:
+    """That there is one is not enough: what the kernel would not start is found, as `list` and the dispatch find it."""
+    assert tool("bundle", "add", release(tmp_path, "0.17.7"), "--root", tool.root).code == 0
+    program = tool.root / "usr/lib/cnb/launchers/buildpacks/lifecycle/0.17.7/launcher"
+    descriptor = tool.root / "usr/lib/cnb/launchers.d/buildpacks_lifecycle@0.17.7.toml"
+    descriptor.write_text(re.sub("sha256 = .*\n", "", descriptor.read_text()))
+    (tool.root / "opt/folder").mkdir(parents=True)
+    (tool.root / "opt/closed").write_bytes(elf(MACHINE))
+    (tool.root / "opt/text").write_text("no program\n")
+    (tool.root / "opt/text").chmod(0o755)
+    (tool.root / "opt/fine").write_bytes(elf(MACHINE))
+    (tool.root / "opt/fine").chmod(0o755)
+    own = f"/{program.relative_to(tool.root)}"
+    for interpreter, reason in (
+        ("/opt/none", "is missing"),
+        ("/opt/folder", "can't be started: permission denied"),
+        ("/opt/closed", "can't be started: permission denied"),
+        ("/opt/text", "can't be started: exec format error"),
+        (own, "can't be started: too many levels of symbolic links"),
+        ("/opt/fine", ""),
+    ):
+        program.write_text(f"#!{interpreter}\n")
+        findings = [one["message"] for one in tool("lint", "--root", tool.root, "--json").document["findings"]]
+        assert findings == ([f"{program}: needs {interpreter}, which {reason}"] if reason else [])
+        states = [one["state"] for one in tool("list", "--root", tool.root, "--json").document["launchers"]]
+        assert states == ["broken" if reason else "in-effect"]
+
+
 def test_nothing_outside_the_root_is_opened(tool: Tool, tmp_path: Path) -> None:
     """A root's absolute links mean places inside: of what lies there on the machine, FIFOs also, nothing is opened."""
     outside = tmp_path / "outside"
