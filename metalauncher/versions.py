@@ -19,7 +19,7 @@ DEV_ONLY = (-1, "", 0)  # before any pre-release
 NO_POST = -1
 NO_DEV = (1, 0)  # after any dev release, which is (0, number)
 
-_LENGTH_LIMIT = 128  # characters; the version is part of a path
+LENGTH_LIMIT = 128  # characters; the version is part of a path
 _SEPARATORS = ("-", "_", ".")
 _PRE = {"alpha": "a", "beta": "b", "preview": "rc", "pre": "rc", "rc": "rc", "a": "a", "b": "b", "c": "rc"}
 _POST = {"post": "", "rev": "", "r": ""}
@@ -34,7 +34,7 @@ def version_key(text: str) -> VersionKey:
     Raises:
         ValueError: it is not a PEP 440 version, or has white space around it or more than 128 characters.
     """
-    key = _parse(text) if len(text) <= _LENGTH_LIMIT and text.isascii() else None
+    key = _parse(text) if len(text) <= LENGTH_LIMIT and text.isascii() else None
     if key is None:
         raise ValueError(f"{text!r} is not a PEP 440 version")
     return key

@@ -163,7 +163,9 @@ def _bundle_remove() -> Parser:
         ("metalauncher bundle remove buildpacks/lifecycle@0.17.7 --root rootfs",),
         summary="take a launcher out",
     )
-    command.add_argument("name", metavar="ID[@VERSION]", help="the launcher; VERSION where there are several")
+    command.add_argument(
+        "name", metavar="ID[@VERSION]", help="the launcher; VERSION, or a range such as >=1,<2, where there are several"
+    )
     add_root(command)
     add_format(command, "text", "json")
     return command
