@@ -7,6 +7,7 @@ from metalauncher.tooling.arguments import (
     Parser,
     add_format,
     add_formats,
+    add_log,
     add_output,
     add_root,
     add_run_image,
@@ -272,6 +273,7 @@ def _probe() -> Parser:
     )
     add_root(command)
     add_format(command, "text", "json")
+    add_log(command)
     command.instead["--run-image"] = (
         "unpack the image first, and name its root with --root: probe runs launchers with all that you may do, and runs"
         " none that you have only named"
@@ -324,6 +326,7 @@ def _compare() -> Parser:
     )
     add_root(command)
     add_format(command, "text", "json")
+    add_log(command)
     return command
 
 
