@@ -149,7 +149,11 @@ def _add_default(table: Any) -> None:
 
 
 def render(descriptor: Mapping[str, Any]) -> str:
-    """Return a descriptor as TOML: top-level keys, then its tables."""
+    """Return a descriptor as TOML: top-level keys, then its tables.
+
+    By hand, for people read descriptors: tomli-w writes each API on a line of its own, two or three times the lines,
+    and leaves invisible characters and those that turn the direction of writing as they are.
+    """
     lines = [f"{key} = {_value(value)}" for key, value in descriptor.items() if not isinstance(value, dict)]
     for key, value in descriptor.items():
         if isinstance(value, dict):
