@@ -9,10 +9,10 @@ from metalauncher.versions import LENGTH_LIMIT
 
 
 def parse_version(text: str) -> Version:
-    """Return a version.
+    r"""Return a version.
 
-    It becomes part of a path, so what packaging would overlook is refused: white space around it, digits beyond ASCII,
-    more than 128 characters.
+    It becomes part of a path, so what packaging would overlook is refused: white space around it, more than 128
+    characters, and what releases of packaging before 26 take for an ASCII letter, such as the long s in `1.po\u017ft1`.
 
     Raises:
         ValueError: it is none.

@@ -66,7 +66,7 @@ def test_meant(text: str, expected: list[str]) -> None:
     assert matching(text, HAVE) == expected
 
 
-@pytest.mark.parametrize("text", ["", "latest", "1 ", " 1", "1\n", "1" * 129, "0.\u0661"])
+@pytest.mark.parametrize("text", ["", "latest", "1 ", " 1", "1\n", "1" * 129, "0.\u0661", "1.po\u017ft1", "1+\u212a"])
 def test_no_version(text: str) -> None:
     """What could not be part of a path is no version, whatever packaging overlooks."""
     with pytest.raises(ValueError, match="is not a PEP 440 version"):
