@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from driver import KEPT
 from fetch import CPYTHON_VERSION, MYPYC, TOMLI, cpython_sha256, fetch_tomli, pins
 from harness import PROJECT, Form, python_form, static_form
 from linkmap import MapError, Placed, read_map
+from packaging.requirements import Requirement
 from sboms import sha256, sidecar
 from toolchain import REQUIREMENTS, Toolchain
 
@@ -78,6 +80,21 @@ def test_zipapp_has_the_pinned_parser() -> None:
     with zipfile.ZipFile(python_form().executable) as archive:
         for file in folder.glob("*.py"):
             assert archive.read(f"tomli/{file.name}") == file.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [static_form(), python_form()], ids=lambda form: form.name)
+def test_dispatching_forms_hold_tomli_alone(kind: Form) -> None:
+    """Of what the package depends on tomli alone is in a dispatching form: no code of another, and no word of it."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    needed = {Requirement(line).name for line in project["dependencies"]}
+    assert needed == {"packaging", "structlog", "tomli"}
+    application = {name.partition(".")[0] for name in described(kind)["modules"]["application"]}
+    assert application == {"metalauncher", "tomli"}
+    data = kind.executable.read_bytes()
+    for name, held in ((name, name == "tomli") for name in needed):
+        # A member of the zipapp, or a module's name in the executable.
+        assert bool(re.search(rb"(?<![\w.])" + name.encode() + rb"[./]\w", data)) is held, name
+        assert (name in {item["name"] for item in described(kind)["components"]}) is held
 
 
 def test_pins(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def tools(directory: Path) -> str:
         for path in library.rglob("*.py")
         if not path.relative_to(library).parts[0].startswith(NOT_NEEDED)
     }
-    packages = {name: path for name, path in distributions("tomli", "zstandard", *SBOM).items() if path.exists()}
+    needed = distributions("tomli", "packaging", "structlog", "zstandard", *SBOM)
+    packages = {name: path for name, path in needed.items() if path.exists()}
     extensions = [path for path in packages.values() if path.suffix == ".so"]
     found |= {name: path for name, path in machine_files(*extensions).items() if path not in extensions}
     libraries = sorted({str(Path(name).parent) for name in found if ".so" in name and "dynload" not in name})

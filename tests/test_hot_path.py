@@ -6,6 +6,7 @@ So is a call to the kernel more than tests/data/hot-path-system-calls.txt has.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import DATA, REFERENCE_REGISTRY, Image, python_form
+from harness import DATA, PROJECT, REFERENCE_REGISTRY, Image, python_form
 
 EXPECTED = (DATA / "hot-path-modules.txt").read_text().split()
 CALLS = (DATA / "hot-path-system-calls.txt").read_text().splitlines()
@@ -89,6 +90,19 @@ def test_words_are_loaded_only_to_be_said(environ: list[bytes]) -> None:
     assert {name.partition(".")[0] for name in found if "metalauncher" not in name and "tomli" not in name} <= {
         *sys.stdlib_module_names
     }
+
+
+def test_what_dispatches_imports_tomli_alone() -> None:
+    """No module of the dispatching forms imports a distribution but tomli, not even where it is seldom needed."""
+    imported: set[str] = set()
+    for file in (PROJECT / "metalauncher").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").partition(".")[0])
+    newer = {"_sha2"}  # CPython's own from 3.12 on
+    assert imported - set(sys.stdlib_module_names) - newer == {"metalauncher", "tomli"}
 
 
 def test_only_the_log_loads_its_writer(environ: list[bytes]) -> None:

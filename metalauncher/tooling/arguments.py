@@ -128,6 +128,22 @@ def add_root(command: Parser) -> None:
     )
 
 
+def add_log(command: Parser) -> None:
+    """Add how a command says what it does: `--log-format`, `--log-level`."""
+    command.add_argument(
+        "--log-format",
+        choices=("console", "json"),
+        default="console",
+        help="what stderr has: lines for people, or events, each a JSON object (default: console)",
+    )
+    command.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="say nothing less than that; debug has each app, start, case and retry (default: info)",
+    )
+
+
 def add_platform(command: Parser, help_text: str) -> None:
     """Add `--platform`, whose value is a platform in Go's names, however it was written; None where it is not given."""
     command.add_argument("--platform", metavar="OS/ARCH", type=_platform, help=help_text)

@@ -22,13 +22,13 @@ from metalauncher.tooling.installed import (
     is_own,
     own_folder,
 )
+from metalauncher.tooling.pep440 import parse_version
 from metalauncher.tooling.roots import on_root
 from metalauncher.tooling.sbom.statements import STATEMENTS
 from metalauncher.tooling.source import Bundle, read_source
 from metalauncher.tooling.talk import Console, Unable, decode, system_text
 from metalauncher.tooling.tarball import SBOMS
 from metalauncher.tooling.writing import leftovers, lock, sync, undo_directories, write_whole
-from metalauncher.versions import version_key
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -285,7 +285,7 @@ def _write(bundle: Bundle, launcher: Launcher, text: str, target: Target) -> Non
 
 def _remove(name: str, root: Root, console: Console) -> Outcome:
     chosen = choose(root, name, on_root("metalauncher list", root))
-    versions = sorted({item.launcher.version for item in chosen}, key=version_key)
+    versions = sorted({item.launcher.version for item in chosen}, key=parse_version)
     if len(versions) > 1:
         raise Unable(
             f"{name} is installed in {len(versions)} versions",

@@ -7,6 +7,7 @@ from metalauncher.tooling.arguments import (
     Parser,
     add_format,
     add_formats,
+    add_log,
     add_output,
     add_root,
     add_run_image,
@@ -163,7 +164,9 @@ def _bundle_remove() -> Parser:
         ("metalauncher bundle remove buildpacks/lifecycle@0.17.7 --root rootfs",),
         summary="take a launcher out",
     )
-    command.add_argument("name", metavar="ID[@VERSION]", help="the launcher; VERSION where there are several")
+    command.add_argument(
+        "name", metavar="ID[@VERSION]", help="the launcher; VERSION, or a range such as >=1,<2, where there are several"
+    )
     add_root(command)
     add_format(command, "text", "json")
     return command
@@ -270,6 +273,7 @@ def _probe() -> Parser:
     )
     add_root(command)
     add_format(command, "text", "json")
+    add_log(command)
     command.instead["--run-image"] = (
         "unpack the image first, and name its root with --root: probe runs launchers with all that you may do, and runs"
         " none that you have only named"
@@ -322,6 +326,7 @@ def _compare() -> Parser:
     )
     add_root(command)
     add_format(command, "text", "json")
+    add_log(command)
     return command
 
 

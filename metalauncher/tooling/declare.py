@@ -10,10 +10,10 @@ import tomli
 from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
 from metalauncher.readers import LIFECYCLE, cannot_read
 from metalauncher.tomlfile import ODDITIES
+from metalauncher.tooling.pep440 import parse_version
 from metalauncher.tooling.source import COMMAND
 from metalauncher.tooling.talk import Unable
 from metalauncher.tooling.tarball import TOML
-from metalauncher.versions import version_key
 from metalauncher.which import api_set_document
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.source import Bundle
 
 # Launchers below this serve apps that recorded no API at all; later ones fail on the first buildpack's layers.
-_SERVES_UNRECORDED_BELOW = version_key("0.10.dev0")
+_SERVES_UNRECORDED_BELOW = parse_version("0.10.dev0")
 _KINDS = ("platform", "buildpack")
 _LIFECYCLE_KEYS = ("supported", "deprecated", "default")
 
@@ -138,7 +138,7 @@ def _parse_apis(text: str) -> str | list[str]:
 
 def _is_below(version: Any) -> bool:
     try:
-        return isinstance(version, str) and version_key(version) < _SERVES_UNRECORDED_BELOW
+        return isinstance(version, str) and parse_version(version) < _SERVES_UNRECORDED_BELOW
     except ValueError:
         return False
 
@@ -149,7 +149,11 @@ def _add_default(table: Any) -> None:
 
 
 def render(descriptor: Mapping[str, Any]) -> str:
-    """Return a descriptor as TOML: top-level keys, then its tables."""
+    """Return a descriptor as TOML: top-level keys, then its tables.
+
+    By hand, for people read descriptors: tomli-w writes each API on a line of its own, two or three times the lines,
+    and leaves invisible characters and those that turn the direction of writing as they are.
+    """
     lines = [f"{key} = {_value(value)}" for key, value in descriptor.items() if not isinstance(value, dict)]
     for key, value in descriptor.items():
         if isinstance(value, dict):

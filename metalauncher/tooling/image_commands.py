@@ -6,6 +6,7 @@ from metalauncher.tooling.arguments import (
     Parser,
     add_format,
     add_formats,
+    add_log,
     add_output,
     add_platform,
     add_registries,
@@ -80,6 +81,7 @@ def check() -> Parser:
         "--cache", metavar="DIR", help="where what was fetched is kept (default: ~/.cache/metalauncher/blobs)"
     )
     command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
+    add_log(command)
     return command
 
 

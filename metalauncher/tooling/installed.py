@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from metalauncher.descriptor import Launcher
 from metalauncher.places import IMAGE_DESCRIPTORS, LAUNCHERS, OPERATOR_DESCRIPTORS
 from metalauncher.registry import InvalidDescriptor, list_descriptors, read_descriptor
+from metalauncher.tooling.pep440 import matching
 from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.suggest import did_you_mean
 from metalauncher.tooling.talk import Unable, decode
@@ -56,14 +57,8 @@ def installed(root: Root) -> list[Installed]:
     return found
 
 
-def parse_name(text: str) -> tuple[str, str | None]:
-    """Split `ID[@VERSION]`."""
-    identifier, at, version = text.partition("@")
-    return identifier, version if at else None
-
-
 def choose(root: Root, name: str | None, command: str) -> list[Installed]:
-    """Return the descriptors of `ID[@VERSION]`, of all for None.
+    """Return the descriptors of `ID`, `ID@VERSION` or `ID@RANGE`, of all for None.
 
     Raises:
         Unable: there is none.
@@ -71,18 +66,20 @@ def choose(root: Root, name: str | None, command: str) -> list[Installed]:
     everything = installed(root)
     if name is None:
         return everything
-    identifier, version = parse_name(name)
-    found = [
-        item
-        for item in everything
-        if item.launcher.id == identifier and (version is None or item.launcher.version == version)
-    ]
+    identifier, at, version = name.partition("@")
+    found = [item for item in everything if item.launcher.id == identifier]
+    if at:
+        try:
+            meant = matching(version, [item.launcher.version for item in found])
+        except ValueError:
+            meant = []
+        found = [item for item in found if item.launcher.version in meant]
     if not found:
         have = sorted({repr(item.launcher) for item in everything})
         raise Unable(
             f"there is no launcher {name!r}",
             need="ID or ID@VERSION of one that a valid descriptor declares",
-            do=did_you_mean(name, [text if version is not None else text.partition("@")[0] for text in have]),
+            do=did_you_mean(name, [text if at else text.partition("@")[0] for text in have]),
             have=have
             or [f"no valid descriptor in {' or '.join([decode(root.locate(d)) for d in DIRECTORIES.values()])}"],
             command=command,

@@ -34,14 +34,20 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     options: Namespace | None = None
     try:
         options = parser().parse_args([decode(argument) for argument in arguments])
+        log = None
+        if "log_format" in options:
+            from metalauncher.tooling.log import EventLog
+
+            log = EventLog(options.log_format, options.log_level, environment)
+            console = Console(environment, log=log)
         with contextlib.ExitStack() as stack:
             output = stack.enter_context(open_output(options.output if "output" in options else None))
-            console = Console(environment, output)
+            console = Console(environment, output, log=log)
             root = _root(getattr(options, "root", None), environment)
             if "image" in options and options.run_image is not None:
                 opened = stack.enter_context(_open_image(options, console))
                 options.image, root = opened.image, opened.root
-                console = Console(environment, output, opened.rename)
+                console = Console(environment, output, opened.rename, log)
             module = importlib.import_module(f"metalauncher.tooling.{options.module}")
             status = module.run(options, root, console)
     except Unable as unable:

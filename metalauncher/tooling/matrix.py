@@ -12,18 +12,19 @@ from metalauncher.registry import load_registry
 from metalauncher.releases import RELEASES, supporting
 from metalauncher.terminal import RED
 from metalauncher.tooling.coverage import Need, describe_gaps, enumerate_apis, exportable, gaps, serving
+from metalauncher.tooling.pep440 import parse_version
 from metalauncher.tooling.talk import FAINT, Console, Unable
-from metalauncher.versions import version_key
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from packaging.version import Version
+
     from metalauncher.descriptor import Launcher
     from metalauncher.jsontext import Json
     from metalauncher.places import Root
     from metalauncher.registry import Registry
-    from metalauncher.versions import VersionKey
 
 SCHEMA_VERSION = 1  # schemas/matrix.schema.json
 
@@ -177,7 +178,7 @@ def smallest(needs: frozenset[Need], launchers: Sequence[Launcher]) -> tuple[Kno
         name = f"buildpacks/lifecycle@{last}"
         if name not in names:
             known.append(Known(name, last, platform, buildpack, False))
-    known.sort(key=lambda one: (one.installed, version_key(one.version)), reverse=True)
+    known.sort(key=lambda one: (one.installed, parse_version(one.version)), reverse=True)
     covered = [frozenset([need for need in needs if one.covers(need)]) for one in known]
     for size in range(_SET_LIMIT + 1):
         fitting = [
@@ -191,8 +192,8 @@ def smallest(needs: frozenset[Need], launchers: Sequence[Launcher]) -> tuple[Kno
     return ()
 
 
-def _preference(chosen: list[Known]) -> tuple[int, list[VersionKey]]:
-    return sum([one.installed for one in chosen]), sorted([version_key(one.version) for one in chosen], reverse=True)
+def _preference(chosen: list[Known]) -> tuple[int, list[Version]]:
+    return sum([one.installed for one in chosen]), sorted([parse_version(one.version) for one in chosen], reverse=True)
 
 
 def _draw(picture: Picture, console: Console) -> list[str]:

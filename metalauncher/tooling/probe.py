@@ -241,8 +241,18 @@ def probe(launchers: Sequence[Launcher], root: Root, console: Console, jobs: int
                 for index, (number, trial) in enumerate(trials)
             }
             for task in as_completed(tasks):
-                results[tasks[task]].append(task.result())
+                number, result = tasks[task], task.result()
+                results[number].append(result)
                 done += 1
+                console.note(
+                    "start-probed",
+                    launcher=repr(launchers[number]),
+                    kind=result.trial.kind,
+                    api=str(result.trial.api),
+                    oddity=result.trial.oddity,
+                    behaviour=result.behaviour,
+                    exit_code=result.exit_code,
+                )
                 console.progress(f"probing: {done} of {total} starts")
 
         numbers = [number for number, obstacle in enumerate(obstacles) if not obstacle]

@@ -102,6 +102,8 @@ class RunImages:
             raise self._unreadable(name, reference.kind, reference.place, str(error), denied=denied) from None
         finally:
             self._console.progress("")
+        launchers = [repr(launcher) for launcher in image.registry.launchers]
+        self._console.note("run-image-read", image=name, digest=image.digest, launchers=launchers)
         # An image alone is taken whatever it is for; one that is asked for by its platform is not.
         if self._platform is not None and image.platform and not serves(image.platform, self._platform):
             image.close()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from metalauncher.jsontext import Json
+    from metalauncher.tooling.log import EventLog
     from metalauncher.tooling.output import Output
 
 GREEN = "\x1b[32;1m"
@@ -83,6 +84,7 @@ class Console:
         environment: Mapping[bytes, bytes],
         output: Output = STANDARD_OUTPUT,
         rename: Callable[[str], str] = lambda text: text,
+        log: EventLog | None = None,
     ) -> None:
         """Take where to write, and how.
 
@@ -91,12 +93,14 @@ class Console:
             output: takes findings.
             rename: is asked for every text before it is written: what lies in a folder of this command's own, to
                 others lies somewhere else.
+            log: takes all that is said on stderr, of the commands that have `--log-format`.
         """
         self.environment: Final = environment
         self._rename: Final = rename
         self.output: Final = output
         self._coloured = output is STANDARD_OUTPUT and is_coloured(STDOUT, environment)
-        self._progress = posix.isatty(STDERR)
+        self._log: Final = log
+        self._progress = posix.isatty(STDERR) and (log is None or log.for_people)
 
     def out(self, lines: Iterable[str]) -> None:
         """Give findings, a line each, every one made printable.
@@ -137,15 +141,31 @@ class Console:
 
     def say(self, *lines: str) -> None:
         """Talk, on stderr."""
-        write_lines(STDERR, [self._rename(line) for line in lines])
+        renamed = [self._rename(line) for line in lines]
+        if self._log is None:
+            write_lines(STDERR, renamed)
+        else:
+            self._log.emit("info", "message", {"text": renamed})
 
     def warn(self, text: str) -> None:
         """Write one warning on stderr."""
-        write_message("Warning: ", YELLOW, [f"Warning: {self._rename(text)}"], self.environment)
+        if self._log is None:
+            write_message("Warning: ", YELLOW, [f"Warning: {self._rename(text)}"], self.environment)
+        else:
+            self._log.emit("warning", "warning", {"text": [self._rename(text)]})
 
     def fail(self, unable: Unable) -> None:
         """Say why a command can't be finished."""
-        write_message("ERROR: ", RED, [self._rename(line) for line in unable.lines()], self.environment)
+        lines = [self._rename(line) for line in unable.lines()]
+        if self._log is None:
+            write_message("ERROR: ", RED, lines, self.environment)
+        else:
+            self._log.emit("error", "failed", {"text": lines})
+
+    def note(self, event: str, **fields: Json) -> None:
+        """Say what happens on the way, for those who want to know: an event of docs/events.md. For any thread."""
+        if self._log is not None:
+            self._log.emit("debug", event, fields)
 
     def progress(self, text: str) -> None:
         """Show how far long work has come, on a terminal only; "" takes it away."""

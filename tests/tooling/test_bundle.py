@@ -560,6 +560,10 @@ def test_show(tool: Tool, tmp_path: Path) -> None:
     executable = bundle["executable"]
     assert (executable["present"], executable["sha256"], executable["kind"]) == (False, None, None)
     refused(tool.on("bundle", "show", "buildpacks/lifecycle@1"), "have:    buildpacks/lifecycle@0.9.3")
+    for spelled in ("v0.9.3.0", ">=0.9,<0.10"):
+        assert ok(tool.on("bundle", "show", f"buildpacks/lifecycle@{spelled}")).out == answer.out
+    for other in ("0.9.3+vendor.1", ">0.9.3", "latest", ""):
+        refused(tool.on("bundle", "show", f"buildpacks/lifecycle@{other}"), "have:    buildpacks/lifecycle@0.9.3")
 
 
 @pytest.mark.parametrize("shape", ["release", "directory", "flat"])

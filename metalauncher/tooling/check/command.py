@@ -57,6 +57,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         ca_file=options.ca_file,
         seconds=options.timeout,
         warn=console.warn,
+        note=console.note,
         connections=options.jobs or JOBS,
         cache="" if options.no_cache else options.cache,
     )
@@ -122,6 +123,7 @@ class _Run:
 
             def take(result: Result) -> None:
                 results[result.app] = result
+                self._console.note("app-checked", app=result.app, verdict=result.kind, reason=result.reason)
                 for taker in takers:
                     taker(result)
 

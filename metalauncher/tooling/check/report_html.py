@@ -1,6 +1,9 @@
 """Findings as one page to look at: nothing is loaded, and without its script it only can't be filtered. Pure.
 
 Whatever images are called and say is escaped, and the page's policy lets no other style or script run than its own.
+
+By hand: most of the page is decided by code, which columns and cells there are and what they say, and a template would
+hold the same lines in another language; jinja2 would bring two distributions, one of them compiled, to each check.
 """
 
 from __future__ import annotations

@@ -56,20 +56,20 @@ class Bench(NamedTuple):
     executor: ThreadPoolExecutor
     running: Running
 
-    def run(self, cases: Sequence[Case], told: Callable[[int], None]) -> list[Both]:
+    def run(self, cases: Sequence[Case], told: Callable[[int, Case], None]) -> list[Both]:
         """Start both for each case: one after the other in the same place, so that no path differs.
 
         Args:
             cases: what is run.
-            told: called with the number of cases that are done.
+            told: called with the number of cases that are done, and the one that just was.
         """
         tasks = {
             self.executor.submit(self._both, case, Site(f"{self.scratch}/{number:04}", self.interpreter)): number
             for number, case in enumerate(cases)
         }
         try:
-            for done, _ in enumerate(as_completed(tasks), 1):
-                told(done)
+            for done, task in enumerate(as_completed(tasks), 1):
+                told(done, cases[tasks[task]])
         except BaseException:  # an interruption is not to wait for launchers that hang
             self.running.end()
             self.executor.shutdown(cancel_futures=True)
@@ -96,7 +96,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             bench = Bench(sides, scratch, interpreter, options.timeout, executor, Running())
             console.progress("getting to know both launchers")
             _check_app(bench, scratch)
-            known = get_acquainted(lambda cases: bench.run(cases, lambda _: None), given)
+            known = get_acquainted(lambda cases: bench.run(cases, lambda *_: None), given)
             if given is not None and known.common is None:
                 raise Unable(
                     f"compare: neither started an app with Platform API {given.platform} and Buildpack API"
@@ -118,7 +118,15 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             cases = [case for case in all_cases(known.common) if _wanted(case, options.only)]
             obstacles = [_obstacle(case, machine, known) for case in cases]
             runnable = [case for case, why in zip(cases, obstacles, strict=True) if not why]
-            outcomes = bench.run(runnable, lambda done: console.progress(f"comparing: {done} of {len(runnable)} cases"))
+
+            def told(done: int, case: Case) -> None:
+                console.progress(f"comparing: {done} of {len(runnable)} cases")
+                console.note("case-run", case=case.name)
+
+            for case, why in zip(cases, obstacles, strict=True):
+                if why:
+                    console.note("case-skipped", case=case.name, reason=why)
+            outcomes = bench.run(runnable, told)
         console.progress("")
     seen: dict[str, Both | str] = {case.name: why for case, why in zip(cases, obstacles, strict=True)}
     seen |= dict(zip([case.name for case in runnable], outcomes, strict=True))
@@ -168,7 +176,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _check_app(bench: Bench, scratch: str) -> None:
     """See that the app runs here at all: not that all launchers are found to be unable to start it."""
-    ((outcome, *_), _), *_ = bench.run([control_case()], lambda _: None)
+    ((outcome, *_), _), *_ = bench.run([control_case()], lambda *_: None)
     if isinstance(outcome, Observation) and outcome.reports:
         return
     why = f"{outcome.status}, {readable(outcome.stderr[-200:])}" if isinstance(outcome, Observation) else outcome.reason

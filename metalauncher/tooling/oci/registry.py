@@ -68,6 +68,7 @@ class Registry:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
+        note: Callable[..., None] = lambda _, **__: None,
     ) -> None:
         """Prepare; nothing is connected.
 
@@ -86,6 +87,7 @@ class Registry:
             sleep: wait for seconds.
             now: seconds since 1970.
             chance: 0 to 1, so that threads don't come back all at once.
+            note: is told what happens on the way: an event of docs/events.md, and its fields.
 
         Raises:
             InvalidName: a mirror is not a URL to use as one.
@@ -105,6 +107,7 @@ class Registry:
         self._mirrors = {
             host.lower(): tuple([parse_mirror(url) for url in urls]) for host, urls in (mirrors or {}).items()
         }
+        self.note: Final = note
         self._seconds = seconds
         self._clock, self._sleep, self._chance = clock, sleep, chance
         self._lock = threading.Lock()
@@ -147,6 +150,7 @@ class Registry:
                     refusals += 1
                     limited = broken.reason
                     if refusals < REFUSALS:
+                        self.note("request-delayed", host=place.host, reason=broken.reason)
                         continue
                 number += 1
                 pause = min(PAUSE * 2**number * (0.5 + self._chance() / 2), LONGEST_PAUSE)
@@ -155,6 +159,7 @@ class Registry:
                     if limited and broken.reason != limited and broken.limited:
                         raise Broken(f"{limited}: {broken.reason}", again=False, limited=True) from None
                     raise
+                self.note("request-retried", host=place.host, reason=broken.reason, failed=number)
                 if not broken.limited:
                     self._sleep(pause)
             except ImageError:  # it is there, and answers
@@ -260,6 +265,7 @@ class RegistryStore:
             try:
                 return get(place)
             except ImageError as error:
+                self._registry.note("mirror-passed-over", host=place.host, reason=error.reason)
                 faults.append(f"; its mirror before it: {error.reason}")
         try:
             return get(self._places[-1])

@@ -40,6 +40,7 @@ class Stores:
         cache: str | None = None,
         seconds: float | None = None,
         warn: Callable[[str], None] = lambda _: None,
+        note: Callable[..., None] = lambda _, **__: None,
     ) -> None:
         """Take how to speak to registries; nobody is asked.
 
@@ -52,6 +53,7 @@ class Stores:
             cache: a directory for blobs; "" for none, None for that of the user.
             seconds: to wait for one thing from a registry; None for what is usual.
             warn: is told what is wrong, and no reason to stop.
+            note: is told what happens on the way: an event of docs/events.md, and its fields.
 
         Raises:
             Unable: a mirror or a host is none, or the named cache is somebody else's.
@@ -63,6 +65,7 @@ class Stores:
         self._connections: Final = connections
         self._seconds: Final = seconds
         self._warn: Final = warn
+        self._note: Final = note
         directory = _user_cache(environment) if cache is None else cache
         kept = BlobCache(directory) if directory else None
         foreign = kept.foreign() if kept is not None else None
@@ -73,6 +76,8 @@ class Stores:
                 do="name another one, or --no-cache",
                 command=f"ls -la {shlex.quote(directory)}",
             )
+        if foreign is not None:
+            note("cache-passed-over", directory=directory, reason=foreign)
         # What the user did not name is as if it were not there.
         self._blobs: Final = Blobs(kept if foreign is None else None)
         self._lock: Final = threading.Lock()
@@ -120,6 +125,7 @@ class Stores:
                 mirrors=self._mirrors,
                 ca_file=self._ca_file,
                 connections=self._connections,
+                note=self._note,
                 **options,
             )
         except ValueError as error:

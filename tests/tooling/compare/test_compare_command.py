@@ -288,7 +288,7 @@ def test_not_root(public: Path, launcher: Path) -> None:
     only = [word for area in ("route", "exec.d", "limits", "signal", "state") for word in ("--only", area)]
     # The package may lie where that user can't read: it is loaded before root is given up.
     program = (
-        "import os, sys, tempfile; import metalauncher.tooling.compare.command\n"
+        "import os, sys, tempfile; import metalauncher.tooling.compare.command, metalauncher.tooling.log\n"
         "from metalauncher.tooling.main import main\n"
         f"tempfile.tempdir = {str(folder)!r}; os.chdir('/')\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
