@@ -9,7 +9,7 @@ from metalauncher.jsontext import dump
 from metalauncher.messages import headline
 from metalauncher.selection import Selection
 from metalauncher.terminal import STDERR, write_text
-from metalauncher.which import rule
+from metalauncher.which import forecast_document, rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def log_dispatch(answer: Answer, *, dry: bool) -> None:
             "launcher": {"id": chosen.id, "version": chosen.version, "path": chosen.path},
             "descriptor": chosen.descriptor,
             "decided_by": rule(answer, outcome),
+            "forecast": forecast_document(answer),
         }
         _write("info", "dispatch", event)
     elif not isinstance(outcome, Selection):

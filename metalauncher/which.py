@@ -262,7 +262,7 @@ def document(answer: Answer) -> dict[str, Json]:
             "sha256": launcher.sha256,
         },
         "decided_by": rule(answer, selection) if selection else None,
-        "forecast": _forecast_document(answer),
+        "forecast": forecast_document(answer),
         "error": None
         if isinstance(answer.outcome, Selection)
         else {"kind": answer.outcome.kind, "text": refusal_lines(answer.outcome, decision)},
@@ -281,7 +281,8 @@ def document(answer: Answer) -> dict[str, Json]:
     }
 
 
-def _forecast_document(answer: Answer) -> Json:
+def forecast_document(answer: Answer) -> Json:
+    """Return what is foretold of the launcher that would run, as `--which` and the log have it."""
     forecast = answer.forecast
     if not forecast.reason and not forecast.doubt:
         return None

@@ -502,6 +502,23 @@ def test_the_log_of_a_dispatch(way: str, app: Image) -> None:
         "launcher": {"id": "example/first", "version": "2.0", "path": str(path).removeprefix(str(app.root))},
         "descriptor": f"{app.usr}/example_first@2.0.toml",
         "decided_by": f"the highest version that covers the app, before {SECOND}",
+        "forecast": None,
+    }
+
+
+def test_the_log_foretells(app: Image) -> None:
+    """What is known against the launcher that runs stands in its event, before it runs."""
+    app.environ["METALAUNCHER_LOG"] = "json"
+    app.install("buildpacks/lifecycle", "0.17.7", "#!/bin/sh\n")
+    app.use_metadata('processes = ["type"]\n\n[[buildpacks]]\nid = "example/bp"\napi = "0.10"\n')
+    declare(app, "buildpacks/lifecycle@0.17.7")
+    alone(app)
+    done = app.dispatch()
+    event = _events(done.stderr)[0]
+    assert event["forecast"] == {
+        "starts": False,
+        "exit_code": 1,
+        "reason": "can't read metadata.toml: processes[0] is a string, not a table",
     }
 
 
