@@ -20,7 +20,9 @@ KEPT = ("_sha2", "_signal", "builtins", "errno", "posix", "sys", "tomli", "tomli
 WHOLE = ("builtins", "sys", "tomli._parser")
 
 _HERE = b"/proc/self/cwd"
-_ENVIRON = [b"METALAUNCHER_ROOT=" + _HERE, b"CNB_LAYERS_DIR=" + _HERE + b"/layers", b"PATH=/usr/bin:/bin"]
+# In the order in which they are used. What the interpreter keeps of a dispatch is allocated in the first of the roots,
+# with one descriptor: with more of them, where it lies would depend on the order in which a file system lists them.
+_ROOTS = (_HERE + b"/first", _HERE)
 
 
 class _Became(BaseException):
@@ -43,12 +45,14 @@ def _become(_path: bytes, _skip: int) -> int:
 
 def _warm_up(start: Callable[..., int]) -> None:
     """Dispatch until the interpreter has specialised the code of the common path."""
-    for api in (b"0.12", b"0.9", b"0.14") * 12:
-        try:
-            start([b"/cnb/process/web"], [*_ENVIRON, b"CNB_PLATFORM_API=" + api], b"/proc/self/exe", _become)
-        except _Became:
-            continue
-        raise AssertionError("the warm-up did not dispatch")
+    for root in _ROOTS:
+        environ = [b"METALAUNCHER_ROOT=" + root, b"CNB_LAYERS_DIR=" + root + b"/layers", b"PATH=/usr/bin:/bin"]
+        for api in (b"0.12", b"0.9", b"0.14") * 12:
+            try:
+                start([b"/cnb/process/web"], [*environ, b"CNB_PLATFORM_API=" + api], b"/proc/self/exe", _become)
+            except _Became:
+                continue
+            raise AssertionError("the warm-up did not dispatch")
 
 
 def _prune() -> None:
