@@ -29,7 +29,7 @@ UPGRADE ?=
 FULL ?=
 # Of the tests, what another Python, C library, compiler or container runtime can make fail.
 SUBSET := $(addprefix tests/test_,demo.py static.py pyz.py contents.py hot_path.py parser.py execute.py routes.py \
-	confined.py containers.py needs.py locks.py) tests/tooling/test_killed.py tests/tooling/test_hostile_tarballs.py \
+	confined.py containers.py needs.py locks.py) tests/tooling/launchers/test_killed.py tests/tooling/launchers/test_hostile_tarballs.py \
 	tests/tooling/oci/test_tree.py
 LOCK := build/lock-venv
 LOCKED := requirements-dev fuzz/requirements fuzz/build-requirements image/requirements tests/real/go-requirements \

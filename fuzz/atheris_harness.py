@@ -15,8 +15,8 @@ with atheris.instrument_imports(include=["metalauncher", *PARSERS]):
     import oracles
     import tomli  # noqa: F401
 
-    import metalauncher.events
-    import metalauncher.which  # noqa: F401
+    import metalauncher.explain.events
+    import metalauncher.explain.which  # noqa: F401
 
 
 def main() -> None:

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oracles import bench, printed
 
-from metalauncher.tooling.oci.authorize import Authorizer
-from metalauncher.tooling.oci.challenge import Challenge, parse_challenges, parse_retry_after
-from metalauncher.tooling.oci.credentials import read_credentials
+from metalauncher.tooling.console import Unable
+from metalauncher.tooling.oci.http.authorize import Authorizer
+from metalauncher.tooling.oci.http.challenge import Challenge, parse_challenges, parse_retry_after
+from metalauncher.tooling.oci.http.credentials import read_credentials
+from metalauncher.tooling.oci.http.deadlines import Broken, Deadline
 from metalauncher.tooling.oci.image import Image, load_image
-from metalauncher.tooling.oci.layers import open_layer
+from metalauncher.tooling.oci.layer_reader import open_layer
+from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.name import InvalidName, Name
-from metalauncher.tooling.oci.reference import parse_reference
-from metalauncher.tooling.oci.stores import open_local
-from metalauncher.tooling.oci.wire import Broken, Deadline
-from metalauncher.tooling.talk import Unable
+from metalauncher.tooling.oci.reference import InvalidReference, Reference
+from metalauncher.tooling.oci.sources.stores import open_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,19 +53,19 @@ def reference(data: bytes) -> None:
     """Check an image's reference: one that is written back as it was read, or a reason that can be printed."""
     text = data.decode("utf-8", "surrogateescape")
     try:
-        found = parse_reference(text)
+        found = parse_location(text)
     except ValueError as error:
         printed([str(error)])
         return
     assert found.place, "names nothing"
-    assert parse_reference(str(found)) == found, f"{found} is read otherwise"
+    assert parse_location(str(found)) == found, f"{found} is read otherwise"
     if found.kind != "registry":
         assert found.tag != "", "an empty name"
         return
     match = _REFERENCE.fullmatch(found.place)
     try:
-        name = Name.parse(found.place)
-    except InvalidName as error:
+        name = Reference.parse(found.place)
+    except InvalidReference as error:
         printed([str(error)])
         # What every client takes is taken here, but for ports that there are not, IDs, what is too long, and a host
         # without a dot or a colon, which all of them take for a part of a repository.
@@ -79,7 +79,7 @@ def reference(data: bytes) -> None:
         match["tag"] or ("" if match["digest"] else "latest"),
         match["digest"] or "",
     )
-    assert Name.parse(str(name)) == name, f"{name} is read otherwise"
+    assert Reference.parse(str(name)) == name, f"{name} is read otherwise"
     assert str(name).isascii() and str(name).isprintable(), str(name)  # noqa: PT018
     assert name.api_host == name.api_host.lower()
     assert name.reference in {name.digest, name.tag}
@@ -147,7 +147,7 @@ def archive(data: bytes) -> None:
         try:
             for tag in (None, "app:1", "docker.io/library/app:1", "@0", "@1", "1"):
                 with _images_only():
-                    store = open_local(parse_reference(f"{kind}:{file}" + ("" if tag is None else f":{tag}")))
+                    store = open_local(parse_location(f"{kind}:{file}" + ("" if tag is None else f":{tag}")))
                     descriptor, top = store.top()
                     assert (
                         descriptor.digest == f"sha256:{hashlib.sha256(top).hexdigest()}"

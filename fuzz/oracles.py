@@ -19,18 +19,19 @@ from unittest.mock import patch
 from packaging.version import Version
 
 from metalauncher import __main__ as entry
-from metalauncher import launch, terminal
+from metalauncher import launch
 from metalauncher.apis import ApiVersion
 from metalauncher.decision import Decision
 from metalauncher.descriptor import Launcher
-from metalauncher.errors import MetadataUnreadable
-from metalauncher.messages import describe, why
+from metalauncher.explain import terminal
+from metalauncher.explain.messages import describe, why
+from metalauncher.explain.refusal_text import refusal_lines
+from metalauncher.explain.which import digest
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_environment, read_record
-from metalauncher.refusal_text import refusal_lines
+from metalauncher.refusals import MetadataUnreadable
 from metalauncher.registry import InvalidDescriptor, Registry, load_registry, read_descriptor
 from metalauncher.selection import Selection, select
-from metalauncher.which import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

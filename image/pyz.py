@@ -21,6 +21,7 @@ import metalauncher
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).resolve().parent / "static"))
 
+from application import application_sources  # noqa: E402
 from cache import Cache  # noqa: E402
 from fetch import TOMLI, fetch_tomli, pins  # noqa: E402
 
@@ -38,8 +39,8 @@ UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
 def sources(package: Path) -> dict[str, bytes]:
-    """Return the package's own modules by their name in the archive; what lies in folders below is the tooling's."""
-    return {f"{package.name}/{path.name}": path.read_bytes() for path in sorted(package.glob("*.py"))}
+    """Return the modules of a package that dispatches need, by their names in the archive."""
+    return {str(path.relative_to(package.parent)): path.read_bytes() for path in application_sources(package)}
 
 
 def compiled(source: bytes, name: str) -> bytes:

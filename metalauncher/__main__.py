@@ -30,7 +30,7 @@ def start(argv: list[bytes], environ: list[bytes], execfn: bytes, become: Become
     """
     try:
         if _is_own_name(execfn):
-            from metalauncher.cli import run
+            from metalauncher.explain.cli import run
 
             return run(argv[1:], environ, execfn, become)
         from metalauncher.launch import launch
@@ -42,7 +42,7 @@ def start(argv: list[bytes], environ: list[bytes], execfn: bytes, become: Become
         # Without the frames it came through: they hold the memory that is needed now.
         error.__context__ = None
         failure = error.with_traceback(None)
-    from metalauncher.report import report_bug
+    from metalauncher.explain.report import report_bug
 
     return report_bug(failure)
 
@@ -106,8 +106,8 @@ def console() -> None:
     import posix
     import sys
 
-    from metalauncher.cli import run
     from metalauncher.execute import PythonProcess
+    from metalauncher.explain.cli import run
 
     process = PythonProcess(sys.orig_argv, len(sys.orig_argv) - len(sys.argv[1:]))
     try:

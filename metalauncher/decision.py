@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from metalauncher.errors import MetadataUnreadable, PlatformApiMalformed
 from metalauncher.record import read_platform_api
+from metalauncher.refusals import MetadataUnreadable, PlatformApiMalformed
 from metalauncher.selection import Selection, refuse_platform, select, sift
 
 TYPE_CHECKING = False
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from metalauncher.descriptor import Launcher
-    from metalauncher.errors import Refusal
     from metalauncher.record import Record
+    from metalauncher.refusals import Refusal
     from metalauncher.registry import Registry
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import _signal
 import posix
 
-from metalauncher.errors import Failure, NothingExecuted, errno_text
 from metalauncher.places import close_read
+from metalauncher.refusals import Failure, NothingExecuted, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

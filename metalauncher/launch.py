@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from metalauncher.errors import Failure
     from metalauncher.execute import Become
+    from metalauncher.refusals import Failure
 
 
 def launch(environ: list[bytes], become: Become, skip: int, *own: bytes) -> int:
@@ -35,20 +35,20 @@ def launch(environ: list[bytes], become: Become, skip: int, *own: bytes) -> int:
     outcome = decision.outcome
     itself = Itself(root, *own)
     if environment.get(b"METALAUNCHER_LOG") or environment.get(b"METALAUNCHER_DRYRUN"):
-        from metalauncher.observe import observe
+        from metalauncher.explain.observe import observe
 
         status = observe(decision, root, itself)
         if status is not None:
             return status
     if isinstance(outcome, Selection):
         outcome = execute(outcome.ranked, root, become, skip, itself, lambda failure: _warn(failure, environment))
-    from metalauncher.report import refuse
+    from metalauncher.explain.report import refuse
 
     refuse(outcome, decision)
     return outcome.exit_code
 
 
 def _warn(failure: Failure, environment: Mapping[bytes, bytes]) -> None:
-    from metalauncher.report import warn
+    from metalauncher.explain.report import warn
 
     warn(str(failure), environment)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from tomli import loads
 
 from metalauncher.apis import ApiVersion
-from metalauncher.errors import MetadataUnreadable, PlatformApiMalformed
 from metalauncher.places import LAYERS
+from metalauncher.refusals import MetadataUnreadable, PlatformApiMalformed
 from metalauncher.tomlfile import BOM, Unreadable, kind_of, read_file
 
 TYPE_CHECKING = False

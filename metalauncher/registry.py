@@ -8,8 +8,8 @@ from __future__ import annotations
 import posix
 
 from metalauncher.descriptor import MASK, InvalidValue, Launcher, Mask, parse_descriptor
-from metalauncher.errors import errno_text
 from metalauncher.places import IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS
+from metalauncher.refusals import errno_text
 from metalauncher.tomlfile import Unreadable, parse_toml, read_file
 
 TYPE_CHECKING = False

@@ -5,7 +5,7 @@ Coverage is set membership under CNB's own rule, never "same major", never "newe
 
 from __future__ import annotations
 
-from metalauncher.errors import (
+from metalauncher.refusals import (
     BuildpackApisNotCovered,
     MetadataKeyMissing,
     MetadataUnreadable,
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from metalauncher.apis import ApiSet, ApiVersion
     from metalauncher.descriptor import Launcher
-    from metalauncher.errors import Refusal
     from metalauncher.pins import Pin
     from metalauncher.record import Buildpack, Record
+    from metalauncher.refusals import Refusal
     from metalauncher.registry import Registry
 
 # What Go's strconv.ParseBool takes for true; launchers read CNB_NO_COLOR with it.

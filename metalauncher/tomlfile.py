@@ -7,8 +7,8 @@ import sys
 
 import tomli
 
-from metalauncher.errors import errno_text
 from metalauncher.places import close_read
+from metalauncher.refusals import errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ from harness import PROJECT, Image, static_form
 from images import base, pack
 from sboms import install_dispatcher, sha256, sidecar
 
-from metalauncher import descriptor, errors
-from metalauncher.cli import HELP
+from metalauncher import descriptor
+from metalauncher import refusals as errors
 from metalauncher.descriptor import Launcher
+from metalauncher.explain.cli import HELP
 from metalauncher.places import Root
 from metalauncher.registry import read_descriptor
-from metalauncher.tooling.labels import MIRRORS
+from metalauncher.tooling.run_image.labels import MIRRORS
 
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("launchers.d/*.md")])
 README = (PROJECT / "README.md").read_text()

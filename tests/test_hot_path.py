@@ -108,7 +108,7 @@ def test_what_dispatches_imports_tomli_alone() -> None:
 def test_only_the_log_loads_its_writer(environ: list[bytes]) -> None:
     """METALAUNCHER_LOG=json loads what it takes, and that is not the standard library's json."""
     found = dispatched([*environ, b"METALAUNCHER_LOG=json"])
-    assert "metalauncher.events" in found
+    assert "metalauncher.explain.events" in found
     assert "json" not in found
 
 

@@ -30,9 +30,9 @@ from strategies import Apis, App, Case, Declared
 
 from metalauncher.apis import ApiSet, ApiVersion
 from metalauncher.descriptor import Launcher
-from metalauncher.errors import MetadataUnreadable, NoLauncherInstalled, PinUnsatisfied, PlatformApiAbsent
 from metalauncher.places import Root
 from metalauncher.record import Record
+from metalauncher.refusals import MetadataUnreadable, NoLauncherInstalled, PinUnsatisfied, PlatformApiAbsent
 from metalauncher.registry import Registry, load_registry
 from metalauncher.selection import Selection, select
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
+from metalauncher.explain.terminal import printable
 from metalauncher.record import METADATA_LIMIT
-from metalauncher.terminal import printable
 from metalauncher.tomlfile import Unreadable, read_toml
 
 

@@ -17,7 +17,6 @@ import pytest
 from harness import APPS, DATA
 from making import unprivileged
 
-from metalauncher.errors import MetadataUnreadable, PlatformApiMalformed
 from metalauncher.places import Root
 from metalauncher.record import (
     Record,
@@ -27,6 +26,7 @@ from metalauncher.record import (
     read_platform_api,
     read_record,
 )
+from metalauncher.refusals import MetadataUnreadable, PlatformApiMalformed
 
 CASES = sorted((DATA / "metadata").glob("*.toml"))
 EXPECTED = sorted((DATA / "metadata").glob("*.expect"))

@@ -20,10 +20,10 @@ from making import apis, environment, launcher, minors, record
 
 from metalauncher.apis import ApiSet, ApiVersion
 from metalauncher.decision import Decision, decide
-from metalauncher.errors import PinUnsatisfied, Refused
-from metalauncher.messages import decided_by, why
+from metalauncher.explain.messages import decided_by, why
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_platform_api, read_record
+from metalauncher.refusals import PinUnsatisfied, Refused
 from metalauncher.registry import Registry, load_registry
 from metalauncher.selection import BuildpackNotCovered, PlatformNotCovered, Selection, refuse_platform, select
 

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from application import application_sources, module_name
+
 # mypyc takes two functions from importlib._bootstrap; the real package would load the path-based importer.
 IMPORTLIB = "import sys, _frozen_importlib as _bootstrap\nsys.modules['importlib._bootstrap'] = _bootstrap\n"
 # What these modules need the compiler for, while they are imported (reduced.c).
@@ -28,11 +30,12 @@ def main(output: str, driver: str, tree: str, directories: list[str]) -> None:
     sys.path[:0] = [tree, *directories]
     importlib.import_module("encodings.utf_8")
     training = Path(driver).stem == "training"
-    application = [] if training else sorted(path.stem for path in Path(tree, "metalauncher").glob("*.py"))
+    package = Path(tree, "metalauncher")
+    application = [] if training else [module_name(package, path) for path in application_sources(package)]
     importlib.import_module("tomli")
     for name in application:
-        importlib.import_module("metalauncher" if name == "__init__" else f"metalauncher.{name}")
-    names = [f"metalauncher.{name}" for name in application if name != "__init__"]
+        importlib.import_module(name)
+    names = [name for name in application if name != "metalauncher"]
     bootstrap = Path(importlib.__file__ or "").with_name("_bootstrap.py").read_text()
     table = {
         "_frozen_importlib": _compile("_frozen_importlib", bootstrap),
@@ -44,7 +47,7 @@ def main(output: str, driver: str, tree: str, directories: list[str]) -> None:
     packages = set()
     for name, module in sys.modules.items():
         path = _source(module)
-        if name in table or name in ("__main__", COMPILED) or path is None:
+        if name in table or name in ("__main__", "application", COMPILED) or path is None:
             continue
         if path.name == "__init__.py":
             packages.add(name)

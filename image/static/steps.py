@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from application import application_sources
 from cache import Cache
 from contents import ContentsError, application_version, describe
 from fetch import CPYTHON_VERSION, MYPYC, FetchError, cpython_sha256, fetch_cpython, fetch_tomli, fetch_wheels
@@ -136,12 +137,12 @@ def build(cache: Cache) -> Path:
         make=partial(make_python, given, PROFILE_READ),
         say="building CPython (minutes, once)",
     )  # fmt: skip
-    application = sorted((TREE / "metalauncher").glob("*.py"))
+    application = application_sources(TREE / "metalauncher")
     own = sorted(path for path in HERE.iterdir() if path.suffix in (".c", ".h", ".ld", ".py", ".txt"))
     warm_up = sorted(path for path in WARM_UP.rglob("*") if path.is_file())
     return cache.step(
         "program", python, given.tomli, given.tools.folder, repr((LINK, STRICT)),
-        *[item for path in application + own + warm_up for item in (path.name, path)],
+        *[item for path in application + own + warm_up for item in (str(path.relative_to(TREE)), path)],
         make=partial(_make_program, given, python),
         say="building the executable",
     )  # fmt: skip

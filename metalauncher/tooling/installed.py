@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from metalauncher.descriptor import Launcher
 from metalauncher.places import IMAGE_DESCRIPTORS, LAUNCHERS, OPERATOR_DESCRIPTORS
 from metalauncher.registry import InvalidDescriptor, list_descriptors, read_descriptor
+from metalauncher.tooling.console import Unable, decode
 from metalauncher.tooling.pep440 import matching
 from metalauncher.tooling.reading import ReadError, open_regular
 from metalauncher.tooling.suggest import did_you_mean
-from metalauncher.tooling.talk import Unable, decode
 
 if TYPE_CHECKING:
     from metalauncher.places import Root

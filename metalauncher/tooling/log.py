@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from metalauncher import __version__
-from metalauncher.terminal import RED, STDERR, YELLOW, write_lines, write_message, write_text
+from metalauncher.explain.terminal import RED, STDERR, YELLOW, write_lines, write_message, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from structlog.typing import EventDict, WrappedLogger
 
-    from metalauncher.jsontext import Json
+    from metalauncher.explain.jsontext import Json
 
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -67,7 +67,7 @@ class EventLog:
 
 
 def _like_a_dispatch(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Return the event in the shape that METALAUNCHER_LOG=json has (metalauncher.events)."""
+    """Return the event in the shape that METALAUNCHER_LOG=json has (metalauncher.explain.events)."""
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     head = {"timestamp": time, "level": method, "event": event.pop("event"), "metalauncher": __version__}
     return {**head, **event}

@@ -13,7 +13,7 @@ import stat
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, Literal
 
-from metalauncher.errors import errno_text
+from metalauncher.refusals import errno_text
 from metalauncher.tomlfile import size_text
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from metalauncher.tooling.talk import decode
+from metalauncher.tooling.console import decode
 
 if TYPE_CHECKING:
     from metalauncher.places import Root

@@ -18,7 +18,7 @@ from typing import Literal
 
 import tomli
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("tests", "image/static")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("tests/support", "image/static")]
 
 import golang  # noqa: E402
 from harness import APPS  # noqa: E402

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("", "tests", "image/static")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("", "tests/support", "image/static")]
 
 import golang  # noqa: E402
 import launchers  # noqa: E402

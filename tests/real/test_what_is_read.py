@@ -23,15 +23,15 @@ from making import decide_app
 from reading import NEW, NEWEST, OLD, VERSIONS, Started, forecast, start
 from real_launchers import Launchers
 
-from metalauncher.errors import MetadataUnreadable
 from metalauncher.execute import Itself
+from metalauncher.explain.releases import RELEASES
+from metalauncher.explain.which import Answer
 from metalauncher.places import Root
 from metalauncher.record import parse_record
-from metalauncher.releases import RELEASES
-from metalauncher.which import Answer
+from metalauncher.refusals import MetadataUnreadable
 
 if TYPE_CHECKING:
-    from metalauncher.forecast import Forecast
+    from metalauncher.explain.forecast import Forecast
 
 pytestmark = pytest.mark.thorough
 

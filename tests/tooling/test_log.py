@@ -18,7 +18,8 @@ from real_launchers import Launchers
 from rebased import World, metadata
 from structlog.processors import JSONRenderer
 
-from metalauncher import __version__, events
+from metalauncher import __version__
+from metalauncher.explain import events
 from metalauncher.tooling.log import EventLog
 
 PAGE = (PROJECT / "docs/events.md").read_text()
@@ -155,7 +156,7 @@ def test_a_dispatch_s_event_is_of_this_kind(capfd: pytest.CaptureFixture[str]) -
 def test_loaded_by_those_that_have_it(command: str, loads: bool, tmp_path: Path) -> None:
     """A short command does not wait for structlog."""
     code = (
-        "import sys\nfrom metalauncher.tooling.main import main\n"
+        "import sys\nfrom metalauncher.tooling.cli.main import main\n"
         f"main([{command.encode()!r}, b'--root', {bytes(tmp_path)!r}], {{}})\nsys.exit('structlog' in sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.tooling.oci.artifacts import is_beside_images
 from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, Descriptor, ImageError
-from metalauncher.tooling.oci.name import InvalidName, Name
 from metalauncher.tooling.oci.platforms import normal, select
+from metalauncher.tooling.oci.reference import InvalidReference, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,10 +91,10 @@ def _only(images: Sequence[Named], what: str) -> list[Named]:
     return found
 
 
-def _full(text: str) -> Name | None:
+def _full(text: str) -> Reference | None:
     try:
-        return Name.parse(text)
-    except InvalidName:
+        return Reference.parse(text)
+    except InvalidReference:
         return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, Protocol
 
-from metalauncher.tooling.oci.layers import MEMBERS_LIMIT, Member, open_layer
+from metalauncher.tooling.oci.layer_reader import MEMBERS_LIMIT, Member, open_layer
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:

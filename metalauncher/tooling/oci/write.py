@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from metalauncher.tooling.oci.files import Folder, open_regular
 from metalauncher.tooling.oci.image import load_image
-from metalauncher.tooling.oci.layers import open_tar
-from metalauncher.tooling.oci.layout import TAG, read_index
+from metalauncher.tooling.oci.layer_reader import open_tar
 from metalauncher.tooling.oci.model import (
     MANIFEST_LIMIT,
     OCI_CONFIG,
@@ -26,6 +25,7 @@ from metalauncher.tooling.oci.model import (
     parse_descriptor,
     parse_json,
 )
+from metalauncher.tooling.oci.sources.layout import TAG, read_index
 from metalauncher.tooling.oci.tree import EXPANDED_LIMIT
 from metalauncher.tooling.oci.verified import Verified
 from metalauncher.tooling.oci.write_files import append, append_bytes, whole_tar, write_stream

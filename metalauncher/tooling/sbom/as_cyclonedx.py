@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cyclonedx.model.license import License
 
-    from metalauncher.jsontext import Json
+    from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.sbom.model import Component, Inventory
 
 _KINDS = {"application": ComponentType.APPLICATION, "file": ComponentType.FILE, "library": ComponentType.LIBRARY}

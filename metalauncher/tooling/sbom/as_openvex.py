@@ -11,7 +11,7 @@ from metalauncher import __version__
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from metalauncher.jsontext import Json
+    from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.sbom.model import Product, Stated, Statement
 
 _CONTEXT = "https://openvex.dev/ns/v0.2.0"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metalauncher.tooling.arguments import format_of
+from metalauncher.tooling.console import Unable, format_of
 from metalauncher.tooling.sbom.inventory import ORDER, everything
 from metalauncher.tooling.sbom.model import moment
-from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from metalauncher.places import Root
-    from metalauncher.tooling.talk import Console
+    from metalauncher.tooling.console import Console
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:

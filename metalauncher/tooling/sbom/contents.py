@@ -7,10 +7,10 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher.places import EXECUTABLE
+from metalauncher.tooling.console import Unable, decode
 from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.model import is_cpe, is_hash, is_purl
-from metalauncher.tooling.talk import Unable, decode
 
 if TYPE_CHECKING:
     from metalauncher.places import Root

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from metalauncher.jsontext import Json
+    from metalauncher.explain.jsontext import Json
     from metalauncher.places import Root
 
 FORMATS: Final = ("cyclonedx", "spdx")

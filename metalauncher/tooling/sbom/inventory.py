@@ -6,13 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from metalauncher.places import EXECUTABLE
+from metalauncher.tooling.console import decode
 from metalauncher.tooling.installed import digest_of, installed
 from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.bundled import MERGE_LIMIT, Unusable, merge, parse
 from metalauncher.tooling.sbom.contents import read_contents
 from metalauncher.tooling.sbom.model import Component, Inventory, bundle_purl
 from metalauncher.tooling.sbom.statements import STATEMENTS
-from metalauncher.tooling.talk import decode
 
 if TYPE_CHECKING:
     from metalauncher.descriptor import Launcher

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
-from metalauncher.tooling.talk import Unable
+from metalauncher.tooling.console import Unable
 
 PROJECT = "The metalauncher project"
 # Without SOURCE_DATE_EPOCH nothing knows when an image was made, and the same image is to have the same documents.

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.places import EXECUTABLE
+from metalauncher.tooling.console import Unable, count, decode
 from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.inventory import bundles
-from metalauncher.tooling.talk import Unable, count, decode
 
 if TYPE_CHECKING:
-    from metalauncher.jsontext import Json
+    from metalauncher.explain.jsontext import Json
     from metalauncher.places import Root
-    from metalauncher.tooling.talk import Console
+    from metalauncher.tooling.console import Console
 
 _LIMIT = 64 << 20  # bytes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from metalauncher.tooling.console import Unable
 from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.sbom.as_openvex import document
 from metalauncher.tooling.sbom.contents import read_contents
@@ -12,14 +13,13 @@ from metalauncher.tooling.sbom.inventory import bundles
 from metalauncher.tooling.sbom.model import PROJECT, Product, Stated, Statement, bundle_purl, moment
 from metalauncher.tooling.sbom.statements import STATEMENTS, read_statements
 from metalauncher.tooling.sbom.vulnerabilities import judge, known
-from metalauncher.tooling.talk import Unable
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable
 
     from metalauncher.places import Root
-    from metalauncher.tooling.talk import Console
+    from metalauncher.tooling.console import Console
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:

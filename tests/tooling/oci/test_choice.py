@@ -12,10 +12,10 @@ import zstandard
 from containers import call, need
 from layouts import OCI, Layout, Packed, digest, docker_archive, file, packed, tar
 
-from metalauncher.tooling.oci.archive import ArchiveStore
 from metalauncher.tooling.oci.image import Image, load_image
-from metalauncher.tooling.oci.layout import LayoutStore, OciArchiveStore
 from metalauncher.tooling.oci.model import ImageError, Store
+from metalauncher.tooling.oci.sources.archive import ArchiveStore
+from metalauncher.tooling.oci.sources.layout import LayoutStore, OciArchiveStore
 
 LAYER = packed(file("etc/one", b"1"))
 INDEX = f"{OCI}.index.v1+json"

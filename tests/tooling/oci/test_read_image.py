@@ -14,10 +14,10 @@ import pytest
 from layouts import DOCKER, DOCKER_LAYER, OCI, Layout, Packed, digest, docker_archive, file, link, packed, tar
 from making import unprivileged
 
-from metalauncher.tooling.oci.archive import ArchiveStore
 from metalauncher.tooling.oci.image import Image, load_image
-from metalauncher.tooling.oci.layout import LayoutStore
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.sources.archive import ArchiveStore
+from metalauncher.tooling.oci.sources.layout import LayoutStore
 
 LAYER = packed(file("etc/one", b"1"))
 OTHER = packed(file("etc/two", b"2"))

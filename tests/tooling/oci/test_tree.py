@@ -14,13 +14,13 @@ import zstandard
 from bundles import tree as files_under
 from layouts import OCI, Layout, Packed, directory, file, link, packed, tar
 
-from metalauncher.tooling.oci import layers as limits
+from metalauncher.tooling.oci import layer_reader as limits
 from metalauncher.tooling.oci import tree as tree_module
 from metalauncher.tooling.oci.image import Image, load_image
-from metalauncher.tooling.oci.layers import Member, clean, open_layer
-from metalauncher.tooling.oci.laying import materialise
-from metalauncher.tooling.oci.layout import LayoutStore
+from metalauncher.tooling.oci.layer_reader import Member, clean, open_layer
+from metalauncher.tooling.oci.materialise import materialise
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.sources.layout import LayoutStore
 from metalauncher.tooling.oci.tree import Tree, read_tree
 
 KIND = {"hard": tarfile.LNKTYPE}

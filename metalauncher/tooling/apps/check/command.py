@@ -1,0 +1,177 @@
+"""`metalauncher check`: would these app images start on that run image? Parses, calls, and says what was found."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+from metalauncher.explain.which import digest
+from metalauncher.tooling.apps.check.findings import RunImage as ShownRunImage
+from metalauncher.tooling.apps.check.findings import describe, find, rank
+from metalauncher.tooling.apps.check.fingerprint import fingerprint
+from metalauncher.tooling.apps.check.fleet import JOBS, check_all, interruptible
+from metalauncher.tooling.apps.check.journal import Asked, Journal, Printed, resume
+from metalauncher.tooling.apps.check.judge import Judge
+from metalauncher.tooling.apps.check.merge import merge
+from metalauncher.tooling.apps.check.missing_launchers import missing_bundles
+from metalauncher.tooling.apps.check.output import present
+from metalauncher.tooling.apps.check.targets import parse_shard, read_targets
+from metalauncher.tooling.console import Unable, count, decode
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
+from metalauncher.tooling.oci.location import parse_location
+from metalauncher.tooling.oci.sources.stores import Stores
+from metalauncher.tooling.run_image.opener import RunImages
+from metalauncher.tooling.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+    from metalauncher.places import Root
+    from metalauncher.tooling.apps.check.findings import Findings
+    from metalauncher.tooling.apps.check.verdict import Result
+    from metalauncher.tooling.console import Console
+    from metalauncher.tooling.run_image.model import RunImage
+
+_HELP = "metalauncher check --help"
+
+
+def run(options: Namespace, root: Root, console: Console) -> int:
+    """Check; return 0 if all apps start or are not affected, 1 if one is at risk, 3 if it can't be told of one."""
+    if options.merge:
+        return merge(options, console)
+    if (options.run_image is None) == (options.root is None):
+        raise Unable(
+            "which run image?" if options.root is None else "there are two run images: --run-image and --root",
+            need="one of --run-image IMAGE and --root DIR",
+            command="metalauncher check oci:app --run-image oci:run",
+        )
+    shard = parse_shard(options.shard, console.environment) if options.shard else None
+    apps = read_targets(options.apps, options.from_files, shard)
+    if not options.apps and not options.from_files:  # a part of those named may well be empty
+        raise Unable("no app is named", need="APP, or a list with --from", command=_HELP)
+    stores = Stores(
+        console.environment,
+        insecure=options.insecure,
+        mirrors=options.mirror,
+        ca_file=options.ca_file,
+        seconds=options.timeout,
+        warn=console.warn,
+        note=console.note,
+        connections=options.jobs or JOBS,
+        cache="" if options.no_cache else options.cache,
+    )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(stores))
+        scratch = stack.enter_context(scratch_folder("metalauncher-check-"))
+        reader = RunImages(stores, options.platform, scratch, console, _HELP)
+        image = (
+            reader.read_directory(decode(root.prefix) or "/")
+            if options.run_image is None
+            else reader.read(options.run_image)
+        )
+        against = None if options.against is None else reader.read(options.against)
+        for one in (image, against):  # an interrupted run's threads may still be at work
+            if one is not None:
+                stack.enter_context(contextlib.closing(one))
+        return _Run(options, console, image, against, options.platform or DEFAULT_PLATFORM, apps, shard).run(stores)
+
+
+class _Run:
+    """One run over all apps."""
+
+    def __init__(
+        self,
+        options: Namespace,
+        console: Console,
+        image: RunImage,
+        against: RunImage | None,
+        platform: str,
+        apps: tuple[str, ...],
+        shard: Any,
+    ) -> None:
+        self._options: Final = options
+        self._console: Final = console
+        self._image: Final = image
+        self._against: Final = against
+        self._platform: Final = platform
+        self._apps: Final = apps
+        launchers = rank(image.registry.launchers)
+        self._shown: Final = ShownRunImage(
+            image.name, image.digest, launchers, tuple([image.obstacle_of(one) for one in launchers])
+        )
+        described = {
+            **_document(image),
+            "descriptors": [describe(one) for one in launchers],
+            "obstacles": list(self._shown.obstacles),
+        }
+        before = None if against is None else _document(against)
+        self._asked: Final = Asked(described, before, platform, shard, len(apps))
+
+    def run(self, stores: Stores) -> int:
+        judge = Judge(self._image, self._against, self._platform)
+
+        def check(app: str) -> Result:
+            reference = parse_location(app)
+            if reference.kind == "dir":
+                return judge.judge_unpacked(app, reference.place)
+            return judge.judge(app, stores.open(reference))
+
+        with contextlib.ExitStack() as stack:
+            results, takers = self._begin(stack)
+            todo = [app for app in self._apps if app not in results]
+
+            def take(result: Result) -> None:
+                results[result.app] = result
+                self._console.note("app-checked", app=result.app, verdict=result.kind, reason=result.reason)
+                for taker in takers:
+                    taker(result)
+
+            def progress() -> None:
+                self._console.progress(f"{len(results):,} of {count(len(self._apps), 'app')}")
+
+            interruption = stack.enter_context(interruptible())
+            check_all(todo, check, take, jobs=self._options.jobs or JOBS, progress=progress, interruption=interruption)
+            self._console.progress("")
+        code = present(self._options, self._console, self._find(results), self._asked)
+        return interruption.exit_code if interruption else code
+
+    def _begin(self, stack: contextlib.ExitStack) -> tuple[dict[str, Result], list[Callable[[Result], None]]]:
+        """Return the results that an earlier run left, and who takes new ones as they arrive."""
+        results: dict[str, Result] = {}
+        takers: list[Callable[[Result], None]] = []
+        if self._options.resume is not None:
+            journal, results = resume(self._options.resume, self._asked, self._apps)
+            stack.callback(journal.close)
+            takers.append(journal.add)
+            if results:
+                self._console.say(f"{count(len(results), 'result')} taken over from {self._options.resume}")
+        if self._options.format == "jsonl":
+            journal = Journal(Printed(self._console.output))
+            stack.callback(journal.close)
+            journal.begin(self._asked)
+            for result in results.values():
+                journal.add(result)
+            takers.append(journal.add)
+        return results, takers
+
+    def _find(self, results: dict[str, Result]) -> Findings:
+        return find(
+            self._shown,
+            results.values(),
+            against="" if self._against is None else self._against.name,
+            platform=self._platform,
+            unchecked=len(self._apps) - len(results),
+            bundles=missing_bundles(results.values()),
+        )
+
+
+def _document(image: RunImage) -> dict[str, Any]:
+    return {
+        "name": image.name,
+        "digest": image.digest,
+        "registry_digest": digest(image.registry),
+        "source": image.source,
+        "launchers": [repr(launcher) for launcher in rank(image.registry.launchers)],
+        "fingerprint": fingerprint(image),
+    }

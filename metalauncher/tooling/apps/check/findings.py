@@ -1,0 +1,301 @@
+"""All that a check found out about a fleet, in the order in which people want to know it. Pure: lays nothing out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from metalauncher import __version__
+from metalauncher.apis import ApiRange, ApiVersion
+from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
+from metalauncher.explain.messages import by_rank
+from metalauncher.record import Buildpack, Record
+from metalauncher.registry import Registry
+from metalauncher.selection import BuildpackNotCovered, OptInNotGiven, PlatformNotCovered, sift
+from metalauncher.tooling.apps.check.verdict import AT_RISK, KINDS, Kind, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping
+
+    from metalauncher.apis import ApiSet
+    from metalauncher.explain.jsontext import Json
+    from metalauncher.selection import Rejection
+
+NEEDS_LIMIT: Final = 60  # rows of the matrix; whole fleets have a few dozen
+_ORDER: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "not-affected")
+_UNKNOWN_KEYS = frozenset(("buildpacks", "processes"))
+
+WORDS: Final[dict[Kind, str]] = {
+    "starts": "starts",
+    "refused": "would be refused",
+    "does-not-start": "would not start",
+    "not-affected": "not affected",
+    "unknown": "cannot tell",
+}
+
+
+def counted(number: int, kind: Kind) -> str:
+    """Return `2 start`: how many apps there are of a kind."""
+    words = {"starts": "starts" if number == 1 else "start", "unknown": "cannot be told"}.get(kind) or WORDS[kind]
+    return f"{number:,} {words}"
+
+
+class RunImage(NamedTuple):
+    """The run image that the apps are to be rebased onto.
+
+    Attributes:
+        name: as it was given.
+        digest: of its manifest, None where it has none.
+        launchers: in effect, best first.
+        obstacles: why each of them can't be exec'd, None for one that can; empty where all can, or it is not known.
+    """
+
+    name: str
+    digest: str | None
+    launchers: tuple[Launcher, ...]
+    obstacles: tuple[str | None, ...] = ()
+
+
+class Cell(NamedTuple):
+    """Whether one launcher serves one need.
+
+    Attributes:
+        state: `runs`: it starts apps that recorded this; `covers`: it supports these APIs; `lacks`; `opt-in`: it has to
+            be asked for; `broken`: it supports them, but can't be exec'd.
+        lacks: what it does not have, in words.
+    """
+
+    state: Literal["runs", "covers", "lacks", "opt-in", "broken"]
+    lacks: str = ""
+
+
+class Need(NamedTuple):
+    """What some apps recorded, all alike.
+
+    Attributes:
+        platform: the Platform API, None where there is none.
+        buildpacks: the Buildpack APIs, each once, oldest first; None for one that recorded none.
+        apps: how many there are.
+        at_risk: how many of them would be refused or not start.
+        cells: by launcher of the run image.
+    """
+
+    platform: str | None
+    buildpacks: tuple[str | None, ...]
+    apps: int
+    at_risk: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def text(self) -> str:
+        """What was recorded, in words."""
+        if self.platform is None and not any(self.buildpacks):
+            return "nothing recorded"
+        apis = ", ".join([api or "none" for api in self.buildpacks]) or "none"
+        return f"Platform API {self.platform or 'none'}, Buildpack API {apis}"
+
+
+class Findings(NamedTuple):
+    """All that was found out.
+
+    Attributes:
+        run_image: what was checked against.
+        against: the run image compared against, "" without one.
+        platform: `os/architecture`.
+        results: those at risk first.
+        unchecked: how many apps there are besides.
+        bundles: launchers to add so that no app is refused for want of one, as `id@version`.
+        needs: what the fleet recorded against what the run image has; those at risk first.
+        hidden_needs: how many more there are.
+        version: of the metalauncher that checked.
+    """
+
+    run_image: RunImage
+    against: str
+    platform: str
+    results: tuple[Result, ...]
+    unchecked: int
+    bundles: tuple[str, ...]
+    needs: tuple[Need, ...]
+    hidden_needs: int
+    version: str
+
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """How many results there are of each kind."""
+        found = Counter([result.kind for result in self.results])
+        return {kind: found[kind] for kind in KINDS}
+
+    def of(self, *kinds: Kind) -> tuple[Result, ...]:
+        """Return the results of some kinds."""
+        return tuple([result for result in self.results if result.kind in kinds])
+
+    @property
+    def at_risk(self) -> tuple[Result, ...]:
+        """The apps that would be refused or not start."""
+        return tuple([result for result in self.results if result.kind in AT_RISK])
+
+    @property
+    def headline(self) -> str:
+        """The whole in one sentence."""
+        total, risky, unknown = len(self.results), len(self.at_risk), len(self.of("unknown"))
+        of = f"{total:,} apps" if total != 1 else "1 app"
+        if not total:
+            return "No app was checked"
+        if risky:
+            return f"{risky:,} of {of} would not start" if total > 1 else "The app would not start"
+        if unknown:
+            return f"{unknown:,} of {of} cannot be told" if total > 1 else "The app cannot be told"
+        return f"All {of} would start" if total > 1 else "The app would start"
+
+
+def find(
+    run_image: RunImage,
+    results: Iterable[Result],
+    *,
+    against: str = "",
+    platform: str = "",
+    unchecked: int = 0,
+    bundles: Iterable[str] = (),
+    version: str = __version__,
+) -> Findings:
+    """Put results in order, and hold what the apps recorded against the run image's launchers."""
+    ordered = tuple(sorted(results, key=_by_urgency))
+    needs = _needs(ordered, run_image)
+    return Findings(
+        run_image,
+        against,
+        platform,
+        ordered,
+        unchecked,
+        tuple(bundles),
+        needs[:NEEDS_LIMIT],
+        max(0, len(needs) - NEEDS_LIMIT),
+        version,
+    )
+
+
+def _by_urgency(result: Result) -> tuple[int, bool, str]:
+    return _ORDER.index(result.kind), not result.regressed, result.app
+
+
+def _needs(results: tuple[Result, ...], run_image: RunImage) -> tuple[Need, ...]:
+    apps: Counter[tuple[str | None, tuple[str | None, ...]]] = Counter()
+    risky: Counter[tuple[str | None, tuple[str | None, ...]]] = Counter()
+    # APIs alone don't say which launcher runs: it also has to read the file, and the app's environment may pin one.
+    running: defaultdict[tuple[str | None, tuple[str | None, ...]], set[str]] = defaultdict(set)
+    for result in results:
+        # Where it does not decide, not all that was recorded was read.
+        read = result.kind in ("starts", "refused") or result.buildpacks
+        if result.kind == "unknown" or not read or (result.platform_api is None and not result.buildpacks):
+            continue
+        apis = sorted({api for _, api in result.buildpacks}, key=_by_age)
+        key = result.platform_api, tuple(apis)
+        apps[key] += 1
+        risky[key] += result.kind in AT_RISK
+        if result.kind == "starts" and result.launcher is not None:
+            running[key].add(str(result.launcher))
+    found = [Need(*key, number, risky[key], _cells(*key, run_image, running[key])) for key, number in apps.items()]
+    found.sort(key=lambda need: (-need.at_risk, -need.apps, _by_age(need.platform), need.buildpacks != (), need.text))
+    return tuple(found)
+
+
+def _by_age(text: str | None) -> tuple[int, int, str]:
+    version = _parse(text)
+    return (*(version or (-1, -1)), text or "")
+
+
+def _parse(text: str | None) -> ApiVersion | None:
+    try:
+        return None if text is None else ApiVersion.parse(text)
+    except ValueError:
+        return None
+
+
+def _cells(
+    platform: str | None, buildpacks: tuple[str | None, ...], run_image: RunImage, running: Container[str]
+) -> tuple[Cell, ...]:
+    """Return what each launcher makes of a need, by the very rule that dispatches; `running` names those that run."""
+    launchers = run_image.launchers
+    keys = _UNKNOWN_KEYS.union(*[launcher.requires for launcher in launchers])
+    record = Record(_parse(platform), platform or "", tuple([Buildpack("", api) for api in buildpacks]), keys, "")
+    if platform is not None and record.platform_api is None:  # malformed: the dispatch ends before any launcher
+        return tuple([Cell("lacks", f"Platform {platform}") for _ in launchers])
+    _, left_out = sift(record, Registry(launchers), {})
+    reasons: dict[int, Rejection] = {id(launcher): reason for launcher, reason in left_out}
+    stripped = record.platform_api is None and not record.unrecorded
+    broken = {id(launcher) for launcher, why in zip(launchers, run_image.obstacles, strict=False) if why is not None}
+    cells = []
+    for launcher in launchers:
+        if repr(launcher) in running:
+            cells.append(Cell("runs"))
+        elif id(launcher) in broken and id(launcher) not in reasons:
+            cells.append(Cell("broken"))
+        elif stripped and id(launcher) not in reasons:
+            cells.append(Cell("lacks", "Platform none"))
+        else:
+            cells.append(_cell(reasons.get(id(launcher))))
+    return tuple(cells)
+
+
+def _cell(reason: Rejection | None) -> Cell:
+    match reason:
+        case None:
+            return Cell("covers")
+        case OptInNotGiven():
+            return Cell("opt-in")
+        case PlatformNotCovered():
+            return Cell("lacks", f"Platform {reason.api or 'default'}")
+        case BuildpackNotCovered():
+            return Cell("lacks", f"Buildpack {reason.buildpack.text or 'none'}")
+        case _:
+            return Cell("lacks", "another")
+
+
+def rank(launchers: Iterable[Launcher]) -> tuple[Launcher, ...]:
+    """Return launchers, the best first."""
+    return tuple(sorted(launchers, key=by_rank, reverse=True))
+
+
+def describe(launcher: Launcher) -> dict[str, Json]:
+    """Return a launcher's descriptor, as far as selection looks at it, as JSON."""
+    table: dict[str, Json] = {
+        "id": launcher.id,
+        "version": launcher.version,
+        "path": launcher.path,
+        "priority": launcher.priority,
+        "requires": list(launcher.requires),
+    }
+    if launcher.cannot_read:
+        table["cannot-read"] = list(launcher.cannot_read)
+    if launcher.opt_in_env is not None:
+        table["opt-in-env"] = launcher.opt_in_env
+    return {
+        "launcher": table,
+        "apis": {"platform": _describe_set(launcher.platform), "buildpack": _describe_set(launcher.buildpack)},
+    }
+
+
+def _describe_set(apis: ApiSet) -> dict[str, Json]:
+    supported: Json = (
+        apis.supported.text if isinstance(apis.supported, ApiRange) else [str(api) for api in apis.supported]
+    )
+    table: dict[str, Json] = {"supported": supported, "deprecated": [str(api) for api in apis.deprecated]}
+    if apis.default is not None:
+        table["default"] = str(apis.default)
+    return table
+
+
+def parse_launcher(document: Mapping[str, Any]) -> Launcher:
+    """Return the launcher that `describe` described.
+
+    Raises:
+        ValueError: it is no descriptor.
+    """
+    try:
+        found = parse_descriptor(dict(document), "")
+    except InvalidValue as wrong:
+        raise ValueError(f"{wrong.key} {wrong.reason}") from None
+    if not isinstance(found, Launcher):
+        raise ValueError("is a mask")  # noqa: TRY004  # a wrong document, not a wrong call
+    return found

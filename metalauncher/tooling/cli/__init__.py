@@ -1,0 +1,1 @@
+"""The command line: its one definition, and what is made from it."""

@@ -1,0 +1,211 @@
+"""The commands that look at images, and what they are made of. Parsers only: the modules they name do the work."""
+
+from __future__ import annotations
+
+from metalauncher.tooling.cli.arguments import (
+    Parser,
+    add_format,
+    add_formats,
+    add_log,
+    add_output,
+    add_platform,
+    add_registries,
+    add_root,
+    add_run_image,
+    positive_integer,
+)
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
+
+
+def check() -> Parser:
+    """Return the parser of `check`."""
+    command = Parser(
+        "metalauncher check",
+        "Prove that apps will start on a run image, without running or pulling them: before a rebase, of one app or a"
+        " whole fleet. APP and IMAGE are names in registries, oci:DIR[:NAME], oci-archive:FILE[:NAME] or"
+        " docker-archive:FILE[:NAME]; or dir:ROOTFS. What decides is what decides when a container starts.",
+        (
+            "metalauncher check registry.example.com/app:1 --run-image acme/run:noble",
+            "metalauncher check oci:app --run-image oci:new-run --against oci:run",
+            "metalauncher check --from apps.txt --run-image acme/run:noble \\\n      --resume results.jsonl --format"
+            " html --output report.html",
+        ),
+        summary="prove that apps will start on a run image",
+    )
+    command.set_defaults(module="apps.check.command")
+    command.add_argument("apps", metavar="APP", nargs="*", help="an app image; - reads a list on stdin")
+    command.add_argument(
+        "--from",
+        metavar="FILE",
+        dest="from_files",
+        action="append",
+        default=[],
+        help="a list of apps, one a line, with # comments, or JSON lines; may be repeated",
+    )
+    command.add_argument("--run-image", metavar="IMAGE", help="the run image that the apps are to start on")
+    command.add_argument(
+        "--root", "--registry-root", metavar="DIR", dest="root", help="an unpacked root filesystem in place of that"
+    )
+    command.add_argument("--against", metavar="IMAGE", help="the run image of before: what changes is said")
+    add_platform(
+        command, f"which image of several for different ones, and what --run-image is for (default: {DEFAULT_PLATFORM})"
+    )
+    command.add_argument(
+        "--unknown",
+        choices=("fail", "warn"),
+        default="fail",
+        help="where it can't be told of an app: exit 3, or only say so (default: fail)",
+    )
+    add_format(
+        command,
+        *("text", "json", "jsonl", "markdown", "html"),
+        more="jsonl has each result as a line, as soon as it is there; markdown is a comment for a pull request;"
+        " html is a page to look at",
+    )
+    command.add_argument(
+        "--resume", metavar="FILE", help="keep results there as they arrive, and take up those of an interrupted run"
+    )
+    command.add_argument(
+        "--shard", metavar="I/N", help="only the I-th of N parts of the list; auto/N takes I from a Kubernetes Job"
+    )
+    command.add_argument(
+        "--merge",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="check nothing: report what --resume or --format jsonl left in these files, those of all parts",
+    )
+    command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
+    add_registries(command)
+    command.add_argument(
+        "--cache", metavar="DIR", help="where what was fetched is kept (default: ~/.cache/metalauncher/blobs)"
+    )
+    command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
+    add_log(command)
+    return command
+
+
+def image() -> Parser:
+    """Return the parser of `image`."""
+    command = Parser(
+        "metalauncher image",
+        "Build a run image without a daemon: one layer on a base, with metalauncher, launchers installed as by bundle"
+        " add, the shim, SBOMs and a VEX; labels; and the ENTRYPOINT /usr/lib/cnb/launcher. Everything else of the"
+        " base's config is kept, but CMD, which an ENTRYPOINT clears. The same input gives the same digests;"
+        " SOURCE_DATE_EPOCH is the time of everything (default: 0).",
+        (
+            "metalauncher image --base oci:debian:12 --out oci:run:12 \\\n"
+            "      --executable metalauncher-linux-x86_64 \\\n"
+            "      --bundle lifecycle-v0.17.7+linux.x86-64.tgz \\\n"
+            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz",
+            "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
+            "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
+        ),
+        summary="build a run image without a daemon",
+    )
+    command.set_defaults(module="image.build", extra="image")
+    command.add_argument(
+        "--base",
+        metavar="IMAGE",
+        required=True,
+        help="oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], or scratch",
+    )
+    command.add_argument(
+        "--executable",
+        metavar="FILE",
+        required=True,
+        help="metalauncher's, FILE.contents.json beside it",
+    )
+    command.add_argument(
+        "--bundle", metavar="SOURCE", action="append", default=[], help="what bundle add takes; may be repeated"
+    )
+    command.add_argument(
+        "--out",
+        metavar="IMAGE",
+        action="append",
+        required=True,
+        help="where to: oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]; may be repeated",
+    )
+    add_formats(command, ("text", "json"), "text")
+    # An image is what it makes: a second word for where to would be taken for this one.
+    command.instead["--output"] = "write --out for the image; what is said of it goes to standard output"
+    return command
+
+
+def labels() -> Parser:
+    """Return the parser of `labels`."""
+    command = Parser(
+        "metalauncher labels",
+        "Print the labels that tell what a run image can launch. With --verify, read an image, derive its labels from"
+        " the registry inside, and report each label that says something else.",
+        (
+            "metalauncher labels --run-image acme/run:noble",
+            "metalauncher labels --root rootfs --format args",
+            "metalauncher labels --verify oci:run:12",
+        ),
+        summary="print a run image's labels, or check them",
+    )
+    command.set_defaults(module="image.labels_command")
+    command.add_argument(
+        "--verify",
+        metavar="IMAGE",
+        help="oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], or a name in a registry",
+    )
+    add_run_image(command)
+    add_formats(
+        command,
+        ("text", "json", "dockerfile", "args"),
+        None,
+        "dockerfile, the default, is a LABEL instruction, args are --label arguments; text is for --verify, and the"
+        " default there",
+    )
+    add_output(command)
+    return command
+
+
+def sbom() -> Parser:
+    """Return the parser of `sbom`."""
+    command = Parser(
+        "metalauncher sbom",
+        "Print the SBOM of a run image's launchers: of metalauncher itself and of every bundle, with what came with it."
+        " The digests are those of the files. The same files give the same document.",
+        (
+            "metalauncher sbom --run-image acme/run:noble --output launchers.cdx.json",
+            "metalauncher sbom --root rootfs --verify launchers.spdx.json",
+        ),
+        summary="print the SBOM of metalauncher and the launchers",
+    )
+    command.set_defaults(module="sbom.command", extra="sbom")
+    command.add_argument(
+        "--verify", metavar="FILE", help="compare a document with the files instead; exit 1 where they differ"
+    )
+    add_run_image(command)
+    add_formats(
+        command,
+        ("text", "json", "cyclonedx", "spdx"),
+        None,
+        "CycloneDX 1.6 (default) or SPDX 2.3; with --verify text (default) or JSON",
+    )
+    add_output(command)
+    return command
+
+
+def vex() -> Parser:
+    """Return the parser of `vex`."""
+    command = Parser(
+        "metalauncher vex",
+        "Print an OpenVEX document: which known vulnerabilities of CPython and musl concern metalauncher's executable,"
+        " by what is linked in, and what vendors state in vex.toml beside their launchers.",
+        (
+            "metalauncher vex --root rootfs --output openvex.json",
+            "metalauncher vex --root rootfs --statements acme.toml",
+        ),
+        summary="print what known vulnerabilities mean for them",
+    )
+    command.set_defaults(module="sbom.vex")
+    command.add_argument(
+        "--statements", metavar="FILE", action="append", help="a file of further statements; may be repeated"
+    )
+    add_root(command)
+    add_format(command, "openvex")
+    return command

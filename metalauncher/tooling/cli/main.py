@@ -1,0 +1,162 @@
+"""The package's commands: parse, call, and turn what went wrong into a message and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from metalauncher.explain.report import report_bug
+from metalauncher.explain.terminal import Unwritten
+from metalauncher.places import Root, root_from
+from metalauncher.refusals import USAGE
+from metalauncher.tooling.cli.commands import parser
+from metalauncher.tooling.console import Console, Unable, decode, encode, system_text
+from metalauncher.tooling.output import Unwritable, open_output
+from metalauncher.tooling.roots import root_within
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from metalauncher.tooling.run_image.opener import Opened
+
+_INTERRUPTED = 130  # as a shell reports SIGINT
+
+
+def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
+    """Run the command that `arguments` name and return its exit code: 0 done, 1 findings, 3 could not finish."""
+    _occupy_standard_streams()
+    console = Console(environment)
+    options: Namespace | None = None
+    try:
+        options = parser().parse_args([decode(argument) for argument in arguments])
+        log = None
+        if "log_format" in options:
+            from metalauncher.tooling.log import EventLog
+
+            log = EventLog(options.log_format, options.log_level, environment)
+            console = Console(environment, log=log)
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(open_output(options.output if "output" in options else None))
+            console = Console(environment, output, log=log)
+            root = _root(getattr(options, "root", None), environment)
+            if "image" in options and options.run_image is not None:
+                opened = stack.enter_context(_open_image(options, console))
+                options.image, root = opened.image, opened.root
+                console = Console(environment, output, opened.rename, log)
+            module = importlib.import_module(f"metalauncher.tooling.{options.module}")
+            status = module.run(options, root, console)
+    except Unable as unable:
+        console.progress("")
+        console.fail(unable)
+        return USAGE
+    except Unwritable as error:
+        console.progress("")
+        console.fail(Unable(str(error), need=error.need, command=error.command))
+        return USAGE
+    except OSError as error:
+        where = decode(os.fsencode(error.filename)) + ": " if error.filename else ""
+        console.progress("")
+        console.fail(Unable(where + system_text(error), command="metalauncher --help"))
+        return USAGE
+    except ModuleNotFoundError as error:
+        missing = _missing_extra(error, options)
+        if missing is None:
+            return report_bug(error)
+        console.fail(missing)
+        return USAGE
+    except Unwritten:
+        console.progress("")
+        raise
+    except SystemExit as end:  # argparse's, after --help
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        console.progress("")
+        return _INTERRUPTED
+    except Exception as error:
+        return report_bug(error)
+    return int(status)
+
+
+def _occupy_standard_streams() -> None:
+    """Let no file that a command opens become its standard output: where 0, 1 or 2 is closed, writing there fails."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open("/dev/null", os.O_RDONLY)  # the lowest number that is free
+
+
+def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
+    """Return the root to work on, absolute: commands start programs that run in other directories.
+
+    The dispatch ignores a METALAUNCHER_ROOT that is relative: nothing in a container is to depend on its working
+    directory. Whoever runs a command of the package stands in a directory of their own.
+
+    Args:
+        given: `--root`, None where it was not given.
+        environment: has METALAUNCHER_ROOT, or not.
+
+    Raises:
+        Unable: there is no such directory.
+    """
+    if given is not None:
+        who, named = "--root", encode(given)
+        root = Root(_absolute(named), whole=True)
+    else:
+        who, named = "METALAUNCHER_ROOT", environment.get(b"METALAUNCHER_ROOT", b"")
+        root = root_from({b"METALAUNCHER_ROOT": _absolute(named)}) if named else Root()
+    if given == "" or (root.prefix and not os.path.isdir(root.prefix)):
+        raise Unable(
+            f"{who}: {decode(named)!r} is no directory",
+            need="an unpacked root filesystem",
+            command=f"ls -ld {shlex.quote(decode(named))}",
+        )
+    within = root_within(root.prefix) if root.prefix else None
+    if within is not None:
+        raise Unable(
+            f"{who}: {decode(named)!r} is no root filesystem, but holds one",
+            need="the directory that stands for /, with usr or etc in it",
+            do=f"name {decode(within)}, or whichever is meant",
+            command=f"ls {shlex.quote(decode(within))}",
+        )
+    return root
+
+
+def _open_image(options: Namespace, console: Console) -> AbstractContextManager[Opened]:
+    """Open the run image that a command looks at in place of a root.
+
+    Raises:
+        Unable: there is a root as well, or the image can't be read.
+    """
+    if options.root is not None:
+        raise Unable(
+            "there are two run images: --run-image and --root",
+            need="one of --run-image IMAGE and --root DIR",
+            command=f"metalauncher {options.command} --help",
+        )
+    from metalauncher.tooling.run_image.opener import opened_run_image
+
+    return opened_run_image(options.run_image, options, console)
+
+
+def _absolute(path: bytes) -> bytes:
+    # `..` after a link leads to where the link's target lies: only the file system can tell.
+    return path if path.startswith(b"/") else os.path.realpath(path)
+
+
+def _missing_extra(error: ModuleNotFoundError, options: Namespace | None) -> Unable | None:
+    """Return what to say where a command's libraries are missing; None where it needs none: that is a defect."""
+    module = (error.name or "").partition(".")[0]
+    if options is None or "extra" not in options or module in ("", "metalauncher"):
+        return None
+    extra = options.extra
+    return Unable(
+        f"{options.command}: Python has no module {module!r} here",
+        need=f"what the extra {extra!r} of the package installs",
+        command=f"pip install 'metalauncher[{extra}]'",
+    )

@@ -1,0 +1,1 @@
+"""Run images: build them, and write and verify their labels."""

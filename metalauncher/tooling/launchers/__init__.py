@@ -1,0 +1,1 @@
+"""A registry's launchers: install, list, compare and prove them."""

@@ -1,0 +1,1 @@
+"""What is wrong with a registry: permanent rules, each with its number."""

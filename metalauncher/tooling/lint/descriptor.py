@@ -1,0 +1,178 @@
+"""The rules about one descriptor's text: the parser's own checks, all of them at once, each with its place."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TYPE_CHECKING, Any
+
+from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
+from metalauncher.registry import DESCRIPTOR_LIMIT, is_mask
+from metalauncher.tomlfile import Unreadable, read_toml
+from metalauncher.tooling.lint.positions import locate, positions
+from metalauncher.tooling.lint.rules import Finding
+from metalauncher.tooling.reading import ReadError, read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from metalauncher.tooling.lint.positions import Path
+
+_PROBLEMS_LIMIT = 50  # in one file
+_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|line (\d+)|end of document)\)$")
+_TYPE = re.compile(r"^(?:is|holds) (?:an? |not a table)")
+_SOUND_APIS = {"supported": ["0.1"]}
+
+# What the format knows, and what lifecycle's own files have besides.
+_KNOWN: dict[Path, frozenset[str]] = {
+    (): frozenset(("schema-version", "launcher", "lifecycle", "apis", "api")),
+    ("lifecycle",): frozenset(("version", "sbom-formats")),
+    ("api",): frozenset(("platform", "buildpack")),
+    ("apis",): frozenset(("platform", "buildpack")),
+    ("apis", "platform"): frozenset(("supported", "deprecated", "default")),
+    ("apis", "buildpack"): frozenset(("supported", "deprecated", "default")),
+}
+
+
+def lint_text(file: bytes, shown: str, *, link: bool) -> tuple[Launcher | None, list[Finding]]:
+    """Return what the file declares, None if it is no valid launcher's, and what the rules find in its text.
+
+    Args:
+        file: the path to open.
+        shown: the path to name; under a root, the entry's own, of which `file` is what it leads to.
+        link: it is a symbolic link, which may be a mask.
+    """
+    if link and is_mask(shown.encode("utf-8", "surrogateescape")):
+        return None, []
+    try:
+        document = read_toml(file, DESCRIPTOR_LIMIT)
+        text = read_regular(file, DESCRIPTOR_LIMIT).decode("utf-8-sig")
+    except Unreadable as error:
+        detail = "dangling link" if link and error.missing else error.detail
+        return None, [_unreadable(shown, detail, error.line)]
+    except (ReadError, UnicodeDecodeError) as error:  # changed while it was read
+        return None, [_unreadable(shown, str(error), None)]
+    places = positions(text)
+    findings: list[Finding] = []
+
+    def find(rule: str, path: Path, message: str) -> None:
+        line, column = locate(places, path)
+        findings.append(Finding(shown, line, column, rule, message))
+
+    for key, reason in _problems(document):
+        name = tuple(key.split(".", 2) if key.startswith("apis") else key.split(".", 1)) if key else ()
+        find(_rule(reason), name, f"{key}: {reason}" if key else reason)
+    for path, key in _unknown(document):
+        find("ML008", (*path, key), f"{'.'.join((*path, key))}: unknown key, ignored")
+    if any(finding.level == "error" for finding in findings):
+        return None, findings
+    launcher = parse_descriptor(document, shown)
+    if not isinstance(launcher, Launcher):
+        return None, findings
+    for kind, apis in (("platform", launcher.platform), ("buildpack", launcher.buildpack)):
+        stray = [str(version) for version in apis.deprecated if not apis.covers(version)]
+        if stray:
+            find(
+                "ML007",
+                ("apis", kind, "deprecated"),
+                f"apis.{kind}.deprecated: {', '.join(stray)} is not among those supported",
+            )
+    wanted = f"{launcher.id.replace('/', '_')}@{launcher.version}.toml"
+    if shown.rpartition("/")[2] != wanted:
+        findings.append(Finding(shown, None, None, "ML009", f"is not named {wanted}: `bundle` would not find it again"))
+    return launcher, findings
+
+
+def _unreadable(shown: str, detail: str, line: int | None) -> Finding:
+    match = _AT.search(detail)
+    if not match:
+        return Finding(shown, line, None, "ML001", detail)
+    row, column, alone = match.groups()
+    number = row or alone
+    return Finding(
+        shown,
+        int(number) if number else line,
+        int(column) if column else None,
+        "ML001",
+        detail[: match.start()] if number else detail,
+    )
+
+
+def _rule(reason: str) -> str:
+    if reason == "unknown key":
+        return "ML004"
+    if "is open above" in reason:
+        return "ML005"
+    if "is under /cnb" in reason:
+        return "ML006"
+    if "ends in '/'" in reason:
+        return "ML017"
+    if reason == "is empty":
+        return "ML002"
+    return "ML003" if _TYPE.match(reason) else "ML002"
+
+
+def _problems(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield every key that the parser objects to, with its reason: what is wrong is made good, and it parses again."""
+    document = copy.deepcopy(document)
+    seen: set[tuple[str, str]] = set()
+    while len(seen) < _PROBLEMS_LIMIT:
+        try:
+            parse_descriptor(document, "")
+        except InvalidValue as wrong:
+            problem = (wrong.key, wrong.reason)
+            if problem in seen:
+                return
+            seen.add(problem)
+            yield problem
+            if not _repair(document, wrong.key):
+                return
+        else:
+            return
+
+
+def _repair(document: dict[str, Any], key: str) -> bool:
+    """Put something sound in the place of what is wrong; return whether there is a way."""
+    section, _, name = key.partition(".")
+    table = document.get("launcher")
+    match section:
+        case "":
+            return False
+        case "launcher" if name == "masked":  # whether it is to be a mask or a launcher nobody knows
+            return False
+        case "launcher" if not isinstance(table, dict):
+            document["launcher"] = {"id": "x", "version": "0"}
+        case "launcher" if name == "id":
+            document["launcher"]["id"] = "x"
+        case "launcher" if name == "version":
+            document["launcher"]["version"] = "0"
+        case "launcher":
+            document["launcher"].pop(name, None)
+        case "lifecycle":
+            document["launcher"]["version"] = "0"
+        case "apis":
+            _repair_apis(document, name)
+        case _:
+            document.pop(section, None)
+    return True
+
+
+def _repair_apis(document: dict[str, Any], name: str) -> None:
+    apis = document.get("apis")
+    if not name or not isinstance(apis, dict):
+        document["apis"] = {"platform": dict(_SOUND_APIS), "buildpack": dict(_SOUND_APIS)}
+        return
+    kind, _, key = name.partition(".")
+    if key in ("deprecated", "default"):
+        apis[kind].pop(key, None)
+    else:
+        apis[kind] = dict(_SOUND_APIS)
+
+
+def _unknown(document: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    for path, known in _KNOWN.items():
+        table: Any = document
+        for part in path:
+            table = table.get(part) if isinstance(table, dict) else None
+        if isinstance(table, dict):
+            yield from ((path, key) for key in table if key not in known)

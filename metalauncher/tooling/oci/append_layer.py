@@ -1,0 +1,152 @@
+"""An image made of another one and one layer more: what its manifest and config are, and where its blobs come from."""
+
+from __future__ import annotations
+
+import copy
+import json
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+
+from metalauncher.tooling.oci.files import open_regular
+from metalauncher.tooling.oci.model import (
+    MANIFEST_LIMIT,
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    Descriptor,
+    ImageError,
+    describe,
+    parse_json,
+)
+from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from metalauncher.tooling.oci.image import Image
+    from metalauncher.tooling.oci.layer_writer import NewLayer
+
+_TAR = "application/vnd.oci.image.layer.v1.tar"
+# An OCI manifest names OCI's media types; the bytes of Docker's layers are the same.
+_MEDIA_TYPES = {
+    "application/vnd.docker.image.rootfs.diff.tar": _TAR,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": OCI_LAYER,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": f"{_TAR}+zstd",
+}
+
+
+class Changes(NamedTuple):
+    """What is changed in the config.
+
+    Attributes:
+        platform: `os/architecture`, for an image made from nothing.
+        entrypoint: the new one. CMD, which would be its arguments, is cleared, as a Dockerfile's ENTRYPOINT does.
+        labels: added to those there are.
+        created: RFC 3339, of the image and of the layer's history.
+    """
+
+    platform: str
+    entrypoint: tuple[str, ...]
+    labels: Mapping[str, str]
+    created: str
+
+
+class AmendedStore:
+    """The new image, as a store that others read it from."""
+
+    def __init__(self, base: Image | None, layer: NewLayer, changes: Changes) -> None:
+        """Take the image that a layer is added to, None for an empty one.
+
+        Raises:
+            ImageError: the base can't be read, or not be added to.
+        """
+        self._base: Final = base
+        self._layer: Final = layer
+        self.config: Final = _encode(_config(base, layer, changes))
+        blob = describe(OCI_CONFIG, self.config)
+        self._manifest: Final = _encode(_manifest(base, layer, blob))
+        self._descriptor: Final = describe(OCI_MANIFEST, self._manifest)
+        self._blobs: Final = {blob.digest: self.config, self._descriptor.digest: self._manifest}
+
+    def top(self) -> tuple[Descriptor, bytes]:
+        """Return the manifest."""
+        return self._descriptor, self._manifest
+
+    def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
+        """Return a blob's content."""
+        refuse_large(descriptor, limit)
+        if descriptor.digest in self._blobs:
+            return self._blobs[descriptor.digest]
+        with self.open(descriptor) as blob:
+            return read_whole(blob, descriptor, limit)
+
+    @contextmanager
+    def open(self, descriptor: Descriptor) -> Iterator[IO[bytes]]:
+        """Open a layer."""
+        if descriptor.digest == self._layer.layer.blob.digest:
+            with open_regular(self._layer.file) as file:
+                yield Verified(file, descriptor)  # type: ignore[misc]  # a RawIOBase is read as an IO[bytes] is
+        elif self._base is not None:
+            with self._base.store.open(descriptor) as blob:
+                yield blob
+        else:
+            raise ImageError("absent", f"there is no blob {descriptor.digest}")
+
+
+def _encode(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _config(base: Image | None, layer: NewLayer, changes: Changes) -> dict[str, Any]:
+    """Return the base's config with the changes, and everything else as it was."""
+    system, _, architecture = changes.platform.partition("/")
+    config: dict[str, Any] = (
+        {"architecture": architecture, "os": system} if base is None else copy.deepcopy(base.config)
+    )
+    config["created"] = changes.created
+    run = config["config"] = config.get("config") or {}
+    run["Entrypoint"] = list(changes.entrypoint)
+    run.pop("Cmd", None)
+    run["Labels"] = {**(run.get("Labels") or {}), **changes.labels}
+    rootfs = config["rootfs"] = config.get("rootfs") or {"type": "layers"}
+    diff_ids = rootfs.get("diff_ids") or []
+    rootfs["diff_ids"] = [*diff_ids, layer.layer.diff_id]
+    history = config.get("history")
+    history = history if isinstance(history, list) else []
+    # A history tells of every layer or of none: readers count.
+    if len([entry for entry in history if not (isinstance(entry, dict) and entry.get("empty_layer"))]) == len(diff_ids):
+        config["history"] = [*history, {"created": changes.created, "created_by": layer.layer.created_by}]
+    return config
+
+
+def _manifest(base: Image | None, layer: NewLayer, config: Descriptor) -> dict[str, Any]:
+    blobs = [*[each.blob for each in base.layers], layer.layer.blob] if base else [layer.layer.blob]
+    for blob in blobs:
+        if blob.urls:
+            raise ImageError("unsupported", "has a foreign layer, which can't be copied")
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": _reference(config),
+        "layers": [
+            _reference(blob._replace(media_type=_MEDIA_TYPES.get(blob.media_type, blob.media_type))) for blob in blobs
+        ],
+    }
+    annotations = _annotations(base) if base else {}
+    if annotations:
+        manifest["annotations"] = annotations
+    return manifest
+
+
+def _reference(blob: Descriptor) -> dict[str, Any]:
+    document: dict[str, Any] = {"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size}
+    return document | ({"annotations": dict(blob.annotations)} if blob.annotations else {})
+
+
+def _annotations(base: Image) -> dict[str, Any]:
+    """Return what the base's manifest is annotated with; an archive's has nothing of its own."""
+    top, data = base.store.top()
+    if top.digest != base.manifest.digest:
+        data = base.store.fetch(base.manifest, MANIFEST_LIMIT)
+    found = parse_json(data, "the manifest").get("annotations")
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,1 @@
+"""Talk to a registry: transport, deadlines, credentials, and what its answers mean."""

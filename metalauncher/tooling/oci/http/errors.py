@@ -1,0 +1,149 @@
+"""What a registry's answers mean: an error's kind and words, a manifest's media type. Pure.
+
+Sources: the OCI distribution specification 1.1 (error codes, pulling manifests), and for what is not read Docker's
+image manifest version 2, schema 1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from metalauncher.explain.terminal import printable
+from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, ImageError, parse_json
+
+if TYPE_CHECKING:
+    from metalauncher.tooling.oci.model import Trouble
+
+ACCEPT: Final = ", ".join(sorted(INDEXES | MANIFESTS, key=lambda kind: ("oci" not in kind, kind)))
+ERROR_LIMIT: Final = 16 << 10  # bytes of an error's body that are looked at
+_WORDS_LIMIT = 200  # characters of the registry's own words that are passed on
+_SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+.*")
+_NAMES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+
+
+def words(body: bytes, secrets: tuple[str, ...]) -> str:
+    """Return a registry's own words in an error, with its code; "" where it has none.
+
+    Args:
+        body: of the answer.
+        secrets: that must not come back out, whoever repeats them.
+    """
+    text = _error_text(body)
+    for secret in sorted(set(secrets) - {""}, key=len, reverse=True):  # one may be a part of another
+        text = _without(text, secret)
+    text = printable(text[:_WORDS_LIMIT])
+    return text if len(text) <= _WORDS_LIMIT else text[:_WORDS_LIMIT] + "…"
+
+
+def _without(text: str, secret: str) -> str:
+    """Return a text without a secret, also where it is written as in a URL or in a form that was posted."""
+    text = text.replace(secret, "…")
+    if "%" not in text and "+" not in text:
+        return text
+    # Who writes it so decides how much of it is quoted, and in which case.
+    return re.sub("".join([_spellings(character) for character in secret]), "…", text)
+
+
+def _spellings(character: str) -> str:
+    quoted = "".join([f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape")])
+    plus = r"|\+" if character == " " else ""
+    return f"(?:{re.escape(character)}|(?i:{quoted}){plus})"
+
+
+def _error_text(body: bytes) -> str:
+    """Return an error's text: as registries write it, else as token servers do (RFC 6749, 5.2; Docker Hub)."""
+    try:
+        document = json.loads(body)
+        first = document["errors"][0]
+        parts = [first.get("code"), first.get("message")]
+    except (ValueError, RecursionError):
+        return ""
+    except (TypeError, KeyError, IndexError, AttributeError):
+        if not isinstance(document, dict):
+            return ""
+        parts = [document.get(key) for key in ("error", "error_description", "details", "message")]
+    return ": ".join([part.strip() for part in parts if isinstance(part, str) and part.strip()])
+
+
+def status_text(status: int) -> str:
+    """Return `404 Not Found`."""
+    return f"{status} {_NAMES[status]}" if status in _NAMES else str(status)
+
+
+def refusal(host: str, status: int, said: str, what: str, who: str = "") -> ImageError:
+    """Return the error that an answer other than 200 is.
+
+    Args:
+        host: that answered.
+        status: its code.
+        said: in its own words.
+        what: it was asked for.
+        who: as whom; "" where that does not matter.
+    """
+    after = f" ({said})" if said else ""
+    kind: Trouble
+    match status:
+        case 401 | 403:
+            kind, text = (
+                "denied",
+                f"{host} denies access: it answered {status_text(status)}{after}{', ' * bool(who)}{who}",
+            )
+        case 404 if said.startswith("NAME_UNKNOWN"):
+            kind, text = "absent", f"{host} has no such repository{after}"
+        case 404 | 410:
+            kind, text = "absent", f"{host} has no such {what}{after}"
+        case _:
+            kind, text = "unreachable", f"{host} answered {status_text(status)}{after}"
+    return ImageError(kind, text)
+
+
+def media_type(body: bytes, header: str | None) -> str:
+    """Return what kind of manifest or index it is that a registry served.
+
+    Its own `mediaType` decides, then the header, then its fields: older indexes and manifests say nothing themselves,
+    and some registries serve everything as JSON.
+
+    Raises:
+        ImageError: it is none, of a kind that is not read, or two at once: with another media type it would be
+            another image (CVE-2021-41190).
+    """
+    served = (header or "").partition(";")[0].strip().lower()
+    if _SCHEMA_1.fullmatch(served):
+        raise _schema_1()
+    document = parse_json(body, "the manifest")
+    if document.get("schemaVersion") == 1:
+        raise _schema_1()
+    own = document.get("mediaType")
+    known = INDEXES | MANIFESTS
+    kind = own if isinstance(own, str) and own else served if served in known else _guess(document)
+    if kind not in known:
+        raise ImageError("unsupported", f"it is no image: its media type is {printable(str(kind)[:100])!r}")
+    if served in known and served != kind:
+        raise ImageError("damaged", f"the manifest says that it is {kind}, and is served as {served}")
+    if ("manifests" in document) != (kind in INDEXES) or ("layers" in document) != (kind in MANIFESTS):
+        raise ImageError("damaged", f"the manifest's fields are not those of {kind}")
+    return kind
+
+
+def _guess(document: dict[str, Any]) -> str:
+    return OCI_INDEX if "manifests" in document else OCI_MANIFEST if "layers" in document else "none"
+
+
+def _schema_1() -> ImageError:
+    return ImageError(
+        "unsupported",
+        "its manifest is of Docker's schema 1, outdated and not read here; push the image again with a current client",
+    )

@@ -1,0 +1,1 @@
+"""Where images are read from: layouts, archives, registries; the blobs that they share."""

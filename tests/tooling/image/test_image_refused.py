@@ -1,0 +1,281 @@
+"""`metalauncher image` over what can't be built on: each refusal says why, and leaves everything as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any
+
+import pytest
+from bundles import STAND_IN, as_process, elf, entry, lifecycle_toml, release
+from bundles import pack as pack_tarball
+from harness import PROJECT, python_form, static_form
+from images import OCI, REF_NAME, Layer, Layout, base, config_of, file, folder, link, pack, sha
+from kit import ARM, FOLDER, Kit, debian, members
+
+from metalauncher.tooling.oci.model import ImageError
+
+
+def test_without_what_writes_sboms(kit: Kit) -> None:
+    """Where the libraries of the extra are missing the command says what to install."""
+    environ = {"PYTHONPATH": f"{kit.folder}:{PROJECT}"}
+    (kit.folder / "cyclonedx").mkdir()
+    (kit.folder / "cyclonedx/__init__.py").write_text("raise ModuleNotFoundError(name='cyclonedx')\n")
+    command = [sys.executable, "-m", "metalauncher", *map(str, kit.options())]
+    run = subprocess.run(command, cwd=kit.folder, env=environ, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (3, "")
+    assert run.stderr.endswith("pip install 'metalauncher[image]'\n")
+
+
+def spoil_digest(kit: Kit, layout: Layout, manifest: dict[str, Any]) -> None:
+    """Change one byte of a layer."""
+    del kit
+    blob = layout.blob(manifest["layers"][0]["digest"])
+    data = bytearray(blob.read_bytes())
+    data[-3] ^= 1
+    blob.write_bytes(data)
+
+
+def cut_off(kit: Kit, layout: Layout, manifest: dict[str, Any]) -> None:
+    """Take a layer's end away."""
+    del kit
+    blob = layout.blob(manifest["layers"][1]["digest"])
+    blob.write_bytes(blob.read_bytes()[:-10])
+
+
+def lose_config(kit: Kit, layout: Layout, manifest: dict[str, Any]) -> None:
+    """Remove the config."""
+    del kit
+    layout.blob(manifest["config"]["digest"]).unlink()
+
+
+def lose_layer(kit: Kit, layout: Layout, manifest: dict[str, Any]) -> None:
+    """Remove a layer."""
+    del kit
+    layout.blob(manifest["layers"][1]["digest"]).unlink()
+
+
+SPOILED: dict[str, tuple[Callable[[Kit, Layout, dict[str, Any]], None], str]] = {
+    "digest": (spoil_digest, "has another digest than sha256:"),
+    "cut off": (cut_off, "bytes"),
+    "no config": (lose_config, "is not there"),
+    "no layer": (lose_layer, "is not there"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+@pytest.mark.parametrize("existing", [False, True], ids=["new", "existing"])
+def test_spoiled_base(kit: Kit, name: str, existing: bool) -> None:
+    """A base with a missing or damaged part is refused, and the output is as it was: absent, or whole."""
+    reference = debian(kit)
+    if existing:
+        kit.build()
+    layout = Layout(kit.folder / "base")
+    spoil, message = SPOILED[name]
+    spoil(kit, layout, layout.image("12")[0])
+    answer = kit.refuse(f"--base {reference}: ", base=reference)
+    assert message in answer.err
+    kit.refuse(f"--base {reference}: ", base=reference, out=f"docker-archive:{kit.folder}/run.tar")
+
+
+def test_diff_id_that_lies(kit: Kit) -> None:
+    """A layer that is not the one that its config names is refused, as container runtimes would refuse the image."""
+    layer, other = pack([folder("etc")]), pack([folder("usr")])
+    reference = base(kit.folder / "base", [Layer(layer.data, other.diff_id)])
+    kit.refuse(f"has another digest than {other.diff_id}: {layer.diff_id.removeprefix('sha256:')}", base=reference)
+
+
+def test_base_that_may_not_be_read(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not read it is not sent to fetch it again."""
+    reference = debian(kit)
+
+    def closed(*_: object) -> None:
+        raise ImageError("denied", "oci-layout: permission denied")
+
+    monkeypatch.setattr("metalauncher.tooling.image.build.load_image", closed)  # root itself may read everything
+    answer = kit.refuse(f"--base {reference}: oci-layout: permission denied", base=reference)
+    assert answer.err.endswith(f"  need:    a base that may be read\n  do:      ls -ld {kit.folder}/base\n")
+
+
+def test_platform_of_an_index(kit: Kit) -> None:
+    """Of a base for several platforms the executable's is taken; a wrong one is refused, both named."""
+    layout = Layout(kit.folder / "base")
+    manifests = []
+    for architecture in ("arm64", "amd64"):
+        layer = pack([folder(architecture)])
+        config = config_of([layer], architecture)
+        digest = layout.add(config, [layout.put(layer.data, layer.media_type)], architecture)
+        size = layout.blob(digest).stat().st_size
+        platform = {"os": "linux", "architecture": architecture}
+        manifests.append({"mediaType": f"{OCI}.manifest.v1+json", "digest": digest, "size": size, "platform": platform})
+    index = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": manifests}
+    entry_ = layout.put(json.dumps(index).encode(), f"{OCI}.index.v1+json")
+    layout.entries.append(entry_ | {"annotations": {REF_NAME: "both"}})
+    layout.save()
+    for wanted, message in (("arm64", "there is no launcher in the image"), ("s390x", "has no image for linux/s390x")):
+        answer = kit.tool("labels", "--verify", f"oci:{layout.directory}:both", "--platform", f"linux/{wanted}")
+        assert answer.code == 3
+        assert message in answer.err
+    kit.build(base=f"oci:{layout.directory}:both")
+    _, found = Layout(kit.out).image("latest")
+    assert found["architecture"] == "amd64"
+    answer = kit.refuse("is for another platform than --executable", base=f"oci:{layout.directory}:arm64")
+    assert "have:    a base for linux/arm64" in answer.err
+    kit.use(elf(ARM, size=5000))
+    kit.refuse("is for another architecture", base=f"oci:{layout.directory}:both")
+    for tarball, version in ((kit.old, "0.17.7"), (kit.new, "0.21.17")):
+        members_ = [entry("lifecycle.toml", lifecycle_toml(version).encode()), entry("lifecycle/launcher", elf(ARM))]
+        tarball.write_bytes(pack_tarball(members_))
+    kit.build(base=f"oci:{layout.directory}:both", out=f"oci:{kit.out}:arm")
+    assert Layout(kit.out).image("arm")[1]["architecture"] == "arm64"
+    kit.build(out=f"oci:{kit.out}:scratch")
+    assert Layout(kit.out).image("scratch")[1]["architecture"] == "arm64"
+
+
+def test_refused_before_anything_is_written(kit: Kit) -> None:
+    """What is wrong with executable, bundles, base or outputs is said, and nothing is written."""
+    nowhere = kit.folder / "nowhere"
+    kit.refuse("there is no such directory", base=f"oci:{nowhere}")
+    kit.refuse("is not there", base=f"docker-archive:{nowhere}")
+    kit.refuse("is neither a layout nor an archive", base="docker://debian:12")
+    kit.refuse("is neither a layout nor an archive", base="dir:/")
+    kit.refuse("names no place", base="oci:")
+    kit.refuse("is neither a layout nor an archive", out="docker://example.com/a")
+    kit.refuse("no such file or directory", "--executable", nowhere)
+    kit.refuse("is a directory", "--executable", kit.folder)
+    kit.refuse("is not a regular file", "--executable", "/dev/null")
+    kit.refuse("is neither an ELF file nor a script", "--executable", kit.old)
+    kit.refuse("no such file or directory", "--bundle", nowhere)
+    kit.refuse("is metalauncher itself", "--bundle", kit.executable)
+    kit.refuse("no such file or directory", out=f"oci:{nowhere}/below/run")
+    kit.refuse("not a directory", out=f"oci:{kit.old}/run")
+    kit.refuse("is not a directory: this is no OCI layout", out=f"oci:{kit.old}")
+    kit.refuse("is not a directory: this is no OCI layout", base=f"oci:{kit.old}")
+    kit.refuse("this is no OCI layout", out=f"oci:{kit.folder}")
+    kit.refuse("no such file or directory", out=f"docker-archive:{nowhere}/run.tar")
+    kit.refuse("is a directory", out=f"docker-archive:{kit.folder}")
+    kit.use(elf(size=5000)[:300])
+    kit.refuse("is cut off: an ELF file of 300 bytes that needs 5000")
+    kit.use(b"#!/usr/bin/python3 -IS\nprint()\n")
+    kit.refuse("is a script, which an empty image can't start")
+
+
+def test_description_of_the_executable(kit: Kit) -> None:
+    """One that is missing, is none, or is another executable's is named as it is called here, with a way out."""
+    description = kit.executable.with_name("metalauncher.contents.json")
+    right = description.read_bytes()
+    description.write_bytes(right.replace(sha(kit.executable.read_bytes()).removeprefix("sha256:").encode(), b"0" * 64))
+    answer = kit.refuse(f"--executable {description}: speaks of another executable")
+    assert f"have:    that of sha256 {'0' * 64}" in answer.err
+    description.write_bytes(right[:100])
+    assert "make static" in kit.refuse(f"--executable {description}: is not JSON").err
+    description.unlink()
+    for form in (static_form(), python_form()):
+        kit.executable.write_bytes(form.executable.read_bytes())
+        kit.refuse(f"--executable {description}: no such file or directory")
+
+
+def test_what_is_not_metalauncher(kit: Kit) -> None:
+    """A program of another kind is called that, before anything is said of what it has not."""
+    for program in (elf(), b"#!/bin/sh\n"):
+        (kit.folder / "ls").write_bytes(program)
+        answer = kit.tool(*kit.options(), "--executable", kit.folder / "ls")
+        assert (answer.code, answer.out) == (3, "")
+        assert answer.err.startswith(f"ERROR: --executable {kit.folder}/ls: is not metalauncher's executable\n")
+        assert "have:    a file without metalauncher's mark, and no ls.contents.json\n" in answer.err
+
+
+def test_without_launchers(kit: Kit) -> None:
+    """An image with no launcher is refused."""
+    answer = kit.tool("image", "--base", "scratch", "--executable", kit.executable, "--out", kit.out)
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith("ERROR: there would be no launcher in the image\n")
+    assert not kit.out.exists()
+
+
+def dynamic(interpreter: bytes) -> bytes:
+    """Return an ELF file that needs a loader."""
+    data = bytearray(elf(size=1000))
+    struct.pack_into("<H", data, 56, 2)
+    data[120:176] = struct.pack("<IIQQQQQQ", 3, 4, 500, 0, 0, len(interpreter) + 1, 0, 1)
+    data[500 : 501 + len(interpreter)] = interpreter + b"\0"
+    return bytes(data)
+
+
+def test_what_the_base_can_not_start(kit: Kit) -> None:
+    """A loader or a script's interpreter that the base lacks is named; on a base that has it the image is built."""
+    rebuilt = release(kit.folder / "other", "0.20.20", dynamic(b"/lib64/ld-linux.so.2"))
+    kit.refuse(
+        "buildpacks/lifecycle@0.20.20 needs /lib64/ld-linux.so.2, which the base does not have", "--bundle", rebuilt
+    )
+    script = release(kit.folder / "third", "0.19.7", STAND_IN)
+    kit.refuse("buildpacks/lifecycle@0.19.7 needs /usr/bin/python3, which the base does not have", "--bundle", script)
+    loader = [folder("usr/lib64"), link("lib64", "usr/lib64"), file("usr/lib64/ld-linux.so.2", elf(), 0o755)]
+    python = [folder("usr/bin"), file("usr/bin/python3", elf(), 0o755)]
+    reference = base(kit.folder / "base", [pack([folder("usr"), *loader, *python])])
+    kit.use(b"#!/usr/bin/python3 -IS\nprint()\n")
+    document = kit.build("--bundle", rebuilt, "--bundle", script, base=reference).document
+    assert len(document["launchers"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (file("usr", b""), "has a file at /usr, where a directory is needed"),
+        (file("usr/lib/cnb", b""), "has a file at /usr/lib/cnb, where a directory is needed"),
+        (link("usr", "usr"), "too many levels of symbolic links"),
+    ],
+)
+def test_base_that_is_in_the_way(kit: Kit, member: tuple[tarfile.TarInfo, bytes], message: str) -> None:
+    """A file of the base where a directory has to be is not replaced silently."""
+    layers = [pack([folder("usr"), folder("usr/lib"), member] if "/" in member[0].name else [member])]
+    kit.refuse(message, base=base(kit.folder / "base", layers))
+
+
+@pytest.mark.parametrize("place", ["usr/bin/metalauncher", "usr/lib/cnb/metalauncher/contents.json"])
+def test_links_of_the_base_lead_nowhere_on_this_machine(kit: Kit, place: str) -> None:
+    """Where the base has a link in a file's place the link is replaced; what it names on this machine is not opened."""
+    pipe = kit.folder / "pipe"
+    os.mkfifo(pipe)  # whoever opens it waits for ever
+    layer = pack([*parents(place), link(place, str(pipe))])
+    answer = as_process(*kit.options("--json", base=base(kit.folder / "base", [layer])))
+    assert (answer.code, answer.err) == (0, "")
+    assert members(kit.out, answer.document["layer"])[place].isreg()
+
+
+def parents(place: str) -> list[tuple[tarfile.TarInfo, bytes]]:
+    """Return the directories that lead to a place."""
+    return [folder(str(parent)) for parent in reversed(PurePath(place).parents) if parent.name]
+
+
+def test_vex_of_the_base_that_is_a_link(kit: Kit) -> None:
+    """A base's statements are read from the base, and not from where its link would lead on this machine."""
+    outside = kit.folder / "outside.toml"
+    outside.write_text("secret = 1\n")
+    kit.build("--json", out=f"oci:{kit.folder}/first")
+    first = Layout(kit.folder / "first")
+    manifest, config = first.image("latest")
+    beside = f"{FOLDER}/0.17.7/vex.toml"
+    extra = pack([*parents(beside), link(beside, str(outside))])
+    config["rootfs"]["diff_ids"].append(extra.diff_id)
+    config["history"].append({"created_by": "link"})
+    first.add(config, [*manifest["layers"], first.put(extra.data, extra.media_type)], "link")
+    first.save()
+    kit.refuse(f"{outside}: no such file or directory", base=f"oci:{first.directory}:link")
+
+
+def test_foreign_layer(kit: Kit) -> None:
+    """A layer that its image only links to can't be copied."""
+    layer = pack([folder("etc")])
+    layout = Layout(kit.folder / "base")
+    media_type = f"{OCI}.layer.nondistributable.v1.tar+gzip"
+    blob = layout.put(layer.data, media_type) | {"urls": ["https://example.com/layer"]}
+    layout.add(config_of([layer]), [blob], "base")
+    layout.save()
+    kit.refuse("has a foreign layer", base=f"oci:{layout.directory}")
