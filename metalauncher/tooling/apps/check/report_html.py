@@ -84,7 +84,7 @@ def html(findings: Findings) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return (files("metalauncher") / "tooling" / "check" / name).read_text(encoding="utf-8")
+    return (files(__package__) / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -42,7 +42,7 @@ def test_command_line(job: dict[str, Any]) -> None:
     assert found["command"] == ["metalauncher", "check"]
     arguments = [argument.replace("$(JOB_COMPLETION_INDEX)", "3") for argument in found["args"]]
     options = parser().parse_args(["check", *arguments])
-    assert options.module == "check.command"
+    assert options.module == "apps.check.command"
     assert job["completionMode"] == "Indexed"
     for index in range(job["completions"]):
         shard = parse_shard(options.shard, {b"JOB_COMPLETION_INDEX": str(index).encode()})
