@@ -14,13 +14,18 @@ from metalauncher.tomlfile import Unreadable, parse_toml, read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from metalauncher.places import Root
 
+    List = Callable[[bytes, list["InvalidDescriptor"]], list[tuple[bytes, bool]]]
+    Read = Callable[[bytes, bytes, str, bool], Launcher | Mask]
+
 # Bytes; lifecycle's own files have 800. No more: hostile TOML takes thousands of times its size in memory, and one file
 # must not take so much that an app another launcher covers does not start.
 DESCRIPTOR_LIMIT = 64 << 10
+DANGLING = "dangling link"
 
 
 class InvalidDescriptor(Exception):
@@ -76,11 +81,18 @@ class Registry:
         self.directories: Final = directories
 
 
-def load_registry(root: Root) -> Registry:
+def load_registry(root: Root, list_: List | None = None, read: Read | None = None) -> Registry:
     """Read both descriptor directories; the operator's file replaces or masks the image's of the same name.
 
     Never raises for what it finds: what can't be used is in the result's `invalid`.
+
+    Args:
+        root: where the directories are.
+        list_: lists one of them, as `list_descriptors` does where none is given.
+        read: reads one descriptor, as `read_entry` does where none is given.
     """
+    list_ = list_ or list_descriptors
+    read = read or read_entry
     launchers: list[Launcher] = []
     invalid: list[InvalidDescriptor] = []
     masks: dict[bytes, str] = {}
@@ -89,7 +101,7 @@ def load_registry(root: Root) -> Registry:
     replaced: dict[bytes, str] = {}
     for directory in (OPERATOR_DESCRIPTORS, IMAGE_DESCRIPTORS):
         of_operator = directory is OPERATOR_DESCRIPTORS
-        for name, link in list_descriptors(root.locate(directory), invalid):
+        for name, link in list_(root.locate(directory), invalid):
             file = root.locate(directory + b"/" + name)
             entry = root.locate(directory) + b"/" + name
             shown = _shown(entry)
@@ -100,7 +112,7 @@ def load_registry(root: Root) -> Registry:
                 masked.append((shown, masks.pop(name)))
                 continue
             try:
-                found = MASK if link and is_mask(entry) else read_descriptor(file, shown, link=link)
+                found = read(entry, file, shown, link)
             except InvalidDescriptor as error:
                 invalid.append(error)
                 continue
@@ -130,18 +142,31 @@ def list_descriptors(directory: bytes, invalid: list[InvalidDescriptor]) -> list
     """
     try:
         with posix.scandir(directory) as entries:
-            return sorted(
-                [
-                    (entry.name, entry.is_symlink())
-                    for entry in entries
-                    # A Kubernetes volume holds its files under "..data" and links to them.
-                    if entry.name.endswith(b".toml") and not entry.name.startswith(b".")
-                ]
-            )
+            return sorted([(entry.name, entry.is_symlink()) for entry in entries if is_descriptor(entry.name)])
     except OSError as error:
         if error.errno != 2:  # ENOENT: a registry need not have both
             invalid.append(InvalidDescriptor(_shown(directory), "", errno_text(error.errno)))
         return []
+
+
+def is_descriptor(name: bytes) -> bool:
+    """Tell whether a file of this name counts; a Kubernetes volume holds its files under "..data" and links to them."""
+    return name.endswith(b".toml") and not name.startswith(b".")
+
+
+def read_entry(entry: bytes, file: bytes, shown: str, link: bool) -> Launcher | Mask:  # as it was listed
+    """Read what one entry of a descriptor directory says.
+
+    Args:
+        entry: its path.
+        file: the path to open, links resolved in the root.
+        shown: the path to name in messages.
+        link: it is a symbolic link.
+
+    Raises:
+        InvalidDescriptor: it is neither a launcher's nor a mask.
+    """
+    return MASK if link and is_mask(entry) else read_descriptor(file, shown, link=link)
 
 
 def read_descriptor(file: bytes, shown: str, *, link: bool = False) -> Launcher | Mask:
@@ -156,12 +181,23 @@ def read_descriptor(file: bytes, shown: str, *, link: bool = False) -> Launcher 
         InvalidDescriptor: it is neither a launcher's nor a mask.
     """
     try:
-        document = parse_toml(read_file(file, DESCRIPTOR_LIMIT))
+        data = read_file(file, DESCRIPTOR_LIMIT)
     except Unreadable as error:
         dangling = link and error.missing
-        raise InvalidDescriptor(shown, "", "dangling link" if dangling else error.detail, error.line) from None
+        raise InvalidDescriptor(shown, "", DANGLING if dangling else error.detail, error.line) from None
+    return parse_file(data, shown)
+
+
+def parse_file(data: bytes, shown: str) -> Launcher | Mask:
+    """Return what the content of a descriptor's file declares.
+
+    Raises:
+        InvalidDescriptor: it is neither a launcher nor a mask.
+    """
     try:
-        return parse_descriptor(document, shown)
+        return parse_descriptor(parse_toml(data), shown)
+    except Unreadable as error:
+        raise InvalidDescriptor(shown, "", error.detail, error.line) from None
     except InvalidValue as error:
         raise InvalidDescriptor(shown, error.key, error.reason) from None
 

@@ -108,6 +108,8 @@ class Tree:
     def __init__(self, base: Tree | None = None) -> None:
         """Begin with nothing but a root, or with what there is in `base`, which stays as it is."""
         self.root: Final[Node] = Node(self, "directory") if base is None else self._copy(base.root)
+        # (path, reason) where unpackers differ in what they make of the layers.
+        self.doubts: Final[list[tuple[str, str]]] = [] if base is None else list(base.doubts)
 
     def fork(self) -> Tree:
         """Return a tree that begins as this one, for further layers; only what those change is copied.

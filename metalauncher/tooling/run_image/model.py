@@ -1,7 +1,4 @@
-"""The run image's side: which launchers it brings, and what becomes of an app that is started on it.
-
-What decides is what decides at the dispatch: `decision.decide` over the run image's own descriptors, laid out as files.
-"""
+"""A run image: its files, and which launchers it brings."""
 
 from __future__ import annotations
 
@@ -10,19 +7,13 @@ import hashlib
 import os
 import threading
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Protocol
 
-from metalauncher.decision import Decision, decide
 from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of, read_head
-from metalauncher.explain.forecast import NOTHING_AGAINST, foretell
-from metalauncher.explain.messages import decided_by
 from metalauncher.explain.predict import exec_errno, locate, why_not_executable
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
-from metalauncher.record import METADATA_LIMIT, Record, parse_record, read_platform_api
-from metalauncher.refusals import Failure, MetadataUnreadable, NothingExecuted, errno_text
+from metalauncher.refusals import errno_text
 from metalauncher.registry import load_registry
-from metalauncher.selection import Selection
-from metalauncher.tomlfile import size_text
 from metalauncher.tooling.console import decode, encode
 from metalauncher.tooling.elf import HEAD, inspect, this_architecture
 from metalauncher.tooling.oci.materialise import materialise
@@ -34,9 +25,6 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from metalauncher.descriptor import Launcher
-    from metalauncher.explain.forecast import Forecast
-    from metalauncher.record import Buildpack
-    from metalauncher.refusals import Refusal
     from metalauncher.registry import Registry
     from metalauncher.tooling.oci.tree import Node, Tree
 
@@ -45,41 +33,18 @@ _NO_EXEC = errno_text(8)
 _ARCHITECTURES = {"amd64": "x86-64", "arm64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 _OLDER = {"x86-64": "386", "arm64": "arm"}  # what these run as well
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
-_REMEMBERED = 10_000  # decisions
 
 
-class Metadata(NamedTuple):
-    """An app's metadata.toml.
+class Located(Protocol):
+    """Where a path leads in a merged file system."""
 
-    Attributes:
-        path: in the image.
-        data: of it; None where there is none, or it can't be read.
-        detail: why not, in the words of the dispatch.
-    """
+    @property
+    def path(self) -> str:
+        """The real path, without a leading slash."""
 
-    path: str
-    data: bytes | None
-    detail: str = ""
-
-
-class Found(NamedTuple):
-    """What the dispatch would do.
-
-    Attributes:
-        decision: it makes.
-        outcome: the refusal that it ends in, or a selection.
-        launcher: that it becomes; None where it is refused.
-        rule: that decided.
-        buildpacks: recorded, also where the dispatch ends before it reads them; empty where they can't be read.
-        forecast: what the launcher will make of the metadata.toml.
-    """
-
-    decision: Decision
-    outcome: Selection | Refusal
-    launcher: Launcher | None
-    rule: str
-    buildpacks: tuple[Buildpack, ...] = ()
-    forecast: Forecast = NOTHING_AGAINST
+    @property
+    def node(self) -> Node | None:
+        """What is there."""
 
 
 class RunImage:
@@ -124,9 +89,10 @@ class RunImage:
         self._laid_out: Final = laid_out
         self._lock: Final = threading.Lock()
         self._closed = False
-        self._decisions: Final[dict[object, Found]] = {}
         self._obstacles: Final[dict[str, str | None]] = {}
-        self._labelled: Final = labelled
+        self.labelled: Final = labelled
+        self.links: Final = frozenset([path for path, node in tree.walk() if node.kind == "link"])
+        self._digests: Final[dict[object, str]] = {}
         self._own: Final = tree.find(labelled_path or EXECUTABLE)
         if not laid_out:
             for place in (OPERATOR_DESCRIPTORS, IMAGE_DESCRIPTORS):
@@ -136,8 +102,6 @@ class RunImage:
         for launcher in self.registry.launchers:
             self._bring(launcher.path)
         self._itself: Final = Itself(root, root.locate(EXECUTABLE.encode()))
-        variables = [launcher.opt_in_env.encode() for launcher in self.registry.launchers if launcher.opt_in_env]
-        self._variables: Final = (b"CNB_PLATFORM_API", b"CNB_DEPRECATION_MODE", b"METALAUNCHER_PIN", *variables)
 
     def close(self) -> None:
         """Write no more to the scratch directory, so that it can be taken away, whoever is still at work."""
@@ -147,7 +111,7 @@ class RunImage:
     @property
     def architecture(self) -> str | None:
         """Its machine, as `tooling.binary` names it; None where that is not known."""
-        return _ARCHITECTURES.get(self.platform.split("/")[1] if "/" in self.platform else "")
+        return architecture_of(self.platform)
 
     @property
     def starts(self) -> list[str]:
@@ -163,12 +127,44 @@ class RunImage:
         """Return the beginning of one of its executables; b"" where nothing was kept of it."""
         return read_head(encode(node.content), HEAD) if node.content else b""
 
-    def is_its_launcher(self, found: tuple[str, Node] | None) -> bool:
+    def is_its_launcher(self, place: Located) -> bool:
         """Tell whether what lies at a path is its metalauncher, or what its labels call its launcher."""
-        if found is None or self._own is None or found[1].kind != "file":
+        node = place.node
+        if node is None or self._own is None or node.kind != "file":
             return False
-        ours, node = self._own[1], found[1]
-        return node is ours or found[0] == self._own[0] or (node.size == ours.size and _same(node, ours))
+        ours = self._own[1]
+        if node is ours or (place.path == self._own[0] and node.content == ours.content):
+            return True
+        return _is_copy(node, ours)
+
+    def wrong_digest(self, launcher: Launcher, node: Node) -> str:
+        """Say where a launcher is not the one that its descriptor declares; "" where nothing speaks against it.
+
+        Args:
+            launcher: one of its descriptors'.
+            node: the executable that its path leads to.
+        """
+        if not launcher.sha256:
+            return ""
+        with self._lock:
+            found = self._digests.get(node.number or node.content)
+            if found is None:
+                found = self._digests[node.number or node.content] = self._digest(node)
+        if found and found != launcher.sha256:
+            return f"{launcher.path} is not the file that its descriptor declares: its sha256 is {found}"
+        return ""
+
+    @staticmethod
+    def _digest(node: Node) -> str:
+        """Return the sha256 of one of its files; "" where not all of it was kept."""
+        digest = hashlib.sha256()
+        try:
+            with open_regular(node.content) as file:
+                while data := file.read(1 << 20):
+                    digest.update(data)
+                return digest.hexdigest() if file.tell() == node.size else ""
+        except ReadError:
+            return ""
 
     def obstacle(self, path: str) -> str | None:
         """Return why the kernel would refuse to exec what it has at `path`; None if nothing speaks against it."""
@@ -182,40 +178,7 @@ class RunImage:
 
     def obstacle_of(self, launcher: Launcher) -> str | None:
         """Return why a dispatch could not exec one of its launchers; None if nothing speaks against it."""
-        return None if self._labelled is not None else self._why_not(launcher)
-
-    def decide(self, environment: Mapping[bytes, bytes], metadata: Metadata, *, by_files: bool = False) -> Found:
-        """Return what metalauncher would do here, started with this environment and this metadata.toml.
-
-        Args:
-            environment: of the container.
-            metadata: of the app.
-            by_files: whether its labels don't count: an app's copy of metalauncher looks at descriptors alone.
-        """
-        labelled = None if by_files else self._labelled
-        content = metadata.detail if metadata.data is None else hashlib.sha256(metadata.data).hexdigest()
-        key = (*[environment.get(name) for name in self._variables], metadata.path, content, by_files)
-        with self._lock:
-            found = self._decisions.get(key)
-        if found is None:
-            registry = load_registry(self.root) if labelled is None else labelled
-            decision = decide(environment, registry, lambda: self._record(environment, metadata))
-            found = self._foretell(decision, labelled)._replace(buildpacks=self._buildpacks(decision.record, metadata))
-            found = found._replace(forecast=self._forecast(found.launcher, metadata))
-            with self._lock:
-                if len(self._decisions) >= _REMEMBERED:
-                    self._decisions.clear()
-                self._decisions[key] = found
-        return found
-
-    def _record(self, environment: Mapping[bytes, bytes], metadata: Metadata) -> Record:
-        if metadata.data is None:
-            raise MetadataUnreadable(metadata.path, metadata.detail)
-        if len(metadata.data) > METADATA_LIMIT:
-            raise MetadataUnreadable(metadata.path, f"is larger than {size_text(METADATA_LIMIT)}")
-        # One at a time: parsed, a large one may take a hundred MB.
-        with self._scratching():
-            return parse_record(metadata.data, metadata.path, *read_platform_api(environment))
+        return None if self.labelled is not None else self._why_not(launcher)
 
     @contextlib.contextmanager
     def _scratching(self) -> Iterator[None]:
@@ -225,40 +188,23 @@ class RunImage:
             ImageError: it is closed.
         """
         with self._lock:
-            if self._closed:
-                raise ImageError("unreachable", "was not checked: the run has ended")
+            self.refuse_closed()
             yield
 
-    def _buildpacks(self, record: Record | None, metadata: Metadata) -> tuple[Buildpack, ...]:
-        try:
-            return (record or self._record({}, metadata)).buildpacks
-        except MetadataUnreadable:
-            return ()
+    def refuse_closed(self) -> None:
+        """Refuse to go on when it is closed.
 
-    def _forecast(self, launcher: Launcher | None, metadata: Metadata) -> Forecast:
-        if launcher is None or metadata.data is None:
-            return NOTHING_AGAINST
-        with self._scratching():
-            return foretell(metadata.data, launcher)
-
-    def _foretell(self, decision: Decision, labelled: Registry | None) -> Found:
-        """Foretell the execs, as `which.Answer` does, but for launchers of another machine, which need not run here."""
-        outcome = decision.outcome
-        if not isinstance(outcome, Selection):
-            return Found(decision, outcome, None, "")
-        failures: list[Failure] = []
-        for launcher in outcome.ranked:
-            obstacle = None if labelled is not None else self._why_not(launcher)
-            if obstacle is None:
-                rule = "the first in the ranking that can be started" if failures else decided_by(outcome)
-                return Found(decision, outcome, launcher, self.clean(rule))
-            failures.append(Failure(launcher, launcher.path.encode(), obstacle))
-        return Found(decision, NothingExecuted(tuple(failures)), None, "")
+        Raises:
+            ImageError: it is.
+        """
+        if self._closed:
+            raise ImageError("unreachable", "was not checked: the run has ended")
 
     def _why_not(self, launcher: Launcher) -> str | None:
         obstacle = why_not_executable(launcher, self.root, self._itself)
         found = self.tree.find(launcher.path)
-        if obstacle is None and found is not None and self.source == "descriptors" and self.is_its_launcher(found):
+        own = None if self._own is None or self.source != "descriptors" else self._own[1]
+        if obstacle is None and found is not None and own is not None and _is_copy(found[1], own):
             return "is metalauncher itself"
         return self._on_its_machine(locate(launcher, self.root), obstacle)
 
@@ -287,6 +233,15 @@ class RunImage:
                 path = "" if isinstance(binary, str) else binary.interpreter
             if not path:
                 return
+
+
+def architecture_of(platform: str) -> str | None:
+    """Return the architecture of `os/architecture[/variant]` as `tooling.elf` names it; None where it is not known."""
+    return _ARCHITECTURES.get(platform.split("/")[1] if "/" in platform else "")
+
+
+def _is_copy(node: Node, ours: Node) -> bool:
+    return node is ours or (node.kind == "file" and node.size == ours.size and _same(node, ours))
 
 
 def _same(one: Node, other: Node) -> bool:

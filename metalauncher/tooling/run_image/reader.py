@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.tree import Node
 
 _DESCRIPTORS = ("etc/cnb/", "usr/lib/cnb/")
+ACCOUNTS: Final = ("etc/passwd", "etc/group")  # whom the config's `User` names
+ACCOUNTS_LIMIT: Final = (1 << 20) + 1  # bytes; one more than is looked at tells that there are more
 _ENTRIES_LIMIT = 1_000_000  # files of an unpacked root filesystem
 
 
@@ -177,6 +179,8 @@ def _run_image(name: str, image: Image, tree: Tree, root: Root, scratch: str) ->
 
 def _wanted(member: Member) -> int:
     """Keep whole what metalauncher reads whole, and of other programs what the kernel looks at."""
+    if member.path in ACCOUNTS:
+        return ACCOUNTS_LIMIT
     descriptor = "/launchers.d/" in member.path and member.path.endswith(".toml")  # behind a link in place of /etc/cnb
     if descriptor or member.path.startswith(_DESCRIPTORS) or "/" + member.path == EXECUTABLE:
         return WHOLE_LIMIT

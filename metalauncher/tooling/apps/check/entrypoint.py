@@ -8,34 +8,42 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.execute import interpreter_of
-from metalauncher.refusals import USAGE
-from metalauncher.tooling.apps.check.appimage import PROCESSES, inside
-from metalauncher.tooling.apps.check.layer_scan import CNB
+from metalauncher.refusals import USAGE, errno_text
+from metalauncher.tooling.apps.check.app_image import CNB
+from metalauncher.tooling.apps.check.inits import starts
+from metalauncher.tooling.apps.check.layer_scan import is_at
+from metalauncher.tooling.apps.check.resolver import EACCES, ELOOP, ENOENT, ENOTDIR
 from metalauncher.tooling.console import decode
-from metalauncher.tooling.elf import has_note, inspect
+from metalauncher.tooling.elf import has_note
 
 if TYPE_CHECKING:
-    from metalauncher.tooling.apps.check.appimage import AppImage
+    from metalauncher.tooling.apps.check.app_image import AppImage
+    from metalauncher.tooling.apps.check.programs import Exec, Step
     from metalauncher.tooling.apps.check.verdict import Kind, Route
-    from metalauncher.tooling.oci.tree import Node, Tree
+    from metalauncher.tooling.apps.check.walk import Walk
     from metalauncher.tooling.run_image.model import RunImage
 
 # What container runtimes and shells make of an exec that fails: 127 where there is no such file, else 126.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-_MISSING_ERRNOS = ("no such file or directory", "not a directory")
 _REBUILD = "rebuild the app"
-_LINKS_LIMIT = 40  # as the kernel's
+_PROCESSES = "cnb/process"
 # They change neither the environment nor the program that they are given.
 _BAKED_IN: Final = "has a copy of metalauncher baked in: a rebase changes the launchers, but not that copy"
-_INITS = ("tini", "tini-static", "dumb-init", "docker-init", "catatonit")
+_NAME = "metalauncher"
 
 
 class Leads(NamedTuple):
-    """The start leads to metalauncher, or to what the run image's labels call its launcher."""
+    """The start leads to metalauncher, or to what the run image's labels call its launcher.
+
+    Attributes:
+        route: how.
+        notes: what else is to be known about it.
+        invoked: on the shim's route, the path of the shim.
+    """
 
     route: Route
     notes: tuple[str, ...] = ()
+    invoked: str = ""
 
 
 class Ends(NamedTuple):
@@ -48,157 +56,189 @@ class Ends(NamedTuple):
     remedy: str = ""
 
 
-def follow(app: AppImage, tree: Tree, run: RunImage) -> Leads | Ends:
-    """Follow the start of an app image, whose layers lie over those of a run image in `tree`."""
+def follow(app: AppImage, walk: Walk, run: RunImage) -> Leads | Ends:
+    """Follow the start of an app image."""
     if not app.argv:
         return Ends("unknown", "its config names no program to start")
-    start = _start(app, tree)
+    path = app.environments[0].get(b"PATH")
+    search_path = None if path is None else decode(path)
+    argv = app.argv
     notes: tuple[str, ...] = ()
-    if not inside(start).startswith(f"{CNB}/") and not run.is_its_launcher(tree.find(start)):
-        through = _through(app.argv, tree.find(start), run)
-        if through is None:
-            return Ends("unknown", f"it starts {app.argv[0]}, and whether that starts its launcher can't be told")
+    start = walk.look_up(argv[0], search_path)
+    if start is None:
+        return Ends("does-not-start", f"there is no {argv[0]}", None, _NOT_FOUND, _REBUILD)
+    found = walk.exec(start)
+    if not _is_launchers(start, found, run) and not found.errno:
+        argv = starts(argv) if not walk.contents.is_apps(found.steps[0].place) else ()
+        if not argv or (through := walk.look_up(argv[0], search_path)) is None:
+            reason = f"it starts {app.argv[0]}, and whether that starts its launcher is not known"
+            return Ends("unknown", _changed(found, walk, run) or reason)
         notes = (f"it starts {app.argv[0]}, which is taken to start {through}",)
-        start = through
-    found = _Follower(app, tree, run).follow(start)
-    return found._replace(notes=(*notes, *found.notes)) if isinstance(found, Leads) else found
+        if changed := _changed(found, walk, run):
+            return Ends("unknown", changed)
+        start, found = through, walk.exec(through)
+        if not _is_launchers(start, found, run) and not found.errno:
+            return Ends("unknown", f"it starts {app.argv[0]} and {start}, and that may be anything")
+    end = _Start(app, walk, run, argv, start).end(found)
+    return end._replace(notes=(*notes, *end.notes)) if isinstance(end, Leads) else end
 
 
-def _through(argv: tuple[str, ...], found: tuple[str, Node] | None, run: RunImage) -> str | None:
-    """Return what an init that the run image has starts; None of other programs, which may do anything first."""
-    if found is None or found[1].kind != "file" or not found[1].mode & 0o111:
-        return None
-    if posixpath.basename(argv[0]) not in _INITS or run.obstacle(found[0]) is not None:
-        return None
-    option = False  # the word before is one, and this may be its value
-    for word in argv[1:]:
-        if word.startswith("/"):
-            return word if inside(word).startswith(f"{CNB}/") else None
-        if not word.startswith("-") and not option:
-            return None
-        option = word.startswith("-") and word != "--"
-    return None
+def _is_launchers(start: str, found: Exec, run: RunImage) -> bool:
+    """Tell whether a start is that of a launcher, by where it is looked for or what it leads to."""
+    return is_at(posixpath.normpath("/" + start).lstrip("/"), CNB) or any(
+        [run.is_its_launcher(step.place) for step in found.steps[:2]]
+    )
 
 
-def _start(app: AppImage, tree: Tree) -> str:
-    """Return the path that would be exec'd, as a container's runtime finds it."""
-    name = app.argv[0]
-    if name.startswith("/"):
-        return name
-    if "/" in name:
-        run = app.image.config.get("config")
-        directory = run.get("WorkingDir") if isinstance(run, dict) else None
-        return posixpath.join("/", directory if isinstance(directory, str) else "", name)
-    for directory in decode(app.environments[0].get(b"PATH", b"")).split(":"):
-        path = posixpath.join(directory, name)
-        if directory.startswith("/") and tree.find(path):
-            return path
-    return name
+def _changed(found: Exec, walk: Walk, run: RunImage) -> str:
+    """Say which file of the run image that a start comes by the app's own layers change; "" if none."""
+    places = [step.place for step in found.steps]
+    places += [step.loader for step in found.steps if step.loader is not None]
+    for place in places:
+        if walk.contents.is_apps(place) and run.tree.get(place.path) is not None:
+            return f"its own layers change /{place.path}, which belongs to the run image"
+    return ""
 
 
-class _Follower:
-    """Follows one start."""
+class _Start:
+    """One start, whose path was found."""
 
-    def __init__(self, app: AppImage, tree: Tree, run: RunImage) -> None:
+    def __init__(self, app: AppImage, walk: Walk, run: RunImage, argv: tuple[str, ...], start: str) -> None:
         self._app: Final = app
-        self._tree: Final = tree
+        self._walk: Final = walk
         self._run: Final = run
+        self._argv: Final = argv
+        self._start: Final = start
 
-    def follow(self, start: str) -> Leads | Ends:
-        found = self._tree.find(start)
-        if found is None:
-            return self._missing(start)
-        path, node = found
-        if node.kind != "file":
-            what = "a directory" if node.kind == "directory" else "no file"
-            return Ends("does-not-start", f"{start} leads to /{path}, which is {what}", None, _NOT_EXECUTABLE)
-        if not self._app.owns(node):
-            return self._in_run_image(start, path, node)
-        if not node.mode & 0o111:
-            return Ends("does-not-start", f"/{path} is not executable", None, _NOT_EXECUTABLE, _REBUILD)
-        return self._own(path, self._app.data(node), node)
+    def end(self, found: Exec) -> Leads | Ends:
+        """Return what an exec of the path comes to."""
+        if found.errno:
+            return self._refused(found)
+        if changed := _changed(found, self._walk, self._run):
+            return Ends("unknown", changed, self._route(found))
+        itself = [number for number, step in enumerate(found.steps) if self._run.is_its_launcher(step.place)]
+        if itself == [0]:
+            return self._entered("symlink", self._start, self._argv[1:])
+        if itself == [1]:
+            return self._script(found.steps[0], found.steps[1])
+        if itself or len(found.steps) > 1:
+            return self._other_script(found)
+        return self._program(found.steps[0])
 
-    def _in_run_image(self, start: str, path: str, node: Node) -> Leads | Ends:
-        if not self._run.is_its_launcher((path, node)):
-            if not node.mode & 0o111:
-                reason = f"{start} leads to /{path} of the run image, which is not executable"
-                return Ends("does-not-start", reason, "symlink", _NOT_EXECUTABLE, f"repair /{path} in the run image")
-            head = self._run.head(node)
-            if head.startswith(b"#!"):
-                return self._script(path, head)
-            reason = f"{start} leads to /{path} of the run image, which is not metalauncher"
+    def _entered(self, route: Route, path: str, arguments: tuple[str, ...]) -> Leads | Ends:
+        """Return what metalauncher, or a copy of it, makes of being started by a path of this name."""
+        notes = (_BAKED_IN,) if route == "copy" else ()
+        folder = posixpath.normpath("/" + posixpath.dirname(path)).lstrip("/")
+        if posixpath.basename(path) != _NAME or (path.startswith("/") and folder == _PROCESSES):
+            return Leads(route, notes)
+        if arguments[:1] == ("--launch",) and len(arguments) > 1:
+            return Leads("copy" if route == "copy" else "shim", notes, arguments[1])
+        reason = f"its ENTRYPOINT is {path}, which is metalauncher's own command line"
+        code = None if arguments else USAGE  # with others it does what they say
+        return Ends("does-not-start", reason, None, code, "make /usr/lib/cnb/launcher the ENTRYPOINT")
+
+    def _script(self, script: Step, interpreter: Step) -> Leads | Ends:
+        """Return what a script comes to that metalauncher interprets."""
+        own_name = posixpath.basename(interpreter.path) == _NAME
+        if not own_name or script.argument != "--launch":
+            return Ends(
+                "unknown",
+                f"/{script.place.path} starts {interpreter.path}, but not by '#!/usr/bin/metalauncher --launch'",
+            )
+        return Leads("shim", (), self._start)
+
+    def _other_script(self, found: Exec) -> Ends:
+        script, interpreter = found.steps[0], found.steps[1]
+        reason = f"/{script.place.path} is a script for {interpreter.path}, and what that starts is not known"
+        return Ends("unknown", reason)
+
+    def _program(self, step: Step) -> Leads | Ends:
+        place = step.place
+        if not self._walk.contents.is_apps(place):
+            reason = f"{self._start} leads to /{place.path} of the run image, which is not metalauncher"
             return Ends("unknown", reason, "symlink")
-        if posixpath.basename(start) == "metalauncher" and posixpath.dirname(inside(start)) != PROCESSES:
-            arguments = self._app.argv[1:]
-            if arguments[:1] == ("--launch",) and len(arguments) > 1:
-                return self._dispatch("shim", path)
-            reason = f"its ENTRYPOINT is {start}, which is metalauncher's own command line"
-            code = None if arguments else USAGE  # with others it does what they say
-            return Ends("does-not-start", reason, None, code, "make /usr/lib/cnb/launcher the ENTRYPOINT")
-        return self._dispatch("symlink", path)
+        if has_note(self._walk.contents.head(place)):
+            return self._entered("copy", self._start, self._argv[1:])
+        return Ends("not-affected", f"/{place.path} is a program of its own", "binary")
 
-    def _dispatch(self, route: Route, path: str) -> Leads | Ends:
-        obstacle = self._run.obstacle(path)
-        if obstacle is None:
-            return Leads(route)
-        code = _NOT_FOUND if obstacle in _MISSING_ERRNOS else _NOT_EXECUTABLE
-        reason = f"/{path} of the run image can't be started: {obstacle}"
-        return Ends("does-not-start", reason, route, code, f"repair /{path} in the run image")
+    def _route(self, found: Exec) -> Route | None:
+        return "symlink" if len(found.steps) == 1 else None
 
-    def _own(self, path: str, head: bytes, node: Node) -> Leads | Ends:
-        if head.startswith(b"#!"):
-            return self._script(path, head)
-        if not head and node.size:  # not below /cnb
-            return Ends("unknown", f"its own layers change /{path}, which belongs to the run image")
-        if not head.startswith(b"\x7fELF"):
-            reason = f"/{path} is neither a program nor a script with #!"
+    def _refused(self, found: Exec) -> Ends:
+        """Say why the kernel refuses the start."""
+        last = found.steps[-1]
+        code = _NOT_FOUND if found.errno in (ENOENT, ENOTDIR) else _NOT_EXECUTABLE
+        for number, step in enumerate(found.steps):
+            if self._run.is_its_launcher(step.place) and (step is not last or found.culprit != last.path):
+                reason = f"/{step.place.path} of the run image can't be started: {errno_text(found.errno)}"
+                remedy = f"repair /{step.place.path} in the run image"
+                return Ends("does-not-start", reason, "shim" if number else "symlink", code, remedy)
+        if last.loader is not None and found.culprit != last.path:
+            return self._no_loader(last, found, code)
+        if len(found.steps) > 1:
+            return self._no_interpreter(found.steps[-2], last, found.errno, code)
+        if found.errno == ELOOP:
+            return Ends("does-not-start", f"{self._start} leads round in a loop of links", None, None, _REBUILD)
+        if last.place.node is None:
+            return self._missing(last, found.errno, code)
+        if last.place.node.kind != "file":
+            what = "a directory" if last.place.node.kind == "directory" else "no file"
+            return Ends("does-not-start", f"{self._start} leads to /{last.place.path}, which is {what}", None, code)
+        return self._closed(last, found.errno, code)
+
+    def _no_loader(self, step: Step, found: Exec, code: int) -> Ends:
+        reason = f"/{step.place.path} is loaded by {found.culprit}, which the run image does not have"
+        if found.errno != ENOENT:
+            reason = f"/{step.place.path} is loaded by {found.culprit}: {errno_text(found.errno)}"
+        route: Route | None = "binary" if self._walk.contents.is_apps(step.place) else "symlink"
+        return Ends("does-not-start", reason, route, code, f"use a run image with {found.culprit}")
+
+    def _no_interpreter(self, script: Step, last: Step, errno: int, code: int) -> Ends:
+        ours = posixpath.basename(last.path) == _NAME
+        reason = f"/{script.place.path} is a script for {last.path}, which the run image does not have"
+        remedy = f"use a run image that has {last.path}"
+        if errno != ENOENT:
+            reason = f"/{script.place.path} is a script for {last.path}: {errno_text(errno)}"
+            remedy = f"repair {last.path} in the run image"
+        if self._run.is_its_launcher(last.place):
+            reason = f"/{last.place.path} of the run image can't be started: {errno_text(errno)}"
+            remedy = f"repair /{last.place.path} in the run image"
+        return Ends("does-not-start", reason, "shim" if ours else None, code, remedy)
+
+    def _missing(self, step: Step, errno: int, code: int) -> Ends:
+        end = f"/{step.place.path}"
+        if errno not in (ENOENT, ENOTDIR):
+            who = f"the user {self._app.user!r}" if self._app.user else "root"
+            reason = f"{self._start} leads through {end}, which is closed to {who}"
+            if errno != EACCES:
+                reason = f"{self._start} leads to {end}: {errno_text(errno)}"
+            return Ends("does-not-start", reason, None, code, _REBUILD)
+        if errno == ENOTDIR:
+            reason = f"{self._start} leads through {end}, which is no directory"
+            return Ends("does-not-start", reason, None, code, _REBUILD)
+        if is_at(step.place.path, CNB) or end == posixpath.normpath(self._start):
+            return Ends("does-not-start", f"there is no {end}", None, code, _REBUILD)
+        reason = f"{self._start} leads to {end}, which the run image does not have"
+        return Ends("does-not-start", reason, "symlink", code, f"use a run image that has {end}")
+
+    def _closed(self, step: Step, errno: int, code: int) -> Ends:
+        place = step.place
+        node = place.node
+        is_script = step.is_script
+        if errno != EACCES or node is None:
+            reason = f"/{place.path} is neither a program nor a script with #!"
+            if is_script:
+                reason = f"/{place.path} is a script that names no interpreter"
+            elif self._walk.contents.head(place).startswith(b"\x7fELF"):
+                reason = f"/{place.path} can't be started: {errno_text(errno)}"
             return Ends("does-not-start", reason, None, None, _REBUILD)
-        if has_note(head):
-            return Leads("copy", (_BAKED_IN,))
-        binary = inspect(head)
-        loader = "" if isinstance(binary, str) else binary.interpreter
-        if loader and self._app.shape.own is not None and self._tree.find(loader) is None:
-            reason = f"/{path} is loaded by {loader}, which the run image does not have"
-            return Ends("does-not-start", reason, "binary", _NOT_FOUND, f"use a run image with {loader}")
-        return Ends("not-affected", f"/{path} is a program of its own", "binary")
-
-    def _script(self, path: str, head: bytes) -> Leads | Ends:
-        interpreter = decode(interpreter_of(head))
-        if not interpreter:
-            return Ends("does-not-start", f"/{path} is a script that names no interpreter", None, None, _REBUILD)
-        ours = posixpath.basename(interpreter) == "metalauncher"
-        found = self._tree.find(interpreter)
-        if found is None:
-            reason = f"/{path} is a script for {interpreter}, which the run image does not have"
-            remedy = f"use a run image that has {interpreter}"
-            return Ends("does-not-start", reason, "shim" if ours else None, _NOT_FOUND, remedy)
-        if not self._run.is_its_launcher(found):
-            return Ends("unknown", f"/{path} is a script for {interpreter}, and what that starts can't be told")
-        if not ours or _argument(head, interpreter) != "--launch":
-            return Ends("unknown", f"/{path} starts {interpreter}, but not by '#!/usr/bin/metalauncher --launch'")
-        return self._dispatch("shim", found[0])
-
-    def _missing(self, start: str) -> Ends:
-        end = self._end(start)
-        if end is None:
-            return Ends("does-not-start", f"{start} leads round in a loop of links", None, None, _REBUILD)
-        if inside(end).startswith(f"{CNB}/") or end == start:
-            return Ends("does-not-start", f"there is no {end}", None, _NOT_FOUND, _REBUILD)
-        reason = f"{start} leads to {end}, which the run image does not have"
-        return Ends("does-not-start", reason, "symlink", _NOT_FOUND, f"use a run image that has {end}")
-
-    def _end(self, start: str) -> str | None:
-        """Return where the links from `start` end, though nothing is there; None if they never do."""
-        path = posixpath.normpath(start)
-        for _ in range(_LINKS_LIMIT):
-            found = self._tree.get(path)
-            if found is None or found[1].kind != "link":
-                return path
-            path = posixpath.normpath(posixpath.join("/", posixpath.dirname(found[0]), found[1].target))
-        return None
-
-
-def _argument(head: bytes, interpreter: str) -> str:
-    """Return the one argument that a script's first line gives its interpreter (Linux, fs/binfmt_script.c)."""
-    line = decode(head.partition(b"\n")[0][2:].replace(b"\t", b" ")).lstrip(" ")
-    return line.removeprefix(interpreter).strip(" ")
+        if not self._walk.contents.is_apps(place):
+            if node.mode & 0o111:
+                reason = f"{self._start} leads to /{place.path} of the run image, which is closed to its user"
+            else:
+                reason = f"{self._start} leads to /{place.path} of the run image, which is not executable"
+            return Ends("does-not-start", reason, "symlink", code, f"repair /{place.path} in the run image")
+        if node.mode & 0o111:
+            who = f"the user {self._app.user!r}" if self._app.user else "root"
+            return Ends("does-not-start", f"/{place.path} is closed to {who}", None, code, _REBUILD)
+        return Ends("does-not-start", f"/{place.path} is not executable", None, code, _REBUILD)

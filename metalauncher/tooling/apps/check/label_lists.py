@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from metalauncher.apis import ApiSet
     from metalauncher.registry import Registry
-    from metalauncher.tooling.run_image.model import Found
+    from metalauncher.tooling.apps.check.dispatch import Found
 
     Versions = frozenset[ApiVersion]
     Release = tuple[Versions, Versions]  # its Platform APIs, its Buildpack APIs

@@ -1,8 +1,7 @@
-"""What an app image's labels say of its layers: where the run image ends, and which layer holds what. Pure.
+"""What an app image's labels say of its layers: where the run image ends, and which layers lifecycle wrote. Pure.
 
 Source: buildpacks/lifecycle platform/files (LayersMetadata), the label `io.buildpacks.lifecycle.metadata`: digests of
-layers before compression. Labels may be missing (squashed, flattened images), stale or wrong: what they say is held
-against the layers there are, and what is found in a layer decides.
+layers before compression. Labels may be missing (squashed, flattened images), stale or wrong.
 """
 
 from __future__ import annotations
@@ -17,32 +16,26 @@ if TYPE_CHECKING:
 
 _REBASABLE = "io.buildpacks.rebasable"
 _LIMIT: Final = 4 << 20  # bytes of the label; with hundreds of layers it has 100 KB
+_NO_REBASE = "where its run image ends is not known: it can't be rebased as it is"
+# What decides about a start is looked at, and never assumed.
+_DECIDING = ("launcher", "config", "process-types")
 
 
-class Shape(NamedTuple):
-    """Which of an image's layers is which, by number from the lowest; None where the labels don't say it.
+class LayerMap(NamedTuple):
+    """Which of an image's layers is which, by number from the lowest.
 
     Attributes:
-        own: the first layer above the run image's.
-        launcher: holds `/cnb/lifecycle/launcher`.
-        config: holds `metadata.toml`.
-        explained: all layers that the labels name, whatever as.
+        own: the first layer above the run image's; None where the labels don't say it.
+        exported: the layers of which the labels say that lifecycle wrote them for a buildpack, an SBOM or the app.
         notes: what is odd about the labels.
     """
 
     own: int | None
-    launcher: int | None
-    config: int | None
-    explained: frozenset[int]
+    exported: frozenset[int]
     notes: tuple[str, ...]
 
-    @property
-    def is_exporters(self) -> bool:
-        """The layers lie as an exporter leaves them: run image, buildpacks and app, launcher, config, process types."""
-        return self.own is not None and self.launcher is not None and self.config == self.launcher + 1
 
-
-def read_shape(image: Image) -> Shape:
+def read_layer_map(image: Image) -> LayerMap:
     """Return what an image's labels say of its layers."""
     text = image.labels.get(APP_LABEL)
     notes: list[str] = []
@@ -51,25 +44,22 @@ def read_shape(image: Image) -> Shape:
     document = _parse(text or "")
     if document is None:
         notes.append(f"has no label {APP_LABEL}" if text is None else f"its label {APP_LABEL} can't be read")
-        return Shape(None, None, None, frozenset(), (*notes, _NO_REBASE))
-    # Of layers with the same content, the topmost counts.
-    numbers = {layer.diff_id: number for number, layer in enumerate(image.layers)}
-    launcher, config = (numbers.get(_text(document.get(key), "sha")) for key in ("launcher", "config"))
-    # A rebase takes the lowest of them for the run image's topmost.
-    lowest = {layer.diff_id: number for number, layer in reversed(list(enumerate(image.layers)))}
-    top = lowest.get(_text(document.get("runImage"), "topLayer"))
-    if top is not None and any([number is not None and number <= top for number in (launcher, config)]):
+        return LayerMap(None, frozenset(), (*notes, _NO_REBASE))
+    numbers: dict[str, list[int]] = {}
+    for number, layer in enumerate(image.layers):
+        numbers.setdefault(layer.diff_id, []).append(number)
+    deciding = [number for key in _DECIDING for number in numbers.get(_text(document.get(key), "sha"), [])]
+    # A rebase takes the lowest of several layers with one content for the run image's topmost.
+    top = next(iter(numbers.get(_text(document.get("runImage"), "topLayer"), [])), None)
+    if top is not None and any([number <= top for number in deciding]):
         notes.append(f"its label {APP_LABEL} counts the app's layers among the run image's")
         top = None
     elif top is None:
         notes.append(f"its label {APP_LABEL} does not name the run image's topmost layer")
     if top is None:
         notes.append(_NO_REBASE)
-    explained = frozenset([numbers[digest] for digest in _digests(document) if digest in numbers])
-    return Shape(None if top is None else top + 1, launcher, config, explained, tuple(notes))
-
-
-_NO_REBASE = "where its run image ends is not known: it can't be rebased as it is"
+    exported = {number for digest in _digests(document) for number in numbers.get(digest, ())}
+    return LayerMap(None if top is None else top + 1, frozenset(exported.difference(deciding)), tuple(notes))
 
 
 def _parse(text: str) -> dict[str, Any] | None:
@@ -86,9 +76,9 @@ def _text(value: Any, key: str) -> str:
 
 
 def _digests(document: dict[str, Any]) -> list[str]:
-    """Return every `sha` in it, wherever: each lifecycle has its own tables."""
+    """Return the digests of a buildpack's, an SBOM's and the app's layers; each lifecycle has its own tables."""
     found: list[str] = []
-    pending: list[Any] = [document]
+    pending: list[Any] = [value for key, value in document.items() if key not in ("runImage", *_DECIDING)]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):

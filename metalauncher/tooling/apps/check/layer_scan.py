@@ -1,6 +1,7 @@
-"""Look through an app's layers for the few paths that decide about its start. Knows no labels and no launchers.
+"""Look through one layer for the places that decide about a start. Knows no labels and no launchers.
 
-Layers stream by; of what they hold only the members at those paths are kept, as a tree takes them.
+A layer streams by; of what it holds only the members at those places are kept, as a tree takes them, and of the others
+as much as tells whether they could lead to such a place: where there are links, and which directories have members.
 """
 
 from __future__ import annotations
@@ -16,37 +17,34 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.layer_reader import Member
 
 HEAD: Final = 4096  # bytes of a program: a script's first line, an ELF file's headers
-METADATA_LIMIT: Final = 2 << 20  # bytes of a metadata.toml, held in memory; with a [[bom]] they have 300 KB
+WHOLE_LIMIT: Final = 2 << 20  # bytes of a file that is kept whole; a metadata.toml with a [[bom]] has 300 KB
 LAYER_LIMIT: Final = 2 << 30  # bytes of a layer as it is stored, where one has to be searched
 _EXPANDED_FLOOR, _EXPANDED_RATIO = 64 << 20, 200  # a layer may expand to so many bytes, and so many times its size
-FACTS_LIMIT: Final = 2000  # members of an image at the paths looked for; an app has a few dozen
+FACTS_LIMIT: Final = 2000  # members of an image at the places looked for; an app has a few dozen
 HELD_LIMIT: Final = 8 << 20  # bytes of an image's, held in memory: several metadata.toml one upon the other
-# Of dots and brackets in a metadata.toml: parsed, each may take 1 KB (tables of dotted keys). With 300 KB of [[bom]]
-# there are 16,000.
-_STRUCTURE_LIMIT = 100_000
-# Layers whose facts are remembered, and how many each: apps share those of their launcher and of their process types.
-_REMEMBERED, _REMEMBERED_FACTS = 1024, 64
+NAMES_LIMIT: Final = 200_000  # links, and directories, of a layer; node_modules have 50,000
+# Scans that are remembered, and how much each may hold: apps share the layers of their launcher and process types.
+_REMEMBERED, _REMEMBERED_FACTS, _REMEMBERED_NAMES, _REMEMBERED_BYTES = 1024, 64, 256, 64 << 10
 
-CNB: Final = "cnb"
-# Where a run image has what decides (metalauncher.places): an app that changes them does not start as others do.
-RUN_PLACES: Final = ("etc/cnb", "usr/lib/cnb", "usr/bin/metalauncher")
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
 class Interest(NamedTuple):
-    """What is looked for.
+    """What is looked for; all paths without a leading slash.
 
     Attributes:
-        metadata: the paths at which metadata.toml may be, without a leading slash.
-        places: those of the run image, where the app's own layers must change nothing.
+        places: real paths.
+        below: directories of which all that they hold counts.
+        whole: files of which the whole content is kept, and not only the head.
     """
 
-    metadata: tuple[str, ...]
-    places: tuple[str, ...] = ()
+    places: frozenset[str]
+    below: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
 
-    def below(self) -> tuple[str, ...]:
-        """Return the paths below which everything counts."""
-        return (CNB, *self.metadata, *self.places)
+    def holds(self, path: str) -> bool:
+        """Tell whether what lies at a path counts."""
+        return path in self.places or any([at in self.below for at in ancestors(path)])
 
 
 class Fact(NamedTuple):
@@ -56,9 +54,11 @@ class Fact(NamedTuple):
         path: in the image.
         kind: as `Member.kind`.
         mode: permission bits.
-        size: of a file.
+        size: of a file, in bytes.
         target: of a link.
-        data: the whole metadata.toml, or a program's head.
+        owner: the number of the user it belongs to.
+        group: that of the group.
+        data: a file's content, or its head.
     """
 
     path: str
@@ -66,50 +66,47 @@ class Fact(NamedTuple):
     mode: int
     size: int
     target: str
+    owner: int = 0
+    group: int = 0
     data: bytes = b""
 
-    @property
-    def owner(self) -> int:
-        """Not kept: nothing asks whose an app's files are."""
-        return 0
 
-    @property
-    def group(self) -> int:
-        """Not kept either."""
-        return 0
+class Scan(NamedTuple):
+    """What was found in one layer.
 
-    @property
-    def hidden(self) -> str | None:
-        """Of a whiteout: the path that it hides, or below which it hides all; None of others."""
-        parent, _, name = self.path.rpartition("/")
-        if name == _OPAQUE:
-            return parent
-        if name.startswith(_WHITEOUT):
-            return f"{parent}/{name.removeprefix(_WHITEOUT)}".lstrip("/")
-        return None
+    Attributes:
+        facts: the members that count, in their order.
+        links: the paths of all symbolic links.
+        folders: every directory that a member lies in, by its name in the layer, and those above them.
+        size: bytes of the layer as it is stored.
+    """
+
+    facts: tuple[Fact, ...]
+    links: frozenset[str]
+    folders: frozenset[str]
+    size: int
 
 
-class Search:
-    """Searches layers, and remembers the small ones that many apps share. For several threads at once."""
+class Scanner:
+    """Scans layers, and remembers the small ones that many apps share. For several threads at once."""
 
     def __init__(self) -> None:
         """Begin with nothing remembered."""
         self._lock: Final = threading.Lock()
-        self._found: Final[dict[tuple[str, Interest], tuple[Fact, ...]]] = {}
+        self._found: Final[dict[tuple[str, Interest], Scan]] = {}
 
-    def facts(self, image: Image, number: int, interest: Interest) -> tuple[Fact, ...]:
-        """Return the members of an image's layer that count, in their order.
+    def scan(self, image: Image, number: int, interest: Interest) -> Scan:
+        """Return what a layer has at the places looked for.
 
         Raises:
-            ImageError: the layer can't be read, is damaged, or larger than a limit.
+            ImageError: the layer can't be read, is damaged, not of its digests, or larger than a limit.
         """
-        key = (image.layers[number].blob.digest, interest)
+        key = (image.layers[number].blob.digest + image.layers[number].diff_id, interest)
         with self._lock:
             found = self._found.get(key)
         if found is None:
-            found = _search(image, number, interest)
-            # A metadata.toml is each app's own, and may be large.
-            if len(found) <= _REMEMBERED_FACTS and not any([fact.path in interest.metadata for fact in found]):
+            found = _scan(image, number, interest)
+            if _is_small(found):
                 with self._lock:
                     if len(self._found) >= _REMEMBERED:
                         self._found.clear()
@@ -117,24 +114,38 @@ class Search:
         return found
 
 
-def _search(image: Image, number: int, interest: Interest) -> tuple[Fact, ...]:
+def _is_small(scan: Scan) -> bool:
+    return (
+        len(scan.facts) <= _REMEMBERED_FACTS
+        and len(scan.links) + len(scan.folders) <= _REMEMBERED_NAMES
+        and sum([len(fact.data) for fact in scan.facts]) <= _REMEMBERED_BYTES
+    )
+
+
+def _scan(image: Image, number: int, interest: Interest) -> Scan:
     layer = image.layers[number]
     if layer.blob.size > LAYER_LIMIT:
         size = f"{layer.blob.size >> 20} MiB"
         raise ImageError("too-large", f"has a layer of {size} to search; at most {LAYER_LIMIT >> 20} are searched")
-    below = interest.below()
-    above = frozenset(["", *[path[:at] for path in below for at, letter in enumerate(path) if letter == "/"]])
     facts: list[Fact] = []
+    links: set[str] = set()
+    folders: set[str] = set()
     held = 0
     expanded = _EXPANDED_FLOOR + _EXPANDED_RATIO * layer.blob.size
-    with open_layer(image.store, layer, expanded) as members:
+    with open_layer(image.store, layer, expanded, diff_id=True) as members:
         for member in members:
-            path = about(member.path)
-            if path in above or _is_below(path, below):
+            folder = member.path.rpartition("/")[0]
+            if folder not in folders:
+                folders.update(ancestors(folder))
+            if member.kind == "link":
+                links.add(member.path)
+            if len(links) + len(folders) > NAMES_LIMIT:
+                raise ImageError("too-large", f"has a layer with more than {NAMES_LIMIT} links and directories")
+            if interest.holds(about(member.path)):
                 facts.append(_fact(member, interest))
                 held += len(facts[-1].data)
                 refuse_many(len(facts), held)
-    return tuple(facts)
+    return Scan(tuple(facts), frozenset(links), frozenset(folders), layer.blob.size)
 
 
 def refuse_many(facts: int, held: int) -> None:
@@ -149,6 +160,16 @@ def refuse_many(facts: int, held: int) -> None:
         raise ImageError("too-large", f"has more than {HELD_LIMIT >> 20} MiB of metadata.toml in its layers")
 
 
+def ancestors(path: str) -> list[str]:
+    """Return a path and all directories above it, the root, "", included."""
+    return [path, *[path[:at] for at, letter in enumerate(path) if letter == "/"], ""]
+
+
+def is_at(path: str, place: str) -> bool:
+    """Tell whether a path is a place, or lies below it."""
+    return path == place or path.startswith(place + "/")
+
+
 def about(path: str) -> str:
     """Return the path that a member is about: a whiteout's is the one it hides."""
     parent, slash, name = path.rpartition("/")
@@ -157,31 +178,35 @@ def about(path: str) -> str:
     return parent + slash + name.removeprefix(_WHITEOUT)
 
 
-def _is_below(path: str, places: tuple[str, ...]) -> bool:
-    return any([path == place or path.startswith(place + "/") for place in places])
-
-
 def _fact(member: Member, interest: Interest) -> Fact:
     data = b""
-    if member.kind == "file" and member.path in interest.metadata:
-        if member.size > METADATA_LIMIT:
-            size = f"{member.size >> 10} KiB"
-            raise ImageError("too-large", f"has a metadata.toml of {size}; {METADATA_LIMIT >> 10} are looked at")
-        data = member.read(METADATA_LIMIT)
-        if data.count(b".") + data.count(b"[") > _STRUCTURE_LIMIT:
-            raise ImageError("too-large", "has a metadata.toml of too many tables")
-    elif member.kind == "file" and _is_below(member.path, (CNB,)):
-        data = member.read(HEAD)
-    return Fact(member.path, member.kind, member.mode, member.size, member.target, data)
+    if member.kind == "file":
+        data = member.read(WHOLE_LIMIT + 1 if member.path in interest.whole else HEAD)
+    return Fact(
+        *(member.path, member.kind, member.mode, member.size, member.target),
+        owner=member.owner,
+        group=member.group,
+        data=data,
+    )
 
 
-def settles(facts: list[Fact], path: str) -> bool:
-    """Tell whether layers with these facts leave nothing to layers below them of what is at `path`."""
-    for fact in facts:
-        hidden = fact.hidden
-        if hidden is not None:
-            opaque = fact.path.endswith(_OPAQUE)
-            if path.startswith(f"{hidden}/" if hidden else "") or (path == hidden and not opaque):
+def hidden(fact: Fact) -> tuple[str, bool] | None:
+    """Return what a whiteout hides: a path, and whether only what lies below it; None of other members."""
+    parent, slash, name = fact.path.rpartition("/")
+    if name == _OPAQUE:
+        return parent, True
+    if name.startswith(_WHITEOUT):
+        return parent + slash + name.removeprefix(_WHITEOUT), False
+    return None
+
+
+def settles(scan: Scan, path: str) -> bool:
+    """Tell whether this layer leaves nothing to layers below it of what is at `path`."""
+    for fact in scan.facts:
+        gone = hidden(fact)
+        if gone is not None:
+            place, below = gone
+            if path.startswith(f"{place}/" if place else "") or (path == place and not below):
                 return True
         elif fact.path == path or (fact.kind != "directory" and path.startswith(fact.path + "/")):
             return True

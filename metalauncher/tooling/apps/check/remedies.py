@@ -25,7 +25,7 @@ from metalauncher.refusals import (
 
 if TYPE_CHECKING:
     from metalauncher.refusals import Refusal
-    from metalauncher.tooling.run_image.model import Found
+    from metalauncher.tooling.apps.check.dispatch import Found
 
 _NOTHING_RECORDED: Final = "it recorded no API at all, as lifecycle 0.8 and earlier left it"
 _STRIPPED: Final = "its config has no CNB_PLATFORM_API, though its buildpacks recorded their APIs"

@@ -73,6 +73,9 @@ class Result(NamedTuple):
         remedy: what would serve it, "" where there is nothing to be done or nothing known.
         notes: what else is to be known about it, each one line.
         before: with a run image to compare against: the verdict under that.
+        assumes: what it rests on that was not looked at, as codes.
+        layers_read: how many of the app's layers were read for it.
+        bytes_read: how many bytes these have as they are stored.
     """
 
     app: str
@@ -87,6 +90,9 @@ class Result(NamedTuple):
     remedy: str = ""
     notes: tuple[str, ...] = ()
     before: Before | None = None
+    assumes: tuple[str, ...] = ()
+    layers_read: int = 0
+    bytes_read: int = 0
 
     @property
     def regressed(self) -> bool:

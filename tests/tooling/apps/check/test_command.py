@@ -30,11 +30,12 @@ OLD, NEW = "buildpacks/lifecycle@0.17.7", "buildpacks/lifecycle@0.21.17"
 def apps(world: World) -> dict[str, str]:
     """Return references: one app for each verdict."""
     made = images.make_app("fine", metadata("0.10"), "0.12")
+    shell = images.pack([images.file("/bin/sh", world.rig.launcher, 0o755)])
     return {
         "fine": world.reference(world.app(made)),
         "old": world.reference(world.app(images.make_app("old", metadata("0.6"), "0.7"))),
         "own": world.reference(world.app(made, "self-contained", executable=world.rig.launcher)),
-        "odd": world.reference(world.app(made, change={"Entrypoint": ["/bin/sh"]})),
+        "odd": world.reference(world.app(made, change={"Entrypoint": ["/bin/sh"]}, above=[shell])),
         "lost": world.reference("none-such"),
     }
 

@@ -73,7 +73,7 @@ LAUNCHERS: dict[str, tuple[Members, str, str | None, str]] = {
         file("#!/usr/bin/program\n"),
         "unknown",
         None,
-        "/cnb/lifecycle/launcher is a script for /usr/bin/program, and what that starts can't be told",
+        "/cnb/lifecycle/launcher is a script for /usr/bin/program, and what that starts is not known",
     ),
     "script-without-interpreter": (
         file("#!\n"),
@@ -160,10 +160,10 @@ STARTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "missing-process": ({"Entrypoint": ["/cnb/process/worker"]}, "does-not-start", "there is no /cnb/process/worker"),
     "shell": (
         {"Entrypoint": ["/bin/sh", "-c", "exec /cnb/process/web"]},
-        "unknown",
-        "it starts /bin/sh, and whether that starts its launcher can't be told",
+        "does-not-start",
+        "there is no /bin/sh",
     ),
-    "no-such-command": ({"Entrypoint": ["nothing"]}, "unknown", "it starts nothing, and whether"),
+    "no-such-command": ({"Entrypoint": ["nothing"]}, "does-not-start", "there is no nothing"),
     "nothing": ({"Entrypoint": None, "Cmd": None}, "unknown", "its config names no program to start"),
     "empty": ({"Entrypoint": [], "Cmd": []}, "unknown", "its config names no program to start"),
 }

@@ -246,21 +246,41 @@ def test_patched_launcher(world: World) -> None:
     assert world.prove(world.app(app("0.10"), above=[other]), "two").kind == "starts"
 
 
+_LINK = "/cnb/process/web leads to /usr/lib/cnb/launcher, which the run image does not have"
 EXTENSIONS = {
-    "harmless": ([images.file("/usr/bin/curl", b"\x7fELF", 0o755), images.folder("/usr/lib/cnb")], None),
-    "descriptor": ([images.file("/etc/cnb/launchers.d/mine.toml", b"")], "etc/cnb/launchers.d/mine.toml"),
-    "launcher": ([images.file(place("0.17.7"), b"", 0o755)], place("0.17.7")[1:]),
-    "executable": ([images.file("/usr/bin/metalauncher", b"", 0o755)], "usr/bin/metalauncher"),
-    "whiteout": ([images.file("/usr/lib/.wh.cnb", b"")], "usr/lib/cnb"),
-    "opaque": ([images.file("/usr/lib/cnb/launchers.d/.wh..wh..opq", b"")], "usr/lib/cnb/launchers.d"),
-    "opaque-usr": ([images.file("/usr/.wh..wh..opq", b"")], "usr"),
+    "harmless": ([images.file("/usr/bin/curl", b"\x7fELF", 0o755), images.folder("/usr/lib/cnb")], "starts", ""),
+    "descriptor": (
+        [images.file("/etc/cnb/launchers.d/mine.toml", b"")],
+        "unknown",
+        "its own layers have /etc/cnb/launchers.d/mine.toml, a descriptor of launchers",
+    ),
+    "another-launcher": ([images.file(place("0.17.7"), b"", 0o755)], "starts", ""),
+    "launcher": ([images.file(place("0.21.17"), b"", 0o755)], "starts", "the first in the ranking that can be started"),
+    "launcher-of-its-own": (
+        [images.file(place("0.21.17"), elf(), 0o755)],
+        "unknown",
+        f"its own layers have {place('0.21.17')}, which buildpacks/lifecycle@0.21.17 begins with",
+    ),
+    "executable": (
+        [images.file("/usr/bin/metalauncher", b"", 0o755)],
+        "does-not-start",
+        "/usr/bin/metalauncher is neither a program nor a script with #!",
+    ),
+    "executable-of-its-own": (
+        [images.file("/usr/bin/metalauncher", elf(), 0o755)],
+        "unknown",
+        "its own layers change /usr/bin/metalauncher, which belongs to the run image",
+    ),
+    "whiteout": ([images.file("/usr/lib/.wh.cnb", b"")], "does-not-start", _LINK),
+    "opaque": ([images.file("/usr/lib/cnb/launchers.d/.wh..wh..opq", b"")], "refused", "no launcher is installed"),
+    "opaque-usr": ([images.file("/usr/.wh..wh..opq", b"")], "does-not-start", _LINK),
 }
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_extended(world: World, extension: str) -> None:
-    """An extension's layers lie over the run image and stay over the next one; what they change of it is said."""
-    members, changed = EXTENSIONS[extension]
+    """An extension's layers lie over the run image and stay over the next one; what they change of it decides."""
+    members, kind, reason = EXTENSIONS[extension]
     tag = world.app(app("0.10"))
     manifest, image = world.layout.image(tag)
     layer = images.pack(members, "RUN apt-get install curl")
@@ -269,12 +289,10 @@ def test_extended(world: World, extension: str) -> None:
     image["history"].insert(1, {"created_by": layer.created_by})
     blobs = [manifest["layers"][0], blob, *manifest["layers"][1:]]
     found = world.judge(world.put(f"{tag}-{extension}", blobs, image, (), {}), "two")
-    if changed is None:
-        assert found.kind == "starts"
+    assert found.kind == kind
+    assert found.reason.startswith(reason)
+    if kind != "unknown":
         assert world.prove(found.app, "two") == found
-    else:
-        assert (found.kind, found.route) == ("unknown", "symlink")
-        assert found.reason == f"its own layers change /{changed}, which belongs to the run image"
 
 
 def test_not_rebasable(world: World) -> None:
@@ -311,14 +329,20 @@ def test_other_layers_directory(world: World, directory: str, exit_code: int | N
 
 
 def test_links_in_place_of_directories(world: World) -> None:
-    """What lies behind a link where app images have a directory is not looked for."""
-    moved = images.pack([images.file("/.wh.layers", b""), images.link("/layers", "srv")])
-    for labels, reason in ((True, "has a link at /layers"), (False, "has a link at /layers")):
-        found = world.judge(world.app(app("0.10"), above=[moved], labels=labels), "two")
-        assert (found.kind, found.reason) == ("unknown", f"{reason}, where app images have a directory")
-    file = images.pack([images.link("/layers/config/metadata.toml", "/etc/metadata.toml")])
-    found = world.judge(world.app(app("0.10"), above=[file]), "two")
-    assert (found.kind, found.reason) == ("unknown", "has a link at /layers/config/metadata.toml")
+    """A link in place of a directory or a file is followed, as the kernel does."""
+    record = metadata("0.10").encode()
+    there = [images.folder("/srv"), images.folder("/srv/config"), images.file("/srv/config/metadata.toml", record)]
+    moved = [images.file("/.wh.layers", b""), images.link("/layers", "srv")]
+    for labels in (True, False):
+        found = world.prove(world.app(app("0.10"), above=[images.pack(moved)], labels=labels), "two")
+        assert (found.kind, found.exit_code) == ("refused", 1)
+        followed = world.app(app("0.10"), above=[images.pack([*there, *moved])], labels=labels)
+        assert world.prove(followed, "two").kind == "starts"
+    link = images.link("/layers/config/metadata.toml", "/etc/metadata.toml")
+    found = world.prove(world.app(app("0.10"), above=[images.pack([link])]), "two")
+    assert (found.kind, found.exit_code) == ("refused", 1)
+    file = images.file("/etc/metadata.toml", record)
+    assert world.prove(world.app(app("0.10"), above=[images.pack([file, link])]), "two").kind == "starts"
 
 
 def test_metadata_of_the_run_image(world: World) -> None:
@@ -347,7 +371,7 @@ def test_dynamic_launcher(world: World) -> None:
     found = world.prove(tag, "two")
     assert (found.kind, found.exit_code, found.route) == ("does-not-start", 127, "binary")
     assert found.reason.endswith("is loaded by /lib64/ld-linux-x86-64.so.2, which the run image does not have")
-    loader = images.pack([images.file("/lib64/ld-linux-x86-64.so.2", b"\x7fELF", 0o755)])
+    loader = images.pack([images.file("/lib64/ld-linux-x86-64.so.2", elf(), 0o755)])
     assert world.judge(tag, world.run("with-loader", world.rig.run_layer(), loader)).kind == "not-affected"
 
 

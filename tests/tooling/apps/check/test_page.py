@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import images
+from bundles import elf
 from harness import PROJECT
 from rebased import Rig, World, metadata
 
@@ -31,7 +32,7 @@ def test_example(rig: Rig, tmp_path: Path) -> None:
     }
     for name, app in made.items():
         images.export(world.layout, "run-1", app, "symlink", name)
-    program = b"\x7fELF" + b"".join([hashlib.sha256(bytes([n % 256, n >> 8])).digest() for n in range(3700)])
+    program = elf() + b"".join([hashlib.sha256(bytes([n % 256, n >> 8])).digest() for n in range(3700)])
     images.export(world.layout, "run-1", made["shop"], "self-contained", "tool", executable=program)
     world.layout.save()
     (block,) = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
@@ -50,7 +51,7 @@ def test_verdicts_and_limits() -> None:
     for name, limit in (
         ("manifest", model.MANIFEST_LIMIT),
         ("config", model.CONFIG_LIMIT),
-        ("`metadata.toml`", search.METADATA_LIMIT),
+        ("`metadata.toml`", search.WHOLE_LIMIT),
     ):
         assert f"| {name} | {limit >> 20} MiB" in PAGE
     assert f"| a layer to be searched, as it is stored | {search.LAYER_LIMIT >> 30} GiB |" in PAGE

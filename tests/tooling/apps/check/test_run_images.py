@@ -177,22 +177,41 @@ def test_machines(world: World) -> None:
 
 
 def test_closed_files(world: World) -> None:
-    """That an app's user may not be let at a file is said; root is let at any."""
-    files = [images.file("/usr/bin/metalauncher", world.rig.form.executable.read_bytes(), 0o750)]
-    closed = world.run("closed", world.rig.run_layer(more=[*broken(world.rig.launcher, mode=0o700), *files]))
+    """What is closed to the app's user decides; root is let at its own."""
     made = images.make_app("app", metadata("0.10"), "0.12")
+    metalauncher = images.file("/usr/bin/metalauncher", world.rig.form.executable.read_bytes(), 0o750)
+    users = images.file("/etc/passwd", b"root:x:0:0::/:\ncnb:x:1000:1000::/:\n")
+    closed = {
+        "executable": world.run("closed", world.rig.run_layer("0.21.17", more=[metalauncher, users])),
+        "launcher": world.run("closed2", world.rig.run_layer(more=[*broken(world.rig.launcher, mode=0o700), users])),
+        "metadata": world.run("open", world.rig.run_layer("0.21.17", more=[users])),
+    }
     secret = images.pack([images.file("/layers/config/metadata.toml", made.metadata, 0o600)])
-    for user, said in (("1000:1000", True), ("cnb", True), ("root", False), ("0:1000", False), ("", False)):
-        found = world.judge(world.app(made, change={"User": user}, above=[secret]), closed)
-        assert found.kind == "starts"
-        assert found.notes == (
-            (
-                f"runs as {user}, and /usr/bin/metalauncher may be closed to it: its mode is 0750",
-                f"runs as {user}, and /layers/config/metadata.toml may be closed to it: its mode is 0600",
-                f"runs as {user}, and {place('0.21.17')} may be closed to it: its mode is 0700",
-            )
-            if said
-            else ()
+    said = {
+        "executable": (
+            "does-not-start",
+            126,
+            "/cnb/process/web leads to /usr/bin/metalauncher of the run image, which is closed to its user",
+        ),
+        "launcher": (
+            "refused",
+            82,
+            f"buildpacks/lifecycle@0.21.17 at {place('0.21.17')} can't be started: permission denied",
+        ),
+        "metadata": ("refused", 1, "failed to read metadata: open /layers/config/metadata.toml: permission denied"),
+    }
+    for name, run in closed.items():
+        above = [secret] if name == "metadata" else []
+        for user in ("1000:1000", "cnb", "1000", ":1000", "root", "0:1000", ""):
+            found = world.judge(world.app(made, change={"User": user}, above=above), run)
+            if user.startswith(("1000", "cnb")):
+                assert (found.kind, found.exit_code, found.reason) == said[name]
+            else:
+                assert found.kind == "starts"
+        found = world.judge(world.app(made, change={"User": "nobody"}, above=above), run)
+        assert (found.kind, found.reason) == (
+            "does-not-start",
+            "its config's User is 'nobody': there is no user 'nobody' in its /etc/passwd",
         )
 
 

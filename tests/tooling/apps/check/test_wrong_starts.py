@@ -45,13 +45,11 @@ WRAPPERS: dict[str, tuple[list[str], list[tuple[tarfile.TarInfo, bytes]], str | 
         [program("/sbin/dumb-init")],
         "/cnb",
     ),
-    "init-that-is-missing": ([TINI, "--", WEB], [], None),
-    "init-that-is-a-directory": ([TINI, "--", WEB], [images.folder(TINI)], None),
-    "init-that-is-closed": ([TINI, "--", WEB], [program(TINI, 0o644)], None),
-    "init-that-is-damaged": ([TINI, "--", WEB], [program(TINI, data=b"\x7fELF")], None),
-    "init-of-something-else": ([TINI, "--", "/bin/sh", WEB], [program(TINI)], None),
+    "init-of-something-else": ([TINI, "--", "/bin/sh", WEB], [program(TINI), program("/bin/sh")], None),
     "init-of-env": ([TINI, "--", "env", "CNB_PLATFORM_API=0.99", WEB], [program(TINI)], None),
-    "init-of-a-relative-path": ([TINI, WEB[1:]], [program(TINI)], None),
+    "init-of-a-relative-path": ([TINI, WEB[1:]], [program(TINI)], WEB[1:]),
+    "init-of-a-name": ([TINI, "--", "web"], [program(TINI)], WEB),
+    "init-with-an-option-that-is-not-known": ([TINI, "-x", WEB], [program(TINI)], None),
     "init-alone": ([TINI, "--"], [program(TINI)], None),
     "env": (["/usr/bin/env", "CNB_PLATFORM_API=0.99", WEB], [program("/usr/bin/env")], None),
     "echo": (["/bin/echo", WEB], [program("/bin/echo")], None),
@@ -66,10 +64,25 @@ def test_wrappers(world: World, name: str) -> None:
     found = world.judge(world.app(APP, change={"Entrypoint": entrypoint}), run)
     if through is None:
         assert found.kind == "unknown"
-        assert found.reason == f"it starts {entrypoint[0]}, and whether that starts its launcher can't be told"
+        assert found.reason in (
+            f"it starts {entrypoint[0]}, and whether that starts its launcher is not known",
+            f"it starts {entrypoint[0]} and /bin/sh, and that may be anything",
+        )
     else:
         assert (found.kind, len(found.notes)) == ("starts", 1)
         assert found.notes[0].startswith(f"it starts {entrypoint[0]}, which is taken to start {through}")
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [([], 127), ([images.folder(TINI)], 126), ([program(TINI, 0o644)], 126), ([program(TINI, data=b"\x7fELF")], None)],
+    ids=["missing", "directory", "closed", "damaged"],
+)
+def test_inits_that_do_not_start(world: World, more: list[tuple[tarfile.TarInfo, bytes]], code: int | None) -> None:
+    """An init that can't be exec'd starts nothing."""
+    run = world.run(f"init-{code}-{len(more)}", world.rig.run_layer("0.21.17", more=more))
+    found = world.prove(world.app(APP, change={"Entrypoint": [TINI, "--", WEB]}), run)
+    assert (found.kind, found.exit_code) == ("does-not-start", code)
 
 
 @pytest.mark.parametrize("key", ["Entrypoint", "Cmd"])
@@ -82,13 +95,13 @@ def test_start_of_another_type(world: World, key: str, value: Any) -> None:
 
 
 def test_hard_link(world: World) -> None:
-    """Of what a hard link leads to only the head was read: that is not taken for all of it."""
+    """What a hard link leads to is read whole, as large as it is."""
     text = metadata("0.10") + "\n" * 5000 + metadata("0.99").partition("[[processes]]")[0]
     link = tarfile.TarInfo("/layers/config/metadata.toml")
     link.type, link.linkname = tarfile.LNKTYPE, "/cnb/x"
     layer = images.pack([images.file("/cnb/x", text.encode()), (link, b"")])
-    found = world.judge(world.app(APP, above=[layer]), "two")
-    assert (found.kind, found.reason) == ("unknown", "has a hard link at /layers/config/metadata.toml")
+    found = world.prove(world.app(APP, above=[layer]), "two")
+    assert (found.kind, found.exit_code) == ("refused", 12)
 
 
 def test_linked_descriptors(world: World) -> None:
@@ -126,10 +139,12 @@ def test_extension_changes_a_launcher(world: World, again: bool) -> None:
     ids[1:1] = [extension.diff_id, *([ids[0]] if again else [])]
     image["history"] = []
     found = world.judge(world.put(f"{tag}-extended{again}", [blobs[0], *new, *blobs[1:]], image, (), {}), run)
-    assert (found.kind, found.reason) == (
-        "unknown",
-        "its own layers change /opt/launcher, which belongs to the run image",
-    )
+    if again:
+        reason = "its own layers change /usr/bin/metalauncher, which belongs to the run image"
+        assert (found.kind, found.reason) == ("unknown", reason)
+    else:
+        assert (found.kind, found.exit_code) == ("refused", 82)
+        assert world.prove(found.app, run) == found
 
 
 def test_a_copy_of_the_archive(world: World) -> None:

@@ -1,0 +1,263 @@
+"""What metalauncher does in a merged file system: its own code decides over what it would read there."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from metalauncher.decision import Decision, decide
+from metalauncher.descriptor import MASK
+from metalauncher.explain.forecast import NOTHING_AGAINST, foretell
+from metalauncher.explain.messages import decided_by
+from metalauncher.places import Root
+from metalauncher.record import METADATA_LIMIT, metadata_path, parse_record, read_platform_api
+from metalauncher.refusals import Failure, MetadataUnreadable, NothingExecuted, errno_text
+from metalauncher.registry import (
+    DANGLING,
+    DESCRIPTOR_LIMIT,
+    InvalidDescriptor,
+    is_descriptor,
+    load_registry,
+    parse_file,
+)
+from metalauncher.selection import Selection
+from metalauncher.tomlfile import size_text
+from metalauncher.tooling.apps.check.layer_scan import WHOLE_LIMIT
+from metalauncher.tooling.apps.check.permissions import READ
+from metalauncher.tooling.console import decode, encode
+from metalauncher.tooling.elf import has_note
+from metalauncher.tooling.oci.model import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from metalauncher.descriptor import Launcher, Mask
+    from metalauncher.explain.forecast import Forecast
+    from metalauncher.record import Buildpack, Record
+    from metalauncher.refusals import Refusal
+    from metalauncher.tooling.apps.check.resolver import Place
+    from metalauncher.tooling.apps.check.walk import Walk
+    from metalauncher.tooling.run_image.model import RunImage
+
+_ENTRIES_LIMIT = 5000  # of a directory of descriptors
+# Signs in a metadata.toml that make a parser work: parsed, each may take 1 KB (dotted keys, inline tables). With 300 KB
+# of [[bom]] there are 16,000.
+_STRUCTURE_LIMIT = 100_000
+_DOTS_LIMIT = 32  # in a key or a header: what lies under one of n parts takes n times as long
+_LARGE = 256 << 10  # bytes of a metadata.toml of which only one is parsed at a time
+
+
+class Found(NamedTuple):
+    """What the dispatch would do.
+
+    Attributes:
+        decision: it makes.
+        outcome: the refusal that it ends in, or a selection.
+        launcher: that it becomes; None where it is refused.
+        rule: that decided.
+        buildpacks: recorded, also where the dispatch ends before it reads them; empty where they can't be read.
+        forecast: what the launcher will make of the metadata.toml.
+    """
+
+    decision: Decision
+    outcome: Selection | Refusal
+    launcher: Launcher | None
+    rule: str
+    buildpacks: tuple[Buildpack, ...] = ()
+    forecast: Forecast = NOTHING_AGAINST
+
+
+class Dispatcher:
+    """Dispatches apps on one run image. For several threads at once."""
+
+    def __init__(self, run: RunImage) -> None:
+        """Take the run image."""
+        self._run: Final = run
+        self._one_large: Final = threading.Lock()
+
+    def dispatch(self, environment: Mapping[bytes, bytes], walk: Walk, invoked: str, *, by_files: bool) -> Found:
+        """Return what metalauncher would do, started with this environment.
+
+        Args:
+            environment: of the container.
+            walk: its file system.
+            invoked: the shim's path, on its route.
+            by_files: whether the run image's labels don't count: an app's copy of metalauncher looks at descriptors.
+
+        Raises:
+            NotKept: what decides was not kept when it was read.
+            ImageError: the record is more than is looked at.
+        """
+        labelled = None if by_files else self._run.labelled
+        descriptors = _Descriptors(walk)
+        registry = labelled or load_registry(Root(b""), descriptors.list, descriptors.read)
+        record = _RecordFile(environment, walk, self._one_large)
+        decision = decide(environment, registry, record.read)
+        found = self._execute(decision, walk, invoked, follow=labelled is None)
+        found = found._replace(buildpacks=record.buildpacks())
+        if found.launcher is not None and record.data is not None:
+            with self._one_large:
+                found = found._replace(forecast=foretell(record.data, found.launcher))
+        return found
+
+    def _execute(self, decision: Decision, walk: Walk, invoked: str, *, follow: bool) -> Found:
+        """Foretell the execs, as `execute.execute` tries them."""
+        outcome = decision.outcome
+        if not isinstance(outcome, Selection):
+            return Found(decision, outcome, None, "")
+        failures: list[Failure] = []
+        for launcher in outcome.ranked:
+            obstacle = self._obstacle(launcher, walk, invoked) if follow else None
+            if obstacle is None:
+                rule = "the first in the ranking that can be started" if failures else decided_by(outcome)
+                return Found(decision, outcome, launcher, rule)
+            failures.append(Failure(launcher, launcher.path.encode(), obstacle))
+        return Found(decision, NothingExecuted(tuple(failures)), None, "")
+
+    def _obstacle(self, launcher: Launcher, walk: Walk, invoked: str) -> str | None:
+        """Return why a launcher can't be exec'd; None if it is."""
+        found = walk.exec(launcher.path)
+        if any([self._is_itself(step.place, invoked, walk) for step in found.steps]):
+            return "is metalauncher itself"
+        if found.errno:
+            return errno_text(found.errno)
+        for step in found.steps:
+            if walk.contents.is_apps(step.place):
+                walk.resolver.doubt(f"its own layers have /{step.place.path}, which {launcher!r} begins with")
+            elif has_note(walk.contents.head(step.place)):
+                walk.resolver.doubt(f"{launcher!r} is another build of metalauncher, which dispatches again")
+        last = found.steps[-1].place
+        if last.node is not None and (wrong := self._run.wrong_digest(launcher, last.node)):
+            walk.resolver.doubt(wrong)
+        return None
+
+    def _is_itself(self, place: Place, invoked: str, walk: Walk) -> bool:
+        if self._run.is_its_launcher(place):
+            return True
+        return bool(invoked) and place.node is not None and walk.resolver.find(invoked, walk.cwd).node is place.node
+
+
+class _Descriptors:
+    """The descriptors of a merged tree, as the container's user reads them."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk: Final = walk
+
+    def list(self, directory: bytes, invalid: list[InvalidDescriptor]) -> list[tuple[bytes, bool]]:
+        """Return the names of the descriptors in a directory, sorted, each with whether it is a link."""
+        path = decode(directory)
+        place = self._walk.resolver.read(path)
+        errno = place.errno or (20 if place.node is not None and place.node.kind != "directory" else 0)
+        if place.node is None or errno:
+            if errno != 2:
+                invalid.append(InvalidDescriptor(path, "", errno_text(errno)))
+            return []
+        if len(place.node.children) > _ENTRIES_LIMIT:
+            raise ImageError("too-large", f"has more than {_ENTRIES_LIMIT} files in {path}")
+        # Each of them counts, also one that a layer not read so far would hide.
+        self._walk.resolver.list_all(place)
+        entries = [(encode(name), child.kind == "link") for name, child in place.node.children.items()]
+        return sorted([(name, link) for name, link in entries if is_descriptor(name)])
+
+    def read(self, entry: bytes, file: bytes, shown: str, link: bool) -> Launcher | Mask:  # registry.Read
+        """Read one descriptor.
+
+        Raises:
+            InvalidDescriptor: it is neither a launcher's nor a mask.
+        """
+        if link and self._target(entry) == "/dev/null":
+            return MASK
+        place = self._walk.resolver.find(decode(file))
+        if place.node is None:
+            missing = link and place.errno in (2, 20)
+            raise InvalidDescriptor(shown, "", DANGLING if missing else errno_text(place.errno))
+        if not self._walk.resolver.access(place, READ):
+            raise InvalidDescriptor(shown, "", errno_text(13))
+        if place.node.kind != "file":
+            what = "a directory" if place.node.kind == "directory" else "no file"
+            raise InvalidDescriptor(shown, "", f"is {what}, not a regular file")
+        data = self._walk.contents.whole(place, DESCRIPTOR_LIMIT)
+        if len(data) > DESCRIPTOR_LIMIT:
+            raise InvalidDescriptor(shown, "", f"is larger than {size_text(DESCRIPTOR_LIMIT)}")
+        if self._walk.contents.is_apps(place):
+            self._walk.resolver.doubt(f"its own layers have /{place.path}, a descriptor of launchers")
+        return parse_file(data, shown)
+
+    def _target(self, entry: bytes) -> str:
+        folder, _, name = decode(entry).rpartition("/")
+        place = self._walk.resolver.find(folder)
+        child = None if place.node is None else place.node.children.get(name)
+        return "" if child is None else child.target
+
+
+class _RecordFile:
+    """The app's metadata.toml, read where the dispatch reads it."""
+
+    def __init__(self, environment: Mapping[bytes, bytes], walk: Walk, one_large: threading.Lock) -> None:
+        self._environment: Final = environment
+        self._walk: Final = walk
+        self._one_large: Final = one_large
+        self._record: Record | None = None
+        self.data: bytes | None = None
+
+    def read(self) -> Record:
+        """Read it.
+
+        Raises:
+            MetadataUnreadable: it can't be read, or is no record.
+        """
+        path = decode(metadata_path(self._environment))
+        if self.data is None:
+            self.data = self._read(path)
+        _refuse_structure(self.data)
+        if len(self.data) <= _LARGE:
+            return self._parse(path, self.data)
+        with self._one_large:
+            return self._parse(path, self.data)
+
+    def _parse(self, path: str, data: bytes) -> Record:
+        self._record = parse_record(data, path, *read_platform_api(self._environment))
+        return self._record
+
+    def buildpacks(self) -> tuple[Buildpack, ...]:
+        """Return the buildpacks that it records, whatever the Platform API is; none where it can't be read."""
+        try:
+            if self._record is None:
+                path = decode(metadata_path(self._environment))
+                self.data = self.data or self._read(path)
+                _refuse_structure(self.data)
+                self._record = parse_record(self.data, path, *read_platform_api({}))
+        except MetadataUnreadable:
+            return ()
+        return self._record.buildpacks
+
+    def _read(self, path: str) -> bytes:
+        place = self._walk.resolver.read(path, self._walk.cwd)
+        if place.node is None:
+            raise MetadataUnreadable(path, errno_text(place.errno))
+        if place.node.kind != "file":
+            what = "a directory" if place.node.kind == "directory" else "no file"
+            raise MetadataUnreadable(path, f"is {what}, not a regular file")
+        if not self._walk.contents.is_apps(place):
+            raise ImageError("unsupported", f"takes its metadata.toml from the run image, at /{place.path}")
+        if place.node.size > WHOLE_LIMIT:
+            size = f"{place.node.size >> 10} KiB"
+            raise ImageError("too-large", f"has a metadata.toml of {size}; {WHOLE_LIMIT >> 10} are looked at")
+        data = self._walk.contents.whole(place, METADATA_LIMIT)
+        if len(data) > METADATA_LIMIT:
+            raise MetadataUnreadable(path, f"is larger than {size_text(METADATA_LIMIT)}")
+        return data
+
+
+def _refuse_structure(data: bytes) -> None:
+    """Refuse what would take a parser long, or much memory.
+
+    Raises:
+        ImageError: it has too many tables and keys, or too deep ones.
+    """
+    if max(sum([data.count(sign) for sign in (b".", b"[", b"{")]), data.count(b"=")) > _STRUCTURE_LIMIT:
+        raise ImageError("too-large", "has a metadata.toml of too many tables")
+    if data.count(b".") > _DOTS_LIMIT:
+        for line in data.splitlines():
+            if line.count(b".") > _DOTS_LIMIT and line.split(b"=", 1)[0].count(b".") > _DOTS_LIMIT:
+                raise ImageError("too-large", f"has a metadata.toml with keys of more than {_DOTS_LIMIT} parts")

@@ -1,0 +1,127 @@
+"""Would the kernel exec a file, and through which interpreters? As Linux goes, over a merged file system; runs nothing.
+
+Sources: Linux, fs/exec.c, fs/binfmt_script.c, fs/binfmt_elf.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from metalauncher.execute import SCRIPTS_LIMIT, interpreter_of
+from metalauncher.tooling.apps.check.permissions import EXECUTE
+from metalauncher.tooling.apps.check.resolver import EACCES, ELOOP
+from metalauncher.tooling.console import decode
+from metalauncher.tooling.elf import inspect
+
+if TYPE_CHECKING:
+    from metalauncher.tooling.apps.check.contents import Contents
+    from metalauncher.tooling.apps.check.resolver import Place, Resolver
+
+ENOEXEC: Final = 8
+_SCRIPT = 256  # bytes of a file that the kernel looks at for a script's first line
+_OLDER = {"x86-64": "386", "arm64": "arm"}  # what these run where the kernel was built for it
+
+
+class Step(NamedTuple):
+    """One file of an exec.
+
+    Attributes:
+        path: as the kernel was given it.
+        place: where that leads.
+        argument: of a script, what its first line gives the interpreter; "" where it gives none.
+        is_script: the next step is its interpreter.
+        loader: of a dynamically linked program, where its loader lies; None of others.
+    """
+
+    path: str
+    place: Place
+    argument: str = ""
+    is_script: bool = False
+    loader: Place | None = None
+
+
+class Exec(NamedTuple):
+    """What the kernel makes of an exec.
+
+    Attributes:
+        errno: with which it refuses; 0 where it starts the last step.
+        steps: the file that was asked for, then each interpreter.
+        culprit: the path that it stopped at.
+    """
+
+    errno: int
+    steps: tuple[Step, ...]
+    culprit: str = ""
+
+
+def follow_exec(path: str, resolver: Resolver, contents: Contents, machine: str | None, cwd: str = "") -> Exec:
+    """Follow an exec.
+
+    Args:
+        path: as it is given to the kernel.
+        resolver: of the user who asks.
+        contents: of the tree's files.
+        machine: the image's, as `tooling.elf` names it; None where that is not known.
+        cwd: the real path of the working directory.
+    """
+    steps: list[Step] = []
+    while True:
+        place = resolver.find(path, cwd)
+        errno = place.errno or _closed(place, resolver)
+        if errno:
+            return Exec(errno, (*steps, Step(path, place)), path)
+        if len(steps) > SCRIPTS_LIMIT:
+            return Exec(ELOOP, tuple(steps), path)
+        head = contents.head(place)
+        if not head.startswith(b"#!"):
+            errno, culprit, loader = _load(path, place, head, resolver, contents, machine, cwd)
+            return Exec(errno, (*steps, Step(path, place, loader=loader)), culprit)
+        interpreter = decode(interpreter_of(head))
+        if not interpreter:
+            return Exec(ENOEXEC, (*steps, Step(path, place, is_script=True)), path)
+        steps.append(Step(path, place, argument_of(head), is_script=True))
+        path = interpreter
+
+
+def _closed(place: Place, resolver: Resolver) -> int:
+    """Return the errno where something is there that nobody, or not this user, may exec."""
+    if place.node is None or place.node.kind != "file":
+        return EACCES
+    return 0 if resolver.access(place, EXECUTE) else EACCES
+
+
+def _load(
+    path: str, place: Place, head: bytes, resolver: Resolver, contents: Contents, machine: str | None, cwd: str
+) -> tuple[int, str, Place | None]:
+    """Return what loading a program comes to: an errno, the path that it is about, and its loader."""
+    binary = inspect(head)
+    if isinstance(binary, str) or binary.kind != "elf":
+        return ENOEXEC, path, None
+    _doubt_machine(binary.machine, machine, place, resolver)
+    if machine is not None and binary.machine not in (machine, _OLDER.get(machine)):
+        return ENOEXEC, path, None
+    if place.node is not None and binary.size > place.node.size:
+        resolver.doubt(f"/{place.path} is cut off: it has {place.node.size} of {binary.size} bytes")
+    if not binary.interpreter:
+        return 0, "", None
+    loader = resolver.find(binary.interpreter, cwd)
+    errno = loader.errno or _closed(loader, resolver)
+    if errno:
+        return errno, binary.interpreter, loader
+    found = inspect(contents.head(loader))
+    if isinstance(found, str) or found.kind != "elf" or found.machine != binary.machine:
+        resolver.doubt(f"/{loader.path}, which loads /{place.path}, is no loader for its machine")
+    return 0, "", loader
+
+
+def _doubt_machine(found: str, machine: str | None, place: Place, resolver: Resolver) -> None:
+    if machine is None:
+        resolver.doubt(f"/{place.path} is for {found}, and for which machine the image is is not known")
+    elif found != machine and found == _OLDER.get(machine):
+        resolver.doubt(f"/{place.path} is for {found}, which not every kernel on {machine} runs")
+
+
+def argument_of(head: bytes) -> str:
+    """Return the one argument that a script's first line gives its interpreter, "" if none."""
+    line = decode(head[:_SCRIPT].partition(b"\n")[0][2:].replace(b"\t", b" "))
+    return line.lstrip(" ").partition(" ")[2].strip(" ")

@@ -1,0 +1,109 @@
+"""One user's view of an app's merged file system: what a start asks of it. Knows no launchers."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, Final
+
+from metalauncher.tooling.apps.check.app_image import GROUP, PASSWD
+from metalauncher.tooling.apps.check.permissions import EXECUTE, SEARCH
+from metalauncher.tooling.apps.check.programs import Exec, follow_exec
+from metalauncher.tooling.apps.check.resolver import Resolver
+from metalauncher.tooling.apps.check.user import FILE_LIMIT, ROOT, User, parse_user
+
+if TYPE_CHECKING:
+    from metalauncher.tooling.apps.check.app_image import AppImage
+    from metalauncher.tooling.apps.check.contents import Contents
+    from metalauncher.tooling.oci.tree import Tree
+
+
+class Walk:
+    """A merged file system as the container's process meets it.
+
+    Attributes:
+        resolver: follows paths as the container's user.
+        contents: of the files.
+        machine: the image's architecture, as `tooling.elf` names it.
+        cwd: the real path of the working directory.
+    """
+
+    def __init__(self, app: AppImage, tree: Tree, contents: Contents, machine: str) -> None:
+        """Begin as the user, and in the directory, that the app's config names.
+
+        Raises:
+            UnknownUser: no container is started as this user.
+            NotKept: what decides was not kept.
+        """
+        self._as_root: Final = Resolver(tree, ROOT)
+        self.contents: Final = contents
+        self.machine: Final = machine
+        user, doubts = self._user(app)
+        self.resolver: Final = Resolver(tree, user)
+        for doubt in doubts:
+            self.resolver.doubt(doubt)
+        self.cwd: Final = self._enter(app)
+
+    @property
+    def touched(self) -> set[str]:
+        """Every place that was looked at."""
+        return self.resolver.touched | self._as_root.touched
+
+    def exec(self, path: str) -> Exec:
+        """Follow an exec in the working directory."""
+        return follow_exec(path, self.resolver, self.contents, self.machine, self.cwd)
+
+    def look_up(self, name: str, search_path: str | None) -> str | None:
+        """Return the path that a program's name stands for, as runtimes find it; None if it stands for none.
+
+        Args:
+            name: the command's first word.
+            search_path: the variable PATH; None where there is none.
+        """
+        if "/" in name:
+            return name
+        if search_path is None:
+            self.resolver.doubt(f"its config has no PATH, and where {name} is looked for is the engine's to say")
+        found = None
+        for directory in (search_path or "").split(":"):
+            if not directory.startswith("/"):
+                self.resolver.doubt(f"its PATH has {directory!r}, which not every runtime takes")
+                continue
+            path = posixpath.join(directory, name)
+            ours, theirs = (self._is_program(resolver, path) for resolver in (self.resolver, self._as_root))
+            if ours != theirs:  # some look as root, some as the user
+                self.resolver.doubt(f"{path} can be started by root, and not by the user that the config names")
+            if ours and found is None:
+                found = path
+                break
+        return found
+
+    @staticmethod
+    def _is_program(resolver: Resolver, path: str) -> bool:
+        place = resolver.find(path)
+        return place.node is not None and place.node.kind == "file" and resolver.access(place, EXECUTE)
+
+    def _user(self, app: AppImage) -> tuple[User, list[str]]:
+        """Return as whom the container runs, and what speaks against that."""
+        if app.numeric_user is not None:
+            return app.numeric_user, []
+        files, doubts = [], []
+        for path in (PASSWD, GROUP):
+            place = self._as_root.find("/" + path)
+            is_file = place.node is not None and place.node.kind == "file"
+            files.append(self.contents.whole(place, FILE_LIMIT) if is_file else b"")
+            if len(files[-1]) > FILE_LIMIT:
+                doubts.append(f"its /{path} has more than {FILE_LIMIT >> 20} MiB")
+        return parse_user(app.user, *files), doubts
+
+    def _enter(self, app: AppImage) -> str:
+        """Go to the working directory, as runtimes do: as root, or as the user where that can't."""
+        path = posixpath.join("/", app.directory)
+        place = self._as_root.find(path)
+        if place.node is None and place.path == app.app_directory and app.assumes_app:
+            return ""  # lifecycle writes it
+        if place.node is None or place.node.kind != "directory":
+            self.resolver.doubt(f"its working directory {path} is not there, and runtimes differ in what they do then")
+            return ""
+        if not self.resolver.access(place, SEARCH):
+            self.resolver.doubt(f"its working directory {path} is closed to the user that its config names")
+        return place.path
