@@ -1,0 +1,143 @@
+"""Which launcher a program is: told from what Go recorded in it, else from what the image's label claims. Pure.
+
+Source: lifecycle's Makefile links the release into `cmd.Version` (`-X`), which Go records among its settings unless
+-trimpath was given; built as a module, Go records the module's version. The label is `io.buildpacks.build.metadata`
+(buildpacks/lifecycle platform/files, BuildMetadata): what the exporter was told, and false once a layer was replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from metalauncher.tooling.apps.go_build_info import GoBuildInfo
+
+BUILD_LABEL: Final = "io.buildpacks.build.metadata"
+_LABEL_LIMIT: Final = 4 << 20  # bytes; with hundreds of buildpacks and processes it has 100 KB
+TEXT_LIMIT: Final = 256  # characters of a release, a version of Go or a module; what is longer is none
+_VERSION_VARIABLE: Final = "/cmd.Version"
+_DEVELOPED: Final = "(devel)"
+
+# Where a release was read: ldflags: what was linked into cmd.Version. module: the version of the main module. label:
+# what the image's build label claims. unknown: nowhere.
+Source = Literal["ldflags", "module", "label", "unknown"]
+SOURCES: Final[tuple[Source, ...]] = get_args(Source)
+SOURCE_WORDS: Final[dict[Source, str]] = {
+    "ldflags": "linked in",
+    "module": "module version",
+    "label": "image label",
+    "unknown": "unknown",
+}
+
+
+class OwnLauncher(NamedTuple):
+    """A launcher that an app image carries.
+
+    Attributes:
+        release: as `0.20.11`; None where nothing says it.
+        go_version: of the Go that built it, as `go1.26.8`; None where it is no Go program.
+        module: path of its main module; None where it is not said.
+        source: where the release was read.
+        path: of the file in the image.
+        layer: digest of the layer that has it, as it is stored; None where there are no layers.
+        digest: of the file, `sha256:…`; None where it was not read to its end.
+        size: of the file, in bytes.
+        notes: what else is to be known about it, each one line.
+    """
+
+    release: str | None
+    go_version: str | None
+    module: str | None
+    source: Source
+    path: str = ""
+    layer: str | None = None
+    digest: str | None = None
+    size: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called: its module's last parts, and the release."""
+        module = self.module or ("launcher" if self.go_version is None else "Go program")
+        return f"{module.removeprefix('github.com/')} {self.release or 'of an unknown release'}"
+
+
+def identify(info: GoBuildInfo | None, label: str | None) -> OwnLauncher:
+    """Return which launcher a program is.
+
+    Args:
+        info: what Go recorded in it; None where it is no Go program.
+        label: the image's label `io.buildpacks.build.metadata`, None where there is none.
+    """
+    claimed = _claimed(label or "")
+    go_version = None if info is None else _text(info.go_version)
+    module = None if info is None else _text(info.module)
+    release, source, notes = _recorded(info)
+    if release is None:
+        return OwnLauncher(claimed, go_version, module, "unknown" if claimed is None else "label", notes=notes)
+    if claimed is not None and claimed != release:
+        notes = (*notes, f"the image's label {BUILD_LABEL} says {claimed}, the program says {release}")
+    return OwnLauncher(release, go_version, module, source, notes=notes)
+
+
+def _recorded(info: GoBuildInfo | None) -> tuple[str | None, Source, tuple[str, ...]]:
+    """Return the release that a program says, where it says it, and what is odd about that."""
+    if info is None:
+        return None, "unknown", ()
+    linked = _linked(info)
+    if linked is not None:
+        return linked, "ldflags", ()
+    if info.replacement:  # of which the version says nothing
+        return None, "unknown", (f"its module was replaced when it was built, by {info.replacement[:TEXT_LIMIT]}",)
+    if info.module_version in ("", _DEVELOPED):
+        return None, "unknown", ()
+    release = _text(info.module_version.removeprefix("v"))
+    return release, "unknown" if release is None else "module", ()
+
+
+def _linked(info: GoBuildInfo) -> str | None:
+    """Return what was linked into `cmd.Version`: of several the main module's, and the last, which counts in Go."""
+    found = {
+        name: value
+        for name, equals, value in [word.partition("=") for word in _variables(info.settings.get("-ldflags", ""))]
+        if equals and name.endswith(_VERSION_VARIABLE) and not {"'", '"'}.intersection(name)
+    }
+    own = found.get(info.module + _VERSION_VARIABLE)
+    return _text(own if own is not None else next(iter(found.values()), ""))
+
+
+def _variables(flags: str) -> Iterator[str]:
+    """Give what each `-X` of the linker's flags says, `name=value`."""
+    words = iter(_split(flags))
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in ("-X", "--X"):
+            yield value if equals else next(words, "")
+
+
+def _split(flags: str) -> Iterator[str]:
+    """Split flags at blanks as Go does (cmd/internal/quoted): a whole word may be in quotes, and nothing escapes."""
+    for single, double, plain in re.findall(r"'([^']*)'|\"([^\"]*)\"|([^ \t\r\n]+)", flags):
+        yield single or double or plain
+
+
+def _claimed(label: str) -> str | None:
+    """Return the release that a build label claims, None where it claims none."""
+    if len(label) > _LABEL_LIMIT:
+        return None
+    try:
+        document: Any = json.loads(label)
+    except (ValueError, RecursionError):
+        return None
+    launcher = document.get("launcher") if isinstance(document, dict) else None
+    version = launcher.get("version") if isinstance(launcher, dict) else None
+    return _text(version.removeprefix("v")) if isinstance(version, str) else None
+
+
+def _text(text: str) -> str | None:
+    """Return a short text, None of one that says nothing or can't be what it is taken for."""
+    return text if 0 < len(text) <= TEXT_LIMIT and text.isprintable() else None
