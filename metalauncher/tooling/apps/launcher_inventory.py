@@ -11,9 +11,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
+from metalauncher.tooling.apps.json_fields import integer, optional_text, text, texts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.apps.go_build_info import GoBuildInfo
 
 BUILD_LABEL: Final = "io.buildpacks.build.metadata"
@@ -64,6 +67,34 @@ class OwnLauncher(NamedTuple):
         """What it is called: its module's last parts, and the release."""
         module = self.module or ("launcher" if self.go_version is None else "Go program")
         return f"{module.removeprefix('github.com/')} {self.release or 'of an unknown release'}"
+
+
+def own_launcher_to_json(launcher: OwnLauncher) -> dict[str, Json]:
+    """Return a launcher as a JSON object, `$defs/own_launcher` of the schema."""
+    return {**launcher._asdict(), "notes": list(launcher.notes)}
+
+
+def own_launcher_from_json(table: dict[str, Any]) -> OwnLauncher:
+    """Return the launcher that a JSON object says.
+
+    Raises:
+        ValueError: it is not what `own_launcher_to_json` returns; other keys than those do not matter.
+    """
+    said = text(table, "source")
+    source = next((one for one in SOURCES if one == said), None)
+    if source is None:
+        raise ValueError(f"source is {said!r}, not one of {', '.join(SOURCES)}")
+    return OwnLauncher(
+        release=optional_text(table, "release"),
+        go_version=optional_text(table, "go_version"),
+        module=optional_text(table, "module"),
+        source=source,
+        path=text(table, "path"),
+        layer=optional_text(table, "layer"),
+        digest=optional_text(table, "digest"),
+        size=integer(table, "size"),
+        notes=texts(table, "notes"),
+    )
 
 
 def identify(info: GoBuildInfo | None, label: str | None) -> OwnLauncher:

@@ -37,7 +37,7 @@ _HELP = "metalauncher check --help"
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Check; return 0 if all apps start or are not affected, 1 if one is at risk, 3 if it can't be told of one."""
+    """Check; return 0 if all apps start or keep their launcher, 1 if one is at risk, 3 if it can't be told of one."""
     if options.merge:
         return merge(options, console)
     if (options.run_image is None) == (options.root is None):

@@ -160,7 +160,7 @@ class _Follower:
         if loader and self._app.shape.own is not None and self._tree.find(loader) is None:
             reason = f"/{path} is loaded by {loader}, which the run image does not have"
             return Ends("does-not-start", reason, "binary", _NOT_FOUND, f"use a run image with {loader}")
-        return Ends("not-affected", f"/{path} is a program of its own", "binary")
+        return Ends("keeps-own-launcher", f"/{path} is a program of its own", "binary")
 
     def _script(self, path: str, head: bytes) -> Leads | Ends:
         interpreter = decode(interpreter_of(head))

@@ -22,22 +22,24 @@ if TYPE_CHECKING:
     from metalauncher.selection import Rejection
 
 NEEDS_LIMIT: Final = 60  # rows of the matrix; whole fleets have a few dozen
-_ORDER: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "not-affected")
+_ORDER: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "keeps-own-launcher")
 _UNKNOWN_KEYS = frozenset(("buildpacks", "processes"))
 
 WORDS: Final[dict[Kind, str]] = {
     "starts": "starts",
     "refused": "would be refused",
     "does-not-start": "would not start",
-    "not-affected": "not affected",
+    "keeps-own-launcher": "keeps its own launcher",
     "unknown": "cannot tell",
 }
 
 
 def counted(number: int, kind: Kind) -> str:
     """Return `2 start`: how many apps there are of a kind."""
-    words = {"starts": "starts" if number == 1 else "start", "unknown": "cannot be told"}.get(kind) or WORDS[kind]
-    return f"{number:,} {words}"
+    words = {"unknown": "cannot be told"}
+    if number != 1:
+        words |= {"starts": "start", "keeps-own-launcher": "keep their own launcher"}
+    return f"{number:,} {words.get(kind) or WORDS[kind]}"
 
 
 class RunImage(NamedTuple):

@@ -121,9 +121,9 @@ def _result(kind: str, reason: str) -> Result:
 
 def _ended(app: AppImage, run: RunImage, found: Ends) -> Result:
     """Return what is to be said of an image whose start does not lead to metalauncher."""
-    notes = app.shape.notes if found.kind != "not-affected" else ()
+    notes = app.shape.notes if found.kind != "keeps-own-launcher" else ()
     mismatch = _mismatch(app, run)
-    if mismatch and found.kind != "not-affected":
+    if mismatch and found.kind != "keeps-own-launcher":
         return _result("unknown", mismatch)._replace(route=found.route, notes=notes)
     return Result(
         "",

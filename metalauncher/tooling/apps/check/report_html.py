@@ -31,21 +31,21 @@ _SIGNS: Final[dict[Kind, str]] = {
     "starts": "✓",
     "refused": "✗",
     "does-not-start": "✗",
-    "not-affected": "-",
+    "keeps-own-launcher": "-",
     "unknown": "?",
 }
 _TILES: Final[dict[Kind, str]] = {
     "starts": "start",
     "refused": "would be refused",
     "does-not-start": "would not start",
-    "not-affected": "not affected",
+    "keeps-own-launcher": "keep their own launcher",
     "unknown": "cannot be told",
 }
 _LEGENDS: Final[dict[Kind, str]] = {
     "starts": "a launcher of the run image covers it",
     "refused": "no launcher covers it",
     "does-not-start": "its way into the run image leads nowhere",
-    "not-affected": "it brings its own launcher",
+    "keeps-own-launcher": "this rebase neither breaks nor patches it",
     "unknown": "its image can't be read, or contradicts itself",
 }
 # Of those that are refused, by exit code, where it is not for want of an API.
@@ -54,7 +54,7 @@ _CAUSES: Final = {
     MetadataUnreadable.exit_code: "its metadata.toml can't be read",
     PinUnsatisfied.exit_code: "none that its pin names covers it",
 }
-_SHOWN: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "not-affected")
+_SHOWN: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "keeps-own-launcher")
 
 
 def html(findings: Findings) -> str:
@@ -134,7 +134,7 @@ def _body(findings: Findings) -> Iterator[str]:
         yield from _apps("unknown", "Apps that cannot be told", unknown, ("Why", "What to do"))
     if findings.needs:
         yield from _matrix(findings)
-    if rest := findings.of("starts", "not-affected"):
+    if rest := findings.of("starts", "keeps-own-launcher"):
         yield from _apps("rest", "Apps that are safe", rest, ("Why", "Notes"))
 
 

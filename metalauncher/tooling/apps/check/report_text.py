@@ -23,7 +23,7 @@ _COLOURS: Final[dict[Kind, str]] = {
     "starts": GREEN,
     "refused": RED,
     "does-not-start": RED,
-    "not-affected": FAINT,
+    "keeps-own-launcher": FAINT,
     "unknown": YELLOW,
 }
 

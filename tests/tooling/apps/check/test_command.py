@@ -55,7 +55,7 @@ def schema() -> Draft202012Validator:
 
 
 def test_exit_codes(check: Any, apps: dict[str, str]) -> None:
-    """0: all start or are not affected; 1: one is at risk; 3: it can't be told of one, unless that is allowed."""
+    """0: all start or keep their launcher; 1: one is at risk; 3: it can't be told of one, unless that is allowed."""
     assert check(apps["fine"], apps["own"]).code == 0
     assert check(apps["fine"], apps["old"], apps["odd"]).code == 1
     assert check(apps["fine"], on="bare").code == 1
@@ -85,7 +85,7 @@ def test_text(check: Any, apps: dict[str, str]) -> None:
         "cannot tell",
         "cannot tell",
         f"starts with {NEW}",
-        "not affected",
+        "keeps its own launcher",
     ]
     assert lines[-1] == f"to be added to the run image: {OLD}"
     assert answer.err == ""
@@ -110,7 +110,7 @@ def test_json(check: Any, apps: dict[str, str], world: World) -> None:
     document = answer.document
     assert (answer.code, answer.err) == (1, "")
     assert list(schema().iter_errors(document)) == []
-    assert document["counts"] == {"starts": 1, "refused": 1, "does-not-start": 0, "not-affected": 1, "unknown": 2}
+    assert document["counts"] == {"starts": 1, "refused": 1, "does-not-start": 0, "keeps-own-launcher": 1, "unknown": 2}
     assert (document["complete"], document["regressions"], document["platform"]) == (True, 1, "linux/amd64")
     assert document["run_image"]["launchers"] == [NEW]
     assert document["against"]["launchers"] == [OLD]

@@ -45,7 +45,7 @@ def results() -> list[Result]:
     return [
         Result("shop/a:1", "sha256:" + "a" * 64, "starts", "the newest", NEW, None, "0.12", NODE, "shim"),
         Result("shop/b:1", None, "starts", "the only one", OLD, None, "0.4", (("acme/old", "0.3"),), "symlink"),
-        Result("shop/c:1", None, "not-affected", "a program of its own", route="binary"),
+        Result("shop/c:1", None, "keeps-own-launcher", "a program of its own", route="binary"),
         Result("shop/d:1", None, "unknown", "registry answered 403", remedy="log in"),
         Result("shop/e:1", None, "refused", "no single one", None, 12, "0.15", RUBY, "shim", "rebuild it", ("odd",)),
         Result(
@@ -84,7 +84,7 @@ def test_order() -> None:
         "shop/b:1",
         "shop/c:1",
     ]
-    assert findings().counts == {"starts": 2, "refused": 4, "does-not-start": 1, "not-affected": 1, "unknown": 1}
+    assert findings().counts == {"starts": 2, "refused": 4, "does-not-start": 1, "keeps-own-launcher": 1, "unknown": 1}
     assert findings().headline == "5 of 9 apps would not start"
 
 
@@ -95,7 +95,7 @@ def test_order() -> None:
         (("starts",), "The app would start"),
         (("refused",), "The app would not start"),
         (("unknown",), "The app cannot be told"),
-        (("starts", "not-affected"), "All 2 apps would start"),
+        (("starts", "keeps-own-launcher"), "All 2 apps would start"),
         (("starts", "unknown"), "1 of 2 apps cannot be told"),
         (("does-not-start", "unknown"), "1 of 2 apps would not start"),
     ],
@@ -245,7 +245,7 @@ def test_text() -> None:
     assert "shop/a:1: <starts with buildpacks/lifecycle@0.21.17>" in lines
     assert lines[-3] == (
         "9 apps under acme/run:<new>, before acme/run:<old>: <4 would be refused>, <1 would not start>,"
-        " <2 start>, <1 not affected>, <1 cannot be told>"
+        " <2 start>, <1 keeps its own launcher>, <1 cannot be told>"
     )
     assert lines[-2:] == [
         "<1 of them started before>",
