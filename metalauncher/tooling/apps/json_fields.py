@@ -45,6 +45,14 @@ def optional_text(table: dict[str, Any], key: str) -> str | None:
     return None if table.get(key) is None else text(table, key)
 
 
+def boolean(table: dict[str, Any], key: str) -> bool:
+    """Return the boolean at a key."""
+    value = table.get(key)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} is not a boolean")  # noqa: TRY004  # a wrong document, not a wrong call
+    return value
+
+
 def integer(table: dict[str, Any], key: str) -> int:
     """Return the integer at a key."""
     value = table.get(key)

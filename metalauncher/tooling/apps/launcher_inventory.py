@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from metalauncher.tooling.apps.json_fields import integer, optional_text, text, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.apps.go_build_info import GoBuildInfo
@@ -67,6 +68,31 @@ class OwnLauncher(NamedTuple):
         """What it is called: its module's last parts, and the release."""
         module = self.module or ("launcher" if self.go_version is None else "Go program")
         return f"{module.removeprefix('github.com/')} {self.release or 'of an unknown release'}"
+
+
+class Release(NamedTuple):
+    """A launcher, and how many apps carry it.
+
+    Attributes:
+        name: for people.
+        launcher: of the first of them.
+        apps: how many.
+    """
+
+    name: str
+    launcher: OwnLauncher
+    apps: int
+
+
+def count_releases(launchers: Iterable[OwnLauncher]) -> list[Release]:
+    """Return launchers by module and release, and of how many apps each is, those of most apps first."""
+    first: dict[str, OwnLauncher] = {}
+    apps: Counter[str] = Counter()
+    for launcher in launchers:
+        first.setdefault(launcher.name, launcher)
+        apps[launcher.name] += 1
+    found = [Release(name, first[name], number) for name, number in apps.items()]
+    return sorted(found, key=lambda one: (-one.apps, one.name))
 
 
 def own_launcher_to_json(launcher: OwnLauncher) -> dict[str, Json]:

@@ -12,6 +12,7 @@ from metalauncher.tooling.apps.check.appimage import AppImage, inside
 from metalauncher.tooling.apps.check.entrypoint import Ends, follow
 from metalauncher.tooling.apps.check.label_lists import REMEDY, is_union, judge_lists
 from metalauncher.tooling.apps.check.layer_scan import RUN_PLACES, Search
+from metalauncher.tooling.apps.check.own_launcher import Launchers, add_own_launcher
 from metalauncher.tooling.apps.check.remedies import reason_of, remedy_of
 from metalauncher.tooling.apps.check.unpacked import UnpackedApp
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
@@ -45,14 +46,17 @@ _READ_IT = (
 class Judge:
     """Judges app images against a run image. For several threads at once."""
 
-    def __init__(self, run: RunImage, against: RunImage | None, platform: str) -> None:
+    def __init__(self, run: RunImage, against: RunImage | None, platform: str, *, thorough: bool = False) -> None:
         """Take what to judge against.
 
         Args:
             run: the run image that apps are to be started on.
             against: one of before, to say what changes; None not to.
             platform: `os/architecture[/variant]`, looked up in indexes.
+            thorough: read every layer above the run image's, and assume nothing.
         """
+        del thorough  # nothing is assumed yet
+        self._launchers: Final = Launchers()
         self._run: Final = run
         self._against: Final = against
         self._platform: Final = platform
@@ -71,9 +75,12 @@ class Judge:
         try:
             image = load_image(store, self._platform)
             digest = image.manifest.digest
-            return self._verdict(AppImage(image, self._search, self._places))._replace(app=name, digest=digest)
+            result = self._verdict(AppImage(image, self._search, self._places))
+            if result.kind == "keeps-own-launcher":
+                result = add_own_launcher(result, image, self._search, self._launchers)
+            return result._replace(app=name, digest=digest)
         except ImageError as error:
-            return Result(name, digest, "unknown", error.reason)
+            return Result(name, digest, "unknown", error.reason, wrong_name=error.trouble == "other-platform")
 
     def judge_unpacked(self, name: str, directory: str) -> Result:
         """Return the verdict over an app whose root filesystem is a directory."""
@@ -91,7 +98,7 @@ class Judge:
 def _under(app: AppImage, run: RunImage) -> Result:
     """Return the verdict under one run image."""
     if app.is_run_image:
-        return _result("unknown", "is a run image: there is no app in it")
+        return _result("unknown", "is a run image: there is no app in it")._replace(wrong_name=True)
     if not app.is_built:
         return _result("unknown", "is no app image that buildpacks built: it has no launcher")
     app.read_launcher()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 from metalauncher.tooling.apps.json_fields import (
     array,
     as_object,
+    boolean,
     integer,
     optional_integer,
     optional_text,
@@ -88,6 +89,7 @@ class Result(NamedTuple):
         assumes: on what the verdict rests besides what was read, as codes; empty where on nothing.
         layers_read: how many of the image's layers were looked through for it, those remembered from other apps too.
         bytes_read: of these layers, as they are stored.
+        wrong_name: what was named is no app for this platform: not the app is to be mended, but the list of apps.
     """
 
     app: str
@@ -106,6 +108,7 @@ class Result(NamedTuple):
     assumes: tuple[str, ...] = ()
     layers_read: int = 0
     bytes_read: int = 0
+    wrong_name: bool = False
 
     @property
     def regressed(self) -> bool:
@@ -135,6 +138,7 @@ def to_json(result: Result) -> dict[str, Json]:
         "assumes": list(result.assumes),
         "layers_read": result.layers_read,
         "bytes_read": result.bytes_read,
+        "wrong_name": result.wrong_name,
     }
 
 
@@ -193,6 +197,7 @@ def from_json(value: Any) -> Result:
         assumes=texts(table, "assumes"),
         layers_read=integer(table, "layers_read"),
         bytes_read=integer(table, "bytes_read"),
+        wrong_name=boolean(table, "wrong_name"),
     )
 
 

@@ -58,6 +58,7 @@ RESULTS = st.builds(
     assumes=st.lists(TEXTS, max_size=2).map(tuple),
     layers_read=st.integers(0, 512),
     bytes_read=st.integers(0, 1 << 40),
+    wrong_name=st.booleans(),
 )
 ONE = Result(
     "app", None, "starts", "why", Chosen("a", "1", "/a"), buildpacks=(("b", None),), before=Before("starts", None)
@@ -97,6 +98,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "own_launcher": ({"source": "hearsay"}, "source is 'hearsay', not one of ldflags, module, label, unknown"),
     "assumes": ("all", "assumes is not an array"),
     "layers_read": (None, "layers_read is None, not an integer"),
+    "wrong_name": (1, "wrong_name is not a boolean"),
     "bytes_read": (True, "bytes_read is True, not an integer"),
 }
 
