@@ -149,7 +149,7 @@ class AppImages:
         if launchers:
             return Outcome("starts", f"/{launchers[-1].relative_to(bundle.rootfs)}")
         dispatched = [path for path in reached if path.read_bytes() == static_form().executable.read_bytes()]
-        return Outcome("refused", None, ended.code) if dispatched else Outcome("not-affected")
+        return Outcome("refused", None, ended.code) if dispatched else Outcome("keeps-own-launcher")
 
     def _build(self, name: str, versions: tuple[str, ...]) -> str:
         releases = [release(self._folder / "releases", v, self._launchers[v].read_bytes()) for v in versions]

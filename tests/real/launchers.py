@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +73,25 @@ def build(version: str, go: golang.Go | None = None) -> Real:
     return Real(
         version, go.program(f"launcher-{version}", module, f"{LIFECYCLE}/cmd/launcher", ldflags=ldflags, more=describe)
     )
+
+
+def build_upstream(version: str, go: golang.Go | None = None) -> Path:
+    """Return the launcher of a version as its Makefile builds it: in a checkout, with its flags recorded.
+
+    Raises:
+        golang.Unavailable: Go or a module is not to be had here.
+    """
+    go = go or golang.find()
+    flags = f"-s -w -X '{LIFECYCLE}/cmd.Version={version}' -X '{LIFECYCLE}/cmd.SCMCommit=0123abc'"
+
+    def make(folder: Path) -> None:
+        source = Path(go.run("list", "-m", "-f", "{{.Dir}}", LIFECYCLE, folder=MODULES / version).strip())
+        with tempfile.TemporaryDirectory() as place:
+            checkout = shutil.copytree(source, Path(place) / "lifecycle", copy_function=shutil.copyfile)
+            go.run("build", f"-ldflags={flags}", "-o", folder / "launcher", "./cmd/launcher", folder=checkout)
+
+    name = f"upstream-launcher-{version}"
+    return golang.CACHE.step(name, go.version, flags, make=make, say=f"building {name} with {go.version}") / "launcher"
 
 
 def lifecycle_toml(source: Path, version: str) -> str:

@@ -160,7 +160,7 @@ class World:
             case "starts":
                 assert result.launcher is not None
                 assert (result.launcher.path, result.exit_code) == (reached, None), result
-            case "not-affected":
+            case "keeps-own-launcher":
                 assert reached is not None, result
                 assert "/launchers/" not in reached, result
             case "refused" | "does-not-start":

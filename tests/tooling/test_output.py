@@ -52,6 +52,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "check --no-cache --format jsonl --run-image {run} {app}",
         "check --no-cache --format markdown --run-image {run} {app}",
         "check --no-cache --format html --run-image {run} {app}",
+        "check --no-cache --inventory {app}",
+        "check --no-cache --inventory --json {app}",
+        "check --no-cache --inventory --format jsonl {app}",
     ),
     "image": (
         "image --help",

@@ -28,6 +28,7 @@ SCHEMAS = (
     "probe",
     "compare",
     "check",
+    "inventory",
     "image",
     "labels",
     "apis-label",

@@ -27,6 +27,7 @@ def check() -> Parser:
         (
             "metalauncher check registry.example.com/app:1 --run-image acme/run:noble",
             "metalauncher check oci:app --run-image oci:new-run --against oci:run",
+            "metalauncher check --inventory --from apps.txt",
             "metalauncher check --from apps.txt --run-image acme/run:noble \\\n      --resume results.jsonl --format"
             " html --output report.html",
         ),
@@ -51,10 +52,30 @@ def check() -> Parser:
         command, f"which image of several for different ones, and what --run-image is for (default: {DEFAULT_PLATFORM})"
     )
     command.add_argument(
+        "--fail-on",
+        choices=("any", "regressions"),
+        default="any",
+        help="what to exit with 1 for: apps that would not start, or of these only those that did start under"
+        " --against (default: any)",
+    )
+    command.add_argument(
         "--unknown",
         choices=("fail", "warn"),
         default="fail",
         help="where it can't be told of an app: exit 3, or only say so (default: fail)",
+    )
+    command.add_argument(
+        "--inventory",
+        action="store_true",
+        help="judge nothing: say which launcher each app carries; needs no --run-image",
+    )
+    command.add_argument(
+        "--thorough",
+        action="store_true",
+        help="read every layer of the apps, and assume nothing of those that lifecycle's labels name",
+    )
+    command.add_argument(
+        "--all", action="store_true", help="list every app in text, not only those that need a decision"
     )
     add_format(
         command,

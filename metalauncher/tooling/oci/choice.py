@@ -48,7 +48,7 @@ def for_platform(entries: Sequence[Descriptor], platform: str) -> Descriptor:
     if len(nested) == 1:
         return nested[0]
     have = ", ".join(sorted({normal(entry.platform) or "unnamed" for entry in images})[:_SHOWN])
-    raise ImageError("unsupported", f"has no image for {platform}; it has {have or 'none'}")
+    raise ImageError("other-platform", f"has no image for {platform}; it has {have or 'none'}")
 
 
 def wanted(images: Sequence[Named], name: str | None, what: str) -> list[Named]:

@@ -32,10 +32,13 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 if TYPE_CHECKING:
     # absent: there is no such image, tag or blob. ambiguous: there are several, and nothing says which one is meant.
-    # denied: it may not be read with these credentials. unsupported: it is of a kind that is not read (schema 1,
-    # another platform's only, no image at all). damaged: it is not what its digest or its format says. too-large: it is
-    # larger than a stated limit. unreachable: whoever has it did not answer, or not in time.
-    Trouble = Literal["absent", "ambiguous", "denied", "unsupported", "damaged", "too-large", "unreachable"]
+    # denied: it may not be read with these credentials. other-platform: there are only others than the one asked for.
+    # unsupported: it is of a kind that is not read (schema 1, no image at all). damaged: it is not what its digest or
+    # its format says. too-large: it is larger than a stated limit. unreachable: whoever has it did not answer, or not
+    # in time.
+    Trouble = Literal[
+        "absent", "ambiguous", "denied", "other-platform", "unsupported", "damaged", "too-large", "unreachable"
+    ]
 
 
 class ImageError(Exception):

@@ -87,7 +87,7 @@ def test_index_by_platform(layout: Layout) -> None:
     assert load(layout).platform == "linux/amd64"
     assert load(layout, platform="linux/arm64").platform == "linux/arm64"
     assert refusal(lambda: load(layout, platform="linux/s390x")) == (
-        "unsupported",
+        "other-platform",
         "has no image for linux/s390x; it has linux/amd64, linux/arm64",
     )
 
@@ -118,7 +118,7 @@ def test_index_of_variants(layout: Layout, has: list[str], wanted: str, chosen: 
     if chosen is None:
         names = ", ".join([f"linux/{name}" for name in has])
         assert refusal(lambda: load(layout, platform=f"linux/{wanted}")) == (
-            "unsupported",
+            "other-platform",
             f"has no image for linux/{wanted}; it has {names}",
         )
     else:

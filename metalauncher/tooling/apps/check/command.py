@@ -6,20 +6,26 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from metalauncher.explain.which import digest
+from metalauncher.tooling.apps.check.bounds import bounded
 from metalauncher.tooling.apps.check.findings import RunImage as ShownRunImage
 from metalauncher.tooling.apps.check.findings import describe, find, rank
 from metalauncher.tooling.apps.check.fingerprint import fingerprint
 from metalauncher.tooling.apps.check.fleet import JOBS, check_all, interruptible
+from metalauncher.tooling.apps.check.gate import Gate
+from metalauncher.tooling.apps.check.inventory_command import refuse_others, take_inventory
 from metalauncher.tooling.apps.check.journal import Asked, Journal, Printed, resume
 from metalauncher.tooling.apps.check.judge import Judge
 from metalauncher.tooling.apps.check.merge import merge
 from metalauncher.tooling.apps.check.missing_launchers import missing_bundles
 from metalauncher.tooling.apps.check.output import present
+from metalauncher.tooling.apps.check.own_launcher import add_unpacked_launcher
 from metalauncher.tooling.apps.check.targets import parse_shard, read_targets
-from metalauncher.tooling.console import Unable, count, decode
+from metalauncher.tooling.apps.check.verdict import Result
+from metalauncher.tooling.console import Unable, count, decode, encode
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.oci.sources.stores import Stores
+from metalauncher.tooling.roots import root_within
 from metalauncher.tooling.run_image.opener import RunImages
 from metalauncher.tooling.scratch import scratch_folder
 
@@ -29,7 +35,6 @@ if TYPE_CHECKING:
 
     from metalauncher.places import Root
     from metalauncher.tooling.apps.check.findings import Findings
-    from metalauncher.tooling.apps.check.verdict import Result
     from metalauncher.tooling.console import Console
     from metalauncher.tooling.run_image.model import RunImage
 
@@ -37,14 +42,22 @@ _HELP = "metalauncher check --help"
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Check; return 0 if all apps start or are not affected, 1 if one is at risk, 3 if it can't be told of one."""
+    """Check; return 0 if all apps start or keep their launcher, 1 if one is at risk, 3 if it can't be told of one."""
     if options.merge:
         return merge(options, console)
-    if (options.run_image is None) == (options.root is None):
+    if options.inventory:
+        refuse_others(options)
+    elif (options.run_image is None) == (options.root is None):
         raise Unable(
             "which run image?" if options.root is None else "there are two run images: --run-image and --root",
             need="one of --run-image IMAGE and --root DIR",
             command="metalauncher check oci:app --run-image oci:run",
+        )
+    if options.fail_on == "regressions" and options.against is None:
+        raise Unable(
+            "--fail-on regressions: nothing says what started before",
+            need="--against IMAGE, the run image of before",
+            command="metalauncher check oci:app --run-image oci:new-run --against oci:run --fail-on regressions",
         )
     shard = parse_shard(options.shard, console.environment) if options.shard else None
     apps = read_targets(options.apps, options.from_files, shard)
@@ -63,6 +76,8 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(stores))
+        if options.inventory:
+            return take_inventory(options, console, stores, apps)
         scratch = stack.enter_context(scratch_folder("metalauncher-check-"))
         reader = RunImages(stores, options.platform, scratch, console, _HELP)
         image = (
@@ -109,13 +124,13 @@ class _Run:
         self._asked: Final = Asked(described, before, platform, shard, len(apps))
 
     def run(self, stores: Stores) -> int:
-        judge = Judge(self._image, self._against, self._platform)
+        judge = Judge(self._image, self._against, self._platform, thorough=self._options.thorough)
 
         def check(app: str) -> Result:
             reference = parse_location(app)
             if reference.kind == "dir":
-                return judge.judge_unpacked(app, reference.place)
-            return judge.judge(app, stores.open(reference))
+                return bounded(_judge_unpacked(judge, app, reference.place))
+            return bounded(judge.judge(app, stores.open(reference)))
 
         with contextlib.ExitStack() as stack:
             results, takers = self._begin(stack)
@@ -131,7 +146,15 @@ class _Run:
                 self._console.progress(f"{len(results):,} of {count(len(self._apps), 'app')}")
 
             interruption = stack.enter_context(interruptible())
-            check_all(todo, check, take, jobs=self._options.jobs or JOBS, progress=progress, interruption=interruption)
+            check_all(
+                todo,
+                check,
+                take,
+                defect=lambda app, reason: Result(app, None, "unknown", reason),
+                jobs=self._options.jobs or JOBS,
+                progress=progress,
+                interruption=interruption,
+            )
             self._console.progress("")
         code = present(self._options, self._console, self._find(results), self._asked)
         return interruption.exit_code if interruption else code
@@ -163,7 +186,18 @@ class _Run:
             platform=self._platform,
             unchecked=len(self._apps) - len(results),
             bundles=missing_bundles(results.values()),
+            gate=Gate(self._options.fail_on, self._options.unknown),
         )
+
+
+def _judge_unpacked(judge: Judge, app: str, directory: str) -> Result:
+    """Return the verdict over an unpacked app; what is only the folder around one is named wrongly."""
+    within = root_within(encode(directory))
+    if within is not None:
+        reason = f"is no root filesystem, but holds one: dir:{decode(within)}"
+        return Result(app, None, "unknown", reason, wrong_name=True)
+    result = judge.judge_unpacked(app, directory)
+    return add_unpacked_launcher(result, directory) if result.kind == "keeps-own-launcher" else result
 
 
 def _document(image: RunImage) -> dict[str, Any]:

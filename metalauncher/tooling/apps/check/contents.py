@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.execute import read_head
 from metalauncher.tooling.console import encode
@@ -26,6 +26,18 @@ class NotKept(Exception):
         """Hold the name under which the app's layer has it, "" for a file of the run image."""
         super().__init__(name)
         self.name: Final = name
+
+
+class Kept(NamedTuple):
+    """A file of the app.
+
+    Attributes:
+        fact: the member that it came as.
+        layer: the number of its layer, from the lowest.
+    """
+
+    fact: Fact
+    layer: int
 
 
 class Contents:
@@ -60,6 +72,11 @@ class Contents:
         if place.node is not None and len(data) < min(place.node.size, limit + 1):
             raise self._not_kept(place.node)
         return data
+
+    def of_app(self, place: Place) -> Kept:
+        """Return what was kept of one of the app's files."""
+        content = "" if place.node is None else place.node.content
+        return Kept(self._app[content], int(content.removeprefix(APP).partition(":")[0]))
 
     def is_apps(self, place: Place) -> bool:
         """Tell whether a file comes from the app's layers, not from the run image's."""

@@ -159,7 +159,7 @@ class _Start:
             return Ends("unknown", reason, "symlink")
         if has_note(self._walk.contents.head(place)):
             return self._entered("copy", self._start, self._argv[1:])
-        return Ends("not-affected", f"/{place.path} is a program of its own", "binary")
+        return Ends("keeps-own-launcher", f"/{place.path} is a program of its own", "binary")
 
     def _route(self, found: Exec) -> Route | None:
         return "symlink" if len(found.steps) == 1 else None

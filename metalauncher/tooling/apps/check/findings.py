@@ -12,7 +12,10 @@ from metalauncher.explain.messages import by_rank
 from metalauncher.record import Buildpack, Record
 from metalauncher.registry import Registry
 from metalauncher.selection import BuildpackNotCovered, OptInNotGiven, PlatformNotCovered, sift
+from metalauncher.tooling.apps.check.bounds import API_LIMIT, listed, shorten
+from metalauncher.tooling.apps.check.gate import DEFAULT_GATE, Gate
 from metalauncher.tooling.apps.check.verdict import AT_RISK, KINDS, Kind, Result
+from metalauncher.tooling.apps.launcher_inventory import Release, count_releases
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -22,22 +25,24 @@ if TYPE_CHECKING:
     from metalauncher.selection import Rejection
 
 NEEDS_LIMIT: Final = 60  # rows of the matrix; whole fleets have a few dozen
-_ORDER: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "not-affected")
+_ORDER: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "keeps-own-launcher")
 _UNKNOWN_KEYS = frozenset(("buildpacks", "processes"))
 
 WORDS: Final[dict[Kind, str]] = {
     "starts": "starts",
     "refused": "would be refused",
     "does-not-start": "would not start",
-    "not-affected": "not affected",
+    "keeps-own-launcher": "keeps its own launcher",
     "unknown": "cannot tell",
 }
 
 
 def counted(number: int, kind: Kind) -> str:
     """Return `2 start`: how many apps there are of a kind."""
-    words = {"starts": "starts" if number == 1 else "start", "unknown": "cannot be told"}.get(kind) or WORDS[kind]
-    return f"{number:,} {words}"
+    words = {"unknown": "cannot be told"}
+    if number != 1:
+        words |= {"starts": "start", "keeps-own-launcher": "keep their own launcher"}
+    return f"{number:,} {words.get(kind) or WORDS[kind]}"
 
 
 class RunImage(NamedTuple):
@@ -91,8 +96,8 @@ class Need(NamedTuple):
         """What was recorded, in words."""
         if self.platform is None and not any(self.buildpacks):
             return "nothing recorded"
-        apis = ", ".join([api or "none" for api in self.buildpacks]) or "none"
-        return f"Platform API {self.platform or 'none'}, Buildpack API {apis}"
+        apis = listed([shorten(api or "none", API_LIMIT) for api in self.buildpacks]) or "none"
+        return f"Platform API {shorten(self.platform or 'none', API_LIMIT)}, Buildpack API {apis}"
 
 
 class Findings(NamedTuple):
@@ -108,6 +113,7 @@ class Findings(NamedTuple):
         needs: what the fleet recorded against what the run image has; those at risk first.
         hidden_needs: how many more there are.
         version: of the metalauncher that checked.
+        gate: what the run fails by.
     """
 
     run_image: RunImage
@@ -119,6 +125,7 @@ class Findings(NamedTuple):
     needs: tuple[Need, ...]
     hidden_needs: int
     version: str
+    gate: Gate = DEFAULT_GATE
 
     @property
     def counts(self) -> dict[Kind, int]:
@@ -129,6 +136,36 @@ class Findings(NamedTuple):
     def of(self, *kinds: Kind) -> tuple[Result, ...]:
         """Return the results of some kinds."""
         return tuple([result for result in self.results if result.kind in kinds])
+
+    @property
+    def left_alone(self) -> int:
+        """How many apps would not start, or can't be told, without the run failing by them."""
+        return sum([self.gate.leaves_alone(result) for result in self.results])
+
+    @property
+    def to_decide(self) -> tuple[Result, ...]:
+        """The apps about which somebody has to decide something."""
+        return tuple([result for result in self.results if self.gate.concerns(result)])
+
+    @property
+    def assuming(self) -> dict[str, int]:
+        """How many verdicts rest on each assumption."""
+        return dict(sorted(Counter([one for result in self.results for one in result.assumes]).items()))
+
+    @property
+    def layers_read(self) -> int:
+        """How many layers were looked through, those that apps share once for each."""
+        return sum([result.layers_read for result in self.results])
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes these layers have, as they are stored."""
+        return sum([result.bytes_read for result in self.results])
+
+    @property
+    def own_launchers(self) -> list[Release]:
+        """The launchers that apps keep, those of most apps first."""
+        return count_releases([result.own_launcher for result in self.results if result.own_launcher is not None])
 
     @property
     def at_risk(self) -> tuple[Result, ...]:
@@ -158,6 +195,7 @@ def find(
     unchecked: int = 0,
     bundles: Iterable[str] = (),
     version: str = __version__,
+    gate: Gate = DEFAULT_GATE,
 ) -> Findings:
     """Put results in order, and hold what the apps recorded against the run image's launchers."""
     ordered = tuple(sorted(results, key=_by_urgency))
@@ -172,6 +210,7 @@ def find(
         needs[:NEEDS_LIMIT],
         max(0, len(needs) - NEEDS_LIMIT),
         version,
+        gate,
     )
 
 
@@ -220,7 +259,7 @@ def _cells(
     keys = _UNKNOWN_KEYS.union(*[launcher.requires for launcher in launchers])
     record = Record(_parse(platform), platform or "", tuple([Buildpack("", api) for api in buildpacks]), keys, "")
     if platform is not None and record.platform_api is None:  # malformed: the dispatch ends before any launcher
-        return tuple([Cell("lacks", f"Platform {platform}") for _ in launchers])
+        return tuple([Cell("lacks", f"Platform {shorten(platform, API_LIMIT)}") for _ in launchers])
     _, left_out = sift(record, Registry(launchers), {})
     reasons: dict[int, Rejection] = {id(launcher): reason for launcher, reason in left_out}
     stripped = record.platform_api is None and not record.unrecorded
@@ -245,9 +284,9 @@ def _cell(reason: Rejection | None) -> Cell:
         case OptInNotGiven():
             return Cell("opt-in")
         case PlatformNotCovered():
-            return Cell("lacks", f"Platform {reason.api or 'default'}")
+            return Cell("lacks", f"Platform {shorten(str(reason.api or 'default'), API_LIMIT)}")
         case BuildpackNotCovered():
-            return Cell("lacks", f"Buildpack {reason.buildpack.text or 'none'}")
+            return Cell("lacks", f"Buildpack {shorten(reason.buildpack.text or 'none', API_LIMIT)}")
         case _:
             return Cell("lacks", "another")
 

@@ -1,6 +1,6 @@
-"""Check many apps at a time, and give each result as soon as it is there. Knows no image and no report.
+"""Look at many apps at a time, and give each answer as soon as it is there. Knows no image and no report.
 
-Threads wait for registries; what they find passes through a queue that holds a few, so that nothing but the results
+Threads wait for registries; what they find passes through a queue that holds a few, so that nothing but the answers
 themselves grows with the fleet.
 """
 
@@ -11,14 +11,15 @@ import queue
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from metalauncher.tooling.apps.check.verdict import Result
 from metalauncher.tooling.console import Unable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
+
+Answer = TypeVar("Answer")
 
 JOBS: Final = 16
 # Bytes of a thread's stack. CPython 3.13 reads JSON that is nested 10,000 deep before it refuses it, and takes over
@@ -72,9 +73,10 @@ def interruptible() -> Iterator[Interruption]:
 
 def check_all(
     apps: Sequence[str],
-    check: Callable[[str], Result],
-    take: Callable[[Result], None],
+    check: Callable[[str], Answer],
+    take: Callable[[Answer], object],
     *,
+    defect: Callable[[str, str], Answer],
     jobs: int = JOBS,
     progress: Callable[[], None] = lambda: None,
     interruption: Interruption | None = None,
@@ -83,9 +85,10 @@ def check_all(
 
     Args:
         apps: their references.
-        check: finds out about one; called from several threads. What it raises, but Unable, is a defect in it, and
-            makes that one app's verdict unknown.
-        take: is given each result, in this thread.
+        check: finds out about one; called from several threads.
+        take: is given each answer, in this thread.
+        defect: makes the answer about an app of what `check` raised, but Unable: one odd image must not keep the
+            answers about all the others from anybody.
         jobs: how many at a time.
         progress: called several times a second, in this thread.
         interruption: where it is noted that somebody asked to stop.
@@ -93,7 +96,7 @@ def check_all(
     Raises:
         Unable: `check` can't go on, with no app.
     """
-    crew = _Crew(apps, check, max(1, min(jobs, len(apps))))
+    crew = _Crew(apps, check, defect, max(1, min(jobs, len(apps))))
     stop = Interruption() if interruption is None else interruption
     shown = 0.0
     try:
@@ -117,14 +120,21 @@ def check_all(
         crew.stop()
 
 
-class _Crew:
+class _Crew(Generic[Answer]):
     """The threads. At the end they are waited for only a moment: they may be waiting for a registry themselves."""
 
-    def __init__(self, apps: Sequence[str], check: Callable[[str], Result], jobs: int) -> None:
+    def __init__(
+        self,
+        apps: Sequence[str],
+        check: Callable[[str], Answer],
+        defect: Callable[[str, str], Answer],
+        jobs: int,
+    ) -> None:
         self._apps: Final = iter(apps)
         self._check: Final = check
+        self._defect: Final = defect
         self._jobs: Final = jobs
-        self._done: Final = queue.Queue[Result | Unable](2 * jobs)
+        self._done: Final = queue.Queue[Answer | Unable](2 * jobs)
         self._stopped: Final = threading.Event()
         self._lock: Final = threading.Lock()
         self._threads: Final[list[threading.Thread]] = []
@@ -145,7 +155,7 @@ class _Crew:
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0))
 
-    def next(self) -> Result | Unable | None:
+    def next(self) -> Answer | Unable | None:
         """Return what is ready, None if nothing is for a while."""
         try:
             return self._done.get(timeout=_PATIENCE)
@@ -160,16 +170,15 @@ class _Crew:
                 return
             self._put(self._outcome(app))
 
-    def _outcome(self, app: str) -> Result | Unable:
+    def _outcome(self, app: str) -> Answer | Unable:
         try:
             return self._check(app)
         except Unable as unable:
             return unable
         except Exception as error:
-            # One odd image must not keep the verdicts of all the others from anybody.
-            return Result(app, None, "unknown", f"a defect in metalauncher: {type(error).__name__}: {error}")
+            return self._defect(app, f"a defect in metalauncher: {type(error).__name__}: {error}")
 
-    def _put(self, outcome: Result | Unable) -> None:
+    def _put(self, outcome: Answer | Unable) -> None:
         while not self._stopped.is_set():
             with contextlib.suppress(queue.Full):
                 self._done.put(outcome, timeout=_PATIENCE)

@@ -12,6 +12,7 @@ from metalauncher.tooling.apps.check.dispatch import Dispatcher, Found
 from metalauncher.tooling.apps.check.entrypoint import Ends, follow
 from metalauncher.tooling.apps.check.label_lists import REMEDY, is_union, judge_lists
 from metalauncher.tooling.apps.check.layer_scan import Scanner
+from metalauncher.tooling.apps.check.own_launcher import Launchers, add_own_launcher, add_unpacked_launcher
 from metalauncher.tooling.apps.check.remedies import reason_of, remedy_of
 from metalauncher.tooling.apps.check.unpacked import UnpackedApp
 from metalauncher.tooling.apps.check.user import UnknownUser
@@ -63,6 +64,7 @@ class Judge:
         self._platform: Final = platform
         self._thorough: Final = thorough
         self._scanner: Final = Scanner()
+        self._launchers: Final = Launchers()
         self._run: Final = _Under(run)
         self._against: Final = None if against is None else _Under(against)
 
@@ -81,14 +83,20 @@ class Judge:
             def under(run: _Under) -> Result:
                 return run.judge(AppImage(image, run.files, self._scanner, thorough=self._thorough))
 
-            return self._verdict(under)._replace(app=name, digest=digest)
+            result = self._verdict(under)
+            if result.kind == "keeps-own-launcher":
+                result = add_own_launcher(result, image, self._scanner, self._launchers)
+            return result._replace(app=name, digest=digest)
         except ImageError as error:
-            return Result(name, digest, "unknown", error.reason)
+            return Result(name, digest, "unknown", error.reason, wrong_name=error.trouble == "other-platform")
 
     def judge_unpacked(self, name: str, directory: str) -> Result:
         """Return the verdict over an app whose root filesystem is a directory."""
         try:
-            return self._verdict(lambda run: run.judge(UnpackedApp(directory, run.files)))._replace(app=name)
+            result = self._verdict(lambda run: run.judge(UnpackedApp(directory, run.files)))
+            if result.kind == "keeps-own-launcher":
+                result = add_unpacked_launcher(result, directory)
+            return result._replace(app=name)
         except ImageError as error:
             return Result(name, None, "unknown", error.reason)
 
@@ -115,7 +123,7 @@ class _Under:
             ImageError: a layer can't be read.
         """
         if app.is_run_image:
-            return _result("unknown", "is a run image: there is no app in it")
+            return _result("unknown", "is a run image: there is no app in it")._replace(wrong_name=True)
         if not app.is_built:
             return _result("unknown", "is no app image that buildpacks built: it has no launcher")
         asked: set[str] = set()
@@ -216,9 +224,9 @@ def _result(kind: Kind, reason: str) -> Result:
 
 def _ended(app: AppImage, run: RunImage, found: Ends) -> Result:
     """Return what is to be said of an image whose start does not lead to metalauncher."""
-    notes = app.map.notes if found.kind != "not-affected" else ()
+    notes = app.map.notes if found.kind != "keeps-own-launcher" else ()
     mismatch = _mismatch(app, run)
-    if mismatch and found.kind != "not-affected":
+    if mismatch and found.kind != "keeps-own-launcher":
         return _result("unknown", mismatch)._replace(route=found.route, notes=notes)
     return Result(
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metalauncher.tooling.apps.check.findings import RunImage, find, parse_launcher
+from metalauncher.tooling.apps.check.gate import Gate
 from metalauncher.tooling.apps.check.journal import Asked, read
 from metalauncher.tooling.apps.check.missing_launchers import missing_bundles
 from metalauncher.tooling.apps.check.output import present
@@ -33,6 +34,8 @@ def merge(options: Namespace, console: Console) -> int:
         (options.resume, "--resume"),
         (options.shard, "--shard"),
         (options.format == "jsonl", "--format jsonl"),
+        (options.inventory, "--inventory"),
+        (options.thorough, "--thorough"),
     ):
         if given:
             raise Unable(f"--merge checks nothing: it can't go with {name}", command=_COMMAND)
@@ -56,6 +59,12 @@ def merge(options: Namespace, console: Console) -> int:
                 results[app] = result
     if first is None:
         raise AssertionError("there is at least one file")
+    if options.fail_on == "regressions" and first.against is None:
+        raise Unable(
+            "--fail-on regressions: these results say nothing of a run image of before",
+            need="results of runs with --against IMAGE",
+            command=_COMMAND,
+        )
     _refuse_missing([shard for shard in parts if shard is not None])
     findings = find(
         RunImage(
@@ -69,6 +78,7 @@ def merge(options: Namespace, console: Console) -> int:
         platform=first.platform,
         unchecked=max(0, sum(parts.values()) - len(results)),
         bundles=missing_bundles(results.values()),
+        gate=Gate(options.fail_on, options.unknown),
         version=first.metalauncher,
     )
     return present(options, console, findings, first._replace(shard=None, apps=sum(parts.values())))

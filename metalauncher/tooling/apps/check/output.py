@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from metalauncher.tooling.apps.check.report_html import html
 from metalauncher.tooling.apps.check.report_markdown import markdown
-from metalauncher.tooling.apps.check.report_text import lines, summary
-from metalauncher.tooling.apps.check.verdict import AT_RISK, SCHEMA_VERSION, to_json
+from metalauncher.tooling.apps.check.report_text import left_alone, lines, summary
+from metalauncher.tooling.apps.check.verdict import SCHEMA_VERSION, to_json
 from metalauncher.tooling.console import count
 from metalauncher.tooling.output import STDOUT_NAME
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.findings import Findings
     from metalauncher.tooling.apps.check.journal import Asked
     from metalauncher.tooling.console import Console
-
-FINDINGS: Final = 1
-UNFINISHED: Final = 3
 
 
 def present(options: Namespace, console: Console, findings: Findings, asked: Asked) -> int:
@@ -33,7 +30,7 @@ def present(options: Namespace, console: Console, findings: Findings, asked: Ask
         asked: what the question was.
 
     Returns:
-        1 if an app is at risk; else 3 if one is not checked, or can't be told and that counts; else 0.
+        As `Gate.exit_code`.
     """
     match options.format:
         case "json":
@@ -43,15 +40,14 @@ def present(options: Namespace, console: Console, findings: Findings, asked: Ask
         case "html":
             console.text(html(findings))
         case "text":
-            console.out(lines(findings, console.paint))
+            console.out(lines(findings, console.paint, whole=options.all))
     if options.output not in (None, STDOUT_NAME):  # who waits for it is told what became of it
         console.say(*summary(findings))
+    elif options.format == "jsonl" and findings.left_alone:  # its lines say nothing of the whole
+        console.say(left_alone(findings))
     if findings.unchecked:
         console.say(f"not finished: {count(findings.unchecked, 'app')} not checked")
-    counts = findings.counts
-    if any([counts[kind] for kind in AT_RISK]):
-        return FINDINGS
-    return UNFINISHED if findings.unchecked or (counts["unknown"] and options.unknown == "fail") else 0
+    return findings.gate.exit_code(findings.results, findings.unchecked)
 
 
 def _document(findings: Findings, asked: Asked) -> dict[str, Json]:
@@ -63,6 +59,15 @@ def _document(findings: Findings, asked: Asked) -> dict[str, Json]:
         "platform": asked.platform,
         "complete": not findings.unchecked,
         "counts": {str(kind): number for kind, number in findings.counts.items()},
+        "fail_on": findings.gate.fail_on,
+        "left_alone": findings.left_alone,
+        "layers_read": findings.layers_read,
+        "bytes_read": findings.bytes_read,
+        "assuming": findings.assuming,
+        "own_launchers": [
+            {"module": one.launcher.module, "release": one.launcher.release, "apps": one.apps}
+            for one in findings.own_launchers
+        ],
         "regressions": sum([result.regressed for result in findings.results]),
         "bundles": list(findings.bundles),
         "results": [to_json(result) for result in findings.results],

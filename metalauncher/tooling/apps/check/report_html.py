@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.explain.terminal import printable
 from metalauncher.refusals import MetadataUnreadable, NothingExecuted, PinUnsatisfied
+from metalauncher.tooling.apps.check.bounds import (
+    API_LIMIT,
+    LISTED,
+    NAME_LIMIT,
+    SENTENCE_LIMIT,
+    listed,
+    shorten,
+    size_in_words,
+)
 from metalauncher.tooling.apps.check.findings import WORDS
+from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS, own_launcher, resting
 from metalauncher.tooling.apps.check.verdict import AT_RISK
 from metalauncher.tooling.console import count
 
@@ -31,21 +41,21 @@ _SIGNS: Final[dict[Kind, str]] = {
     "starts": "✓",
     "refused": "✗",
     "does-not-start": "✗",
-    "not-affected": "-",
+    "keeps-own-launcher": "-",
     "unknown": "?",
 }
 _TILES: Final[dict[Kind, str]] = {
     "starts": "start",
     "refused": "would be refused",
     "does-not-start": "would not start",
-    "not-affected": "not affected",
+    "keeps-own-launcher": "keep their own launcher",
     "unknown": "cannot be told",
 }
 _LEGENDS: Final[dict[Kind, str]] = {
     "starts": "a launcher of the run image covers it",
     "refused": "no launcher covers it",
     "does-not-start": "its way into the run image leads nowhere",
-    "not-affected": "it brings its own launcher",
+    "keeps-own-launcher": "this rebase neither breaks nor patches it",
     "unknown": "its image can't be read, or contradicts itself",
 }
 # Of those that are refused, by exit code, where it is not for want of an API.
@@ -54,7 +64,7 @@ _CAUSES: Final = {
     MetadataUnreadable.exit_code: "its metadata.toml can't be read",
     PinUnsatisfied.exit_code: "none that its pin names covers it",
 }
-_SHOWN: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "not-affected")
+_SHOWN: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "keeps-own-launcher")
 
 
 def html(findings: Findings) -> str:
@@ -91,8 +101,8 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _safe(text: str) -> str:
-    return escape(printable(text))
+def _safe(text: str, limit: int = SENTENCE_LIMIT) -> str:
+    return escape(printable(shorten(text, limit)))
 
 
 def _header(findings: Findings) -> Iterator[str]:
@@ -108,8 +118,14 @@ def _header(findings: Findings) -> Iterator[str]:
         yield f"<div><dt>Compared with</dt><dd><code>{_safe(findings.against)}</code>{what}</dd></div>\n"
     if findings.platform:
         yield f"<div><dt>Platform</dt><dd>{_safe(findings.platform)}</dd></div>\n"
-    launchers = ", ".join([f"<code>{_safe(repr(launcher))}</code>" for launcher in image.launchers]) or "none"
-    yield f"<div><dt>Launchers</dt><dd>{launchers}</dd></div>\n</dl>\n</header>\n"
+    launchers = (
+        ", ".join([f"<code>{_safe(repr(launcher), NAME_LIMIT)}</code>" for launcher in image.launchers]) or "none"
+    )
+    yield f"<div><dt>Launchers</dt><dd>{launchers}</dd></div>\n"
+    if findings.layers_read:
+        read = f"{findings.layers_read:,} layers of {size_in_words(findings.bytes_read)}; {resting(findings)}"
+        yield f"<div><dt>Looked through</dt><dd>{_safe(read)}</dd></div>\n"
+    yield "</dl>\n</header>\n"
 
 
 def _is_unsure(findings: Findings) -> bool:
@@ -121,6 +137,9 @@ def _body(findings: Findings) -> Iterator[str]:
         yield f'<p class="note"><strong>{count(findings.unchecked, "app")} not checked:</strong>'
         yield " the check was interrupted, and this is what it had found by then.</p>\n"
     yield from _numbers(findings)
+    if findings.left_alone:
+        yield f'<p class="note"><strong>{findings.left_alone:,} left alone</strong> by'
+        yield f" <code>{_safe(findings.gate.text)}</code>: the run does not fail by them.</p>\n"
     if findings.bundles:
         names = ", ".join([f"<code>{_safe(name)}</code>" for name in findings.bundles])
         yield f'<p class="note do"><strong>To be added to the run image:</strong> {names}</p>\n'
@@ -134,8 +153,10 @@ def _body(findings: Findings) -> Iterator[str]:
         yield from _apps("unknown", "Apps that cannot be told", unknown, ("Why", "What to do"))
     if findings.needs:
         yield from _matrix(findings)
-    if rest := findings.of("starts", "not-affected"):
-        yield from _apps("rest", "Apps that are safe", rest, ("Why", "Notes"))
+    if starting := findings.of("starts"):
+        yield from _apps("rest", "Apps that start", starting, ("Why", "Notes"))
+    if keeping := findings.of("keeps-own-launcher"):
+        yield from _apps("own", "Apps that keep their own launcher", keeping, ("Which one", "Notes"))
 
 
 def _numbers(findings: Findings) -> Iterator[str]:
@@ -183,8 +204,8 @@ def _apps(name: str, title: str, results: Iterable[Result], more: tuple[str, str
         yield f'<th scope="col">{head}</th>'
     yield "</tr></thead>\n<tbody>\n"
     for result in rows:
-        yield f'<tr><th scope="row"><code>{_safe(result.app)}</code></th><td>{_verdict(result)}</td>'
-        yield f"<td>{_safe(result.reason)}{_recorded(result)}</td><td>{_last(result)}</td></tr>\n"
+        yield f'<tr><th scope="row"><code>{_safe(result.app, 2000)}</code></th><td>{_verdict(result)}</td>'
+        yield f"<td>{_why(result)}{_recorded(result)}</td><td>{_last(result)}</td></tr>\n"
     yield "</tbody>\n</table>\n</div>\n</section>\n"
 
 
@@ -200,16 +221,28 @@ def _verdict(result: Result) -> str:
     return "".join(parts)
 
 
+def _why(result: Result) -> str:
+    if result.own_launcher is None:
+        return _safe(result.reason)
+    digest = result.own_launcher.digest
+    place = f"<small><code>{_safe(digest)}</code></small>" if digest else ""
+    return f"{_safe(own_launcher(result.own_launcher))}<small>{_safe(result.reason)}</small>{place}"
+
+
 def _recorded(result: Result) -> str:
     if result.kind not in AT_RISK or (result.platform_api is None and not result.buildpacks):
         return ""
-    apis = ", ".join([f"{identifier} {api or 'none'}" for identifier, api in result.buildpacks])
-    text = f"Recorded: Platform API {result.platform_api or 'none'}" + (f"; {apis}" if apis else "")
+    apis = listed(
+        [f"{shorten(name, NAME_LIMIT)} {shorten(api or 'none', API_LIMIT)}" for name, api in result.buildpacks]
+    )
+    text = f"Recorded: Platform API {shorten(result.platform_api or 'none', API_LIMIT)}" + (f"; {apis}" if apis else "")
     return f"<small>{_safe(text)}</small>"
 
 
 def _last(result: Result) -> str:
-    notes = "".join([f"<small>{_safe(note)}</small>" for note in result.notes])
+    rests = [f"Assumes that {ASSUMPTIONS.get(code, code)}." for code in result.assumes]
+    own = () if result.own_launcher is None else result.own_launcher.notes
+    notes = "".join([f"<small>{_safe(note)}</small>" for note in (*result.notes, *own, *rests)])
     return f"{_safe(result.remedy)}{notes}"
 
 
@@ -224,7 +257,8 @@ def _matrix(findings: Findings) -> Iterator[str]:
         yield f'<th scope="colgroup" colspan="{len(launchers)}">Launchers of the run image</th>'
     yield "</tr>\n<tr>"
     for launcher in launchers:
-        yield f'<th scope="col"><code>{_safe(launcher.id)}<wbr>@{_safe(launcher.version)}</code></th>'
+        name = f"{_safe(launcher.id, NAME_LIMIT)}<wbr>@{_safe(launcher.version, NAME_LIMIT)}"
+        yield f'<th scope="col"><code>{name}</code></th>'
     yield "</tr>\n</thead>\n<tbody>\n"
     for need in findings.needs:
         yield _need(need)
@@ -237,11 +271,14 @@ def _matrix(findings: Findings) -> Iterator[str]:
 
 
 def _need(need: Need) -> str:
-    buildpacks = " ".join([f"<span>{_safe(api or 'none')}</span>" for api in need.buildpacks]) or "none"
+    buildpacks = " ".join([f"<span>{_safe(api or 'none', API_LIMIT)}</span>" for api in need.buildpacks[:LISTED]])
+    if len(need.buildpacks) > LISTED:
+        buildpacks += f" and {len(need.buildpacks) - LISTED:,} more"
+    platform = _safe(need.platform or "none recorded", 2 * API_LIMIT)
     risk = f"<small>{need.at_risk:,} at risk</small>" if need.at_risk else ""
     return (
-        f'<tr{" class=risky" if need.at_risk else ""}><th scope="row">{_safe(need.platform or "none recorded")}</th>'
-        f'<td class="apis">{buildpacks}</td><td class="amount">{need.apps:,}{risk}</td>'
+        f'<tr{" class=risky" if need.at_risk else ""}><th scope="row">{platform}</th>'
+        f'<td class="apis">{buildpacks or "none"}</td><td class="amount">{need.apps:,}{risk}</td>'
         + "".join([_cell(cell) for cell in need.cells])
         + "</tr>\n"
     )

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.explain.messages import ONLY
 from metalauncher.explain.terminal import RED, YELLOW
+from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, SENTENCE_LIMIT, listed, shorten, size_in_words
 from metalauncher.tooling.apps.check.findings import WORDS, counted
 from metalauncher.tooling.apps.check.verdict import AT_RISK
+from metalauncher.tooling.apps.launcher_inventory import SOURCE_WORDS
 from metalauncher.tooling.console import FAINT, GREEN, count
 
 if TYPE_CHECKING:
@@ -15,35 +17,37 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.apps.check.findings import Cell, Findings
     from metalauncher.tooling.apps.check.verdict import Kind, Result
+    from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
 
     Paint = Callable[[str, str], str]
 
-FEW: Final = 20  # apps, up to which each is shown, whatever its verdict
+_KINDS_OF_LAUNCHERS = 5  # that are named in the summary
+# What a verdict may rest on besides what was read, in words.
+ASSUMPTIONS: Final = {"lifecycle-layers": "layers that lifecycle's label names hold what its exporter writes"}
 _COLOURS: Final[dict[Kind, str]] = {
     "starts": GREEN,
     "refused": RED,
     "does-not-start": RED,
-    "not-affected": FAINT,
+    "keeps-own-launcher": FAINT,
     "unknown": YELLOW,
 }
 
 _MARKS = {"runs": "runs", "covers": "covers it", "opt-in": "by opt-in", "broken": "can't start"}
 
 
-def lines(findings: Findings, paint: Paint) -> list[str]:
-    """Lay out.
+def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> list[str]:
+    """Lay out: the apps about which something is to be decided, and one that was asked about alone.
 
     Args:
         findings: of a run.
         paint: makes a text printable, and coloured where that is wanted.
+        whole: whether every app is shown.
     """
-    shown = findings.results
-    if len(shown) > FEW:
-        shown = findings.of("refused", "does-not-start", "unknown")
+    shown = findings.results if whole or len(findings.results) == 1 else findings.to_decide
     found = [line for result in shown for line in _app(result, paint)]
     if found:
         found.append("")
-    if findings.needs and (len(findings.results) > FEW or findings.at_risk):
+    if findings.needs and (whole or findings.at_risk):
         found += [*_matrix(findings, paint), ""]
     return found + _summary(findings, paint)
 
@@ -57,20 +61,31 @@ def _app(result: Result, paint: Paint) -> list[str]:
     verdict = WORDS[result.kind] + (f" with {result.launcher}" if result.launcher else "")
     if result.kind in AT_RISK and result.exit_code is not None:
         verdict += f", exit code {result.exit_code}"
-    found = [f"{paint(result.app, '')}: {paint(verdict, _COLOURS[result.kind])}"]
+    found = [f"{paint(result.app, '')}: {paint(shorten(verdict), _COLOURS[result.kind])}"]
     if result.reason and result.reason != ONLY:  # among the rest that says nothing
-        found.append(f"  why:     {paint(result.reason, '')}")
+        found.append(f"  why:     {paint(shorten(result.reason, SENTENCE_LIMIT), '')}")
+    if result.own_launcher is not None:
+        found.append(f"  which:   {paint(shorten(own_launcher(result.own_launcher)), '')}")
     if result.regressed and result.before and result.before.launcher:
-        found.append(f"  before:  {paint(f'started with {result.before.launcher}', '')}")
+        found.append(f"  before:  {paint(shorten(f'started with {result.before.launcher}'), '')}")
     if result.remedy:
-        found.append(f"  do:      {paint(result.remedy, '')}")
-    return found + [f"  note:    {paint(note, '')}" for note in result.notes]
+        found.append(f"  do:      {paint(shorten(result.remedy, SENTENCE_LIMIT), '')}")
+    found += [f"  assumes: {paint(shorten(ASSUMPTIONS.get(code, code)), '')}" for code in result.assumes]
+    own = () if result.own_launcher is None else result.own_launcher.notes
+    return found + [f"  note:    {paint(shorten(note, SENTENCE_LIMIT), '')}" for note in (*result.notes, *own)]
+
+
+def own_launcher(launcher: OwnLauncher) -> str:
+    """Return which launcher an app keeps, and where that was read."""
+    built = f", built with {launcher.go_version}" if launcher.go_version else ""
+    return f"{launcher.name} (release: {SOURCE_WORDS[launcher.source]}){built}"
 
 
 def _matrix(findings: Findings, paint: Paint) -> list[str]:
-    names = [repr(launcher) for launcher in findings.run_image.launchers]
+    names = [shorten(repr(launcher), NAME_LIMIT) for launcher in findings.run_image.launchers]
     rows = [
-        (need.text, f"{need.apps:,}", [_mark(cell) for cell in need.cells], need.at_risk) for need in findings.needs
+        (shorten(need.text, NAME_LIMIT), f"{need.apps:,}", [_mark(cell) for cell in need.cells], need.at_risk)
+        for need in findings.needs
     ]
     title = "what the apps recorded"
     label = max([len(title), *[len(row[0]) for row in rows]])
@@ -103,8 +118,34 @@ def _summary(findings: Findings, paint: Paint) -> list[str]:
     regressed = sum([result.regressed for result in findings.results])
     if regressed:
         found.append(paint(f"{regressed:,} of them started before", RED))
+    if findings.left_alone:
+        found.append(left_alone(findings))
+    if findings.own_launchers:
+        found.append(f"launchers that apps keep, which no rebase patches: {paint(_own_launchers(findings), '')}")
     if findings.bundles:
         found.append(f"to be added to the run image: {paint(', '.join(findings.bundles), '')}")
+    if findings.layers_read:
+        read = f"{findings.layers_read:,} layers of {size_in_words(findings.bytes_read)} looked through"
+        found.append(f"{read}; {resting(findings)}")
     if findings.unchecked:
         found.append(paint(f"{count(findings.unchecked, 'app')} not checked", YELLOW))
     return found
+
+
+def left_alone(findings: Findings) -> str:
+    """Return how many apps the run does not fail by, though they would not start or can't be told."""
+    return f"{findings.left_alone:,} left alone ({findings.gate.text})"
+
+
+def resting(findings: Findings) -> str:
+    """Return how many verdicts rest on which assumption, in words."""
+    parts = [
+        f"{number:,} of {count(len(findings.results), 'verdict')} assume that {ASSUMPTIONS.get(code, code)}"
+        for code, number in findings.assuming.items()
+    ]
+    return "; ".join([*parts, "--thorough reads those too"]) if parts else "nothing is assumed"
+
+
+def _own_launchers(findings: Findings) -> str:
+    names = [f"{shorten(one.name, NAME_LIMIT)} ({one.apps:,})" for one in findings.own_launchers]
+    return listed(names, _KINDS_OF_LAUNCHERS)

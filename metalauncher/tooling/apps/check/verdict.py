@@ -8,6 +8,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
+from metalauncher.tooling.apps.json_fields import (
+    array,
+    as_object,
+    boolean,
+    integer,
+    optional_integer,
+    optional_text,
+    text,
+    texts,
+)
+from metalauncher.tooling.apps.launcher_inventory import OwnLauncher, own_launcher_from_json, own_launcher_to_json
+
 if TYPE_CHECKING:
     from metalauncher.explain.jsontext import Json
 
@@ -15,9 +27,9 @@ SCHEMA_VERSION: Final = 1
 
 # starts: one of the run image's launchers would run it. refused: none covers it, or none that does can be exec'd, and
 # metalauncher says so. does-not-start: it delegates to a path of the run image that can't be exec'd, or the launcher
-# that is chosen fails on its metadata.toml. not-affected: it brings its own launcher. unknown: it can't be told; the
-# reason says why.
-Kind = Literal["starts", "refused", "does-not-start", "not-affected", "unknown"]
+# that is chosen fails on its metadata.toml. keeps-own-launcher: it brings one, so that a rebase neither breaks nor
+# patches it. unknown: it can't be told; the reason says why.
+Kind = Literal["starts", "refused", "does-not-start", "keeps-own-launcher", "unknown"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 AT_RISK: Final = frozenset[Kind](("refused", "does-not-start"))
 
@@ -73,9 +85,11 @@ class Result(NamedTuple):
         remedy: what would serve it, "" where there is nothing to be done or nothing known.
         notes: what else is to be known about it, each one line.
         before: with a run image to compare against: the verdict under that.
-        assumes: what it rests on that was not looked at, as codes.
-        layers_read: how many of the app's layers were read for it.
-        bytes_read: how many bytes these have as they are stored.
+        own_launcher: which launcher it keeps, where it keeps its own.
+        assumes: on what the verdict rests besides what was read, as codes; empty where on nothing.
+        layers_read: how many of the image's layers were looked through for it, those remembered from other apps too.
+        bytes_read: of these layers, as they are stored.
+        wrong_name: what was named is no app for this platform: not the app is to be mended, but the list of apps.
     """
 
     app: str
@@ -90,14 +104,17 @@ class Result(NamedTuple):
     remedy: str = ""
     notes: tuple[str, ...] = ()
     before: Before | None = None
+    own_launcher: OwnLauncher | None = None
     assumes: tuple[str, ...] = ()
     layers_read: int = 0
     bytes_read: int = 0
+    wrong_name: bool = False
 
     @property
     def regressed(self) -> bool:
-        """It is at risk, and would have started under the run image compared against."""
-        return self.kind in AT_RISK and self.before is not None and self.before.kind == "starts"
+        """It would have started under the run image compared against, and now would not, or it can't be told."""
+        decided = self.kind in AT_RISK or self.kind == "unknown"
+        return decided and self.before is not None and self.before.kind == "starts"
 
 
 def to_json(result: Result) -> dict[str, Json]:
@@ -117,6 +134,11 @@ def to_json(result: Result) -> dict[str, Json]:
         "before": None
         if result.before is None
         else {"kind": result.before.kind, "launcher": _launcher_to_json(result.before.launcher)},
+        "own_launcher": None if result.own_launcher is None else own_launcher_to_json(result.own_launcher),
+        "assumes": list(result.assumes),
+        "layers_read": result.layers_read,
+        "bytes_read": result.bytes_read,
+        "wrong_name": result.wrong_name,
     }
 
 
@@ -151,26 +173,31 @@ def from_json(value: Any) -> Result:
     Raises:
         ValueError: it is not what `to_json` returns; other keys than those do not matter.
     """
-    table = _object(value, "result")
-    before = table.get("before")
+    table = as_object(value, "result")
+    before, own = table.get("before"), table.get("own_launcher")
     return Result(
-        app=_text(table, "app"),
-        digest=_optional_text(table, "digest"),
+        app=text(table, "app"),
+        digest=optional_text(table, "digest"),
         kind=_kind(table),
-        reason=_text(table, "reason"),
+        reason=text(table, "reason"),
         launcher=_launcher(table),
-        exit_code=_exit_code(table),
-        platform_api=_optional_text(table, "platform_api"),
+        exit_code=optional_integer(table, "exit_code"),
+        platform_api=optional_text(table, "platform_api"),
         buildpacks=tuple(
             [
-                (_text(entry, "id"), _optional_text(entry, "api"))
-                for entry in [_object(item, "buildpack") for item in _array(table, "buildpacks")]
+                (text(entry, "id"), optional_text(entry, "api"))
+                for entry in [as_object(item, "buildpack") for item in array(table, "buildpacks")]
             ]
         ),
         route=_route(table),
-        remedy=_text(table, "remedy"),
-        notes=tuple([_string(note, "notes") for note in _array(table, "notes")]),
-        before=None if before is None else _before(_object(before, "before")),
+        remedy=text(table, "remedy"),
+        notes=texts(table, "notes"),
+        before=None if before is None else _before(as_object(before, "before")),
+        own_launcher=None if own is None else own_launcher_from_json(as_object(own, "own_launcher")),
+        assumes=texts(table, "assumes"),
+        layers_read=integer(table, "layers_read"),
+        bytes_read=integer(table, "bytes_read"),
+        wrong_name=boolean(table, "wrong_name"),
     )
 
 
@@ -182,57 +209,23 @@ def _launcher(table: dict[str, Any]) -> Chosen | None:
     value = table.get("launcher")
     if value is None:
         return None
-    launcher = _object(value, "launcher")
-    return Chosen(_text(launcher, "id"), _text(launcher, "version"), _text(launcher, "path"))
+    launcher = as_object(value, "launcher")
+    return Chosen(text(launcher, "id"), text(launcher, "version"), text(launcher, "path"))
 
 
 def _kind(table: dict[str, Any]) -> Kind:
-    text = _text(table, "kind")
+    found = text(table, "kind")
     for kind in KINDS:
-        if kind == text:
+        if kind == found:
             return kind
-    raise ValueError(f"kind is {text!r}, not one of {', '.join(KINDS)}")
+    raise ValueError(f"kind is {found!r}, not one of {', '.join(KINDS)}")
 
 
 def _route(table: dict[str, Any]) -> Route | None:
-    text = _optional_text(table, "route")
+    found = optional_text(table, "route")
     for route in ROUTES:
-        if route == text:
+        if route == found:
             return route
-    if text is None:
+    if found is None:
         return None
-    raise ValueError(f"route is {text!r}, not one of {', '.join(ROUTES)}")
-
-
-def _exit_code(table: dict[str, Any]) -> int | None:
-    value = table.get("exit_code")
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    raise ValueError(f"exit_code is {value!r}, not an integer")
-
-
-def _object(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} is not an object")  # noqa: TRY004  # a wrong document, not a wrong call
-    return value
-
-
-def _array(table: dict[str, Any], key: str) -> list[Any]:
-    value = table.get(key)
-    if not isinstance(value, list):
-        raise ValueError(f"{key} is not an array")  # noqa: TRY004  # a wrong document, not a wrong call
-    return value
-
-
-def _text(table: dict[str, Any], key: str) -> str:
-    return _string(table.get(key), key)
-
-
-def _optional_text(table: dict[str, Any], key: str) -> str | None:
-    return None if table.get(key) is None else _text(table, key)
-
-
-def _string(value: Any, key: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{key} is not a string")  # noqa: TRY004  # a wrong document, not a wrong call
-    return value
+    raise ValueError(f"route is {found!r}, not one of {', '.join(ROUTES)}")

@@ -56,7 +56,7 @@ def schema() -> Draft202012Validator:
 
 
 def test_exit_codes(check: Any, apps: dict[str, str]) -> None:
-    """0: all start or are not affected; 1: one is at risk; 3: it can't be told of one, unless that is allowed."""
+    """0: all start or keep their launcher; 1: one is at risk; 3: it can't be told of one, unless that is allowed."""
     assert check(apps["fine"], apps["own"]).code == 0
     assert check(apps["fine"], apps["old"], apps["odd"]).code == 1
     assert check(apps["fine"], on="bare").code == 1
@@ -66,9 +66,64 @@ def test_exit_codes(check: Any, apps: dict[str, str]) -> None:
         assert check(apps["old"], apps[unknown], "--unknown", "warn").code == 1
 
 
+def test_regressions_alone(check: Any, apps: dict[str, str], world: World, tmp_path: Path) -> None:
+    """An app that was dead before does not hold up a rebase; one that started, or may have, does."""
+    only = ("--fail-on", "regressions", "--against")
+    dead, old = world.reference("new"), world.reference("run17")
+    assert check(apps["old"], apps["fine"], *only, dead).code == 0
+    assert check(apps["old"], apps["fine"], *only, old).code == 1
+    assert check(apps["old"], "--against", dead).code == 1
+    answer = check(apps["old"], apps["fine"], apps["own"], *only, dead)
+    assert "1 left alone (--fail-on regressions)" in answer.out.splitlines()
+    document = check(apps["old"], apps["fine"], *only, dead, "--json").document
+    assert (document["fail_on"], document["left_alone"], document["regressions"]) == ("regressions", 1, 0)
+    assert list(schema().iter_errors(document)) == []
+    lines = check(apps["old"], apps["fine"], *only, dead, "--format", "jsonl")
+    assert lines.err == "1 left alone (--fail-on regressions)\n"
+    assert check(apps["lost"], *only, dead).code == 3  # of which nothing is known
+    assert check(apps["lost"], *only, dead, "--unknown", "warn").code == 0
+    answer = check(apps["old"], "--fail-on", "regressions")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith("ERROR: --fail-on regressions: nothing says what started before\n")
+    file = str(tmp_path / "results")
+    check(apps["old"], "--against", dead, "--resume", file)
+    tool_answer = as_process("check", "--merge", file, "--fail-on", "regressions")
+    assert (tool_answer.code, "1 left alone" in tool_answer.out) == (0, True)
+    check(apps["old"], "--resume", str(tmp_path / "other"))
+    tool_answer = as_process("check", "--merge", tmp_path / "other", "--fail-on", "regressions")
+    assert (tool_answer.code, tool_answer.out) == (3, "")
+    assert "these results say nothing of a run image of before" in tool_answer.err
+
+
+def test_wrong_names_are_errors(check: Any, tool: Tool, apps: dict[str, str], world: World, tmp_path: Path) -> None:
+    """A run image as app, a platform that is not there, a folder too high: 3, whatever is tolerated."""
+    tolerant = ("--unknown", "warn")
+    world.run("labelled", world.rig.run_layer(), Labels={"io.buildpacks.stack.id": "acme"})
+    answer = check(world.reference("labelled"), *tolerant)
+    assert (answer.code, "is a run image: there is no app in it" in answer.out) == (3, True)
+    layout, tag = world.layout, apps["fine"].rpartition(":")[2]
+    (entry,) = [one for one in layout.entries if one["annotations"] == {images.REF_NAME: tag}]
+    entry = {**entry, "platform": {"os": "linux", "architecture": "arm64"}}
+    index = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+    top = layout.put(index, f"{images.OCI}.index.v1+json")
+    layout.entries.append(top | {"annotations": {images.REF_NAME: "indexed"}})
+    layout.save()
+    answer = check(world.reference("indexed"), *tolerant)
+    assert (answer.code, "has no image for linux/amd64; it has linux/arm64" in answer.out) == (3, True)
+    bundle = tmp_path / "bundle"
+    (bundle / "rootfs/usr").mkdir(parents=True)
+    (bundle / "rootfs/etc").mkdir()
+    answer = check(f"dir:{bundle}", *tolerant)
+    assert (answer.code, f"is no root filesystem, but holds one: dir:{bundle}/rootfs" in answer.out) == (3, True)
+    answer = tool("check", apps["fine"], "--run-image", apps["fine"], *tolerant)
+    assert (answer.code, answer.out) == (3, "")
+    assert "is an app image, and no run image" in answer.err
+
+
 def test_text(check: Any, apps: dict[str, str]) -> None:
     """Those at risk first, with reason and remedy; then what can't be told, then the rest; last what is to be done."""
-    answer = check(*apps.values())
+    few = [line for line in check(*apps.values()).out.splitlines() if line.startswith("oci:")]
+    answer = check(*apps.values(), "--all")
     lines = answer.out.splitlines()
     assert lines[0] == f"{apps['old']}: would be refused, exit code 12"
     assert lines[1] == (
@@ -86,8 +141,10 @@ def test_text(check: Any, apps: dict[str, str]) -> None:
         "cannot tell",
         "cannot tell",
         f"starts with {NEW}",
-        "not affected",
+        "keeps its own launcher",
     ]
+    assert few == [line for line in lines if line.startswith("oci:")][:3]  # what needs a decision
+    assert "  which:   launcher 0.20.20 (release: image label)" in lines
     assert lines[-1] == f"to be added to the run image: {OLD}"
     assert answer.err == ""
 
@@ -111,7 +168,7 @@ def test_json(check: Any, apps: dict[str, str], world: World) -> None:
     document = answer.document
     assert (answer.code, answer.err) == (1, "")
     assert list(schema().iter_errors(document)) == []
-    assert document["counts"] == {"starts": 1, "refused": 1, "does-not-start": 0, "not-affected": 1, "unknown": 2}
+    assert document["counts"] == {"starts": 1, "refused": 1, "does-not-start": 0, "keeps-own-launcher": 1, "unknown": 2}
     assert (document["complete"], document["regressions"], document["platform"]) == (True, 1, "linux/amd64")
     assert document["run_image"]["launchers"] == [NEW]
     assert document["against"]["launchers"] == [OLD]

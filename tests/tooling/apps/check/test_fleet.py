@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,11 @@ APPS = tuple(f"app:{number}" for number in range(300))
 def starts(app: str) -> Result:
     """Return a verdict."""
     return Result(app, None, "starts", "because")
+
+
+def look(apps: Sequence[str], check: Callable[[str], Result], take: Callable[[Result], object], **more: Any) -> None:
+    """Check apps; what is a defect makes the verdict unknown."""
+    check_all(apps, check, take, defect=lambda app, reason: Result(app, None, "unknown", reason), **more)
 
 
 @pytest.mark.parametrize("jobs", [1, 7, 1000])
@@ -37,7 +44,7 @@ def test_every_app_once(jobs: int) -> None:
             working[0] -= 1
         return starts(app)
 
-    check_all(APPS, check, lambda result: found.append(result.app), jobs=jobs)
+    look(APPS, check, lambda result: found.append(result.app), jobs=jobs)
     assert sorted(found) == sorted(APPS)
     assert most[0] <= min(jobs, len(APPS))
     assert most[0] > 1 or jobs == 1
@@ -58,7 +65,7 @@ def test_results_come_as_they_are_there() -> None:
         if len(found) == len(APPS) - 1:
             slow.set()
 
-    check_all(APPS, check, take, jobs=2)
+    look(APPS, check, take, jobs=2)
     assert found[-1] == "app:0"
     assert len(found) == len(APPS)
 
@@ -79,7 +86,7 @@ def test_memory_does_not_run_ahead() -> None:
         time.sleep(0.0005)
         ahead[0] = max(ahead[0], len(checked) - taken[0])
 
-    check_all(APPS, check, take, jobs=4)
+    look(APPS, check, take, jobs=4)
     assert 0 < ahead[0] <= 4 * 3
 
 
@@ -92,7 +99,7 @@ def test_a_defect_is_one_app_s_alone() -> None:
         return starts(app)
 
     found: dict[str, Result] = {}
-    check_all(APPS, check, lambda result: found.update({result.app: result}))
+    look(APPS, check, lambda result: found.update({result.app: result}))
     assert found["app:7"].kind == "unknown"
     assert found["app:7"].reason == "a defect in metalauncher: ZeroDivisionError: of all things"
     assert {result.kind for app, result in found.items() if app != "app:7"} == {"starts"}
@@ -114,7 +121,7 @@ def test_what_no_app_can_go_on_with_ends_it() -> None:
         return starts(app)
 
     with pytest.raises(Unable, match=r"config\.json"):
-        check_all(APPS, check, found.append, jobs=2)
+        look(APPS, check, found.append, jobs=2)
     assert len(found) < len(APPS)
 
 
@@ -138,7 +145,7 @@ def test_somebody_asks_to_stop(number: signal.Signals) -> None:
     began = time.monotonic()
     try:
         with interruptible() as interruption:
-            check_all(APPS, check, take, jobs=4, interruption=interruption)
+            look(APPS, check, take, jobs=4, interruption=interruption)
             assert signal.getsignal(number) == before
         assert time.monotonic() - began < 5
     finally:
@@ -165,14 +172,14 @@ def test_who_is_at_work_comes_to_an_end() -> None:
     def take(_: Result) -> None:
         interruption.signal = signal.SIGINT
 
-    check_all(APPS, check, take, jobs=4, interruption=interruption)
+    look(APPS, check, take, jobs=4, interruption=interruption)
     assert not working.acquire(blocking=False)
 
 
 def test_nobody_asks_to_stop() -> None:
     """Without a signal nothing is interrupted."""
     with interruptible() as interruption:
-        check_all(APPS[:3], starts, lambda _: None, interruption=interruption)
+        look(APPS[:3], starts, lambda _: None, interruption=interruption)
     assert not interruption
     assert Interruption().exit_code == 128
 
@@ -186,10 +193,10 @@ def test_progress_is_shown_while_all_wait() -> None:
             time.sleep(0.7)
         return starts(app)
 
-    check_all(APPS, check, lambda _: None, jobs=1, progress=lambda: shown.append(time.monotonic()))
+    look(APPS, check, lambda _: None, jobs=1, progress=lambda: shown.append(time.monotonic()))
     assert 3 <= len(shown) <= 10
 
 
 def test_no_apps() -> None:
     """Nothing to do is done at once."""
-    check_all((), starts, lambda _: None)
+    look((), starts, lambda _: None)

@@ -98,7 +98,7 @@ def test_layers_that_do_not_matter(world: World) -> None:
 
 
 def test_a_launcher_that_is_not_there(world: World) -> None:
-    """A launcher's layer that can't be had, or is too large to look into, makes nobody not affected."""
+    """A launcher's layer that can't be had, or is too large to look into, says of nobody that it keeps its own."""
     for size, reason in ((3 << 30, "has a layer of 3072 MiB to search"), (300 << 10, "is not there")):
         tag = world.app(APP, "self-contained", executable=b"\x7fELF" + bytes(range(256)) * 1000)
         manifest, config = world.layout.image(tag)

@@ -19,7 +19,7 @@ def refused(platform: str | None, *apis: str | None, code: int = 12, kind: Kind 
     return Result("app", None, kind, "", exit_code=code, platform_api=platform, buildpacks=buildpacks)
 
 
-KINDS: tuple[Kind, ...] = ("starts", "does-not-start", "unknown", "not-affected")
+KINDS: tuple[Kind, ...] = ("starts", "does-not-start", "unknown", "keeps-own-launcher")
 OLD, NEW = "buildpacks/lifecycle@0.17.7", "buildpacks/lifecycle@0.21.17"
 CASES: dict[str, tuple[list[Result], tuple[str, ...]]] = {
     "nothing": ([], ()),

@@ -235,7 +235,7 @@ def test_patched(world: World, patch: str, labels: bool) -> None:
 def test_patched_launcher(world: World) -> None:
     """A launcher laid on top counts, whatever the launcher's own layer holds."""
     own = images.pack([images.file("/cnb/lifecycle/launcher", world.rig.launcher, 0o755)])
-    assert world.prove(world.app(app("0.10"), above=[own]), "none").kind == "not-affected"
+    assert world.prove(world.app(app("0.10"), above=[own]), "none").kind == "keeps-own-launcher"
     link = images.pack([images.link("/cnb/lifecycle/launcher", "/usr/lib/cnb/launcher")])
     patched = world.app(app("0.10"), "self-contained", executable=world.rig.launcher, above=[link])
     assert world.prove(patched, "two").kind == "starts"
@@ -372,7 +372,7 @@ def test_dynamic_launcher(world: World) -> None:
     assert (found.kind, found.exit_code, found.route) == ("does-not-start", 127, "binary")
     assert found.reason.endswith("is loaded by /lib64/ld-linux-x86-64.so.2, which the run image does not have")
     loader = images.pack([images.file("/lib64/ld-linux-x86-64.so.2", elf(), 0o755)])
-    assert world.judge(tag, world.run("with-loader", world.rig.run_layer(), loader)).kind == "not-affected"
+    assert world.judge(tag, world.run("with-loader", world.rig.run_layer(), loader)).kind == "keeps-own-launcher"
 
 
 def test_foreign_layers(world: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 import subprocess
@@ -10,7 +9,7 @@ import sys
 from pathlib import Path
 
 import images
-from bundles import elf
+from elf_programs import Program
 from harness import PROJECT
 from rebased import Rig, World, metadata
 
@@ -32,7 +31,7 @@ def test_example(rig: Rig, tmp_path: Path) -> None:
     }
     for name, app in made.items():
         images.export(world.layout, "run-1", app, "symlink", name)
-    program = elf() + b"".join([hashlib.sha256(bytes([n % 256, n >> 8])).digest() for n in range(3700)])
+    program = bytes(Program(modules="path\tx\nmod\tgithub.com/buildpacks/lifecycle\tv0.17.7\th1:x=\n"))
     images.export(world.layout, "run-1", made["shop"], "self-contained", "tool", executable=program)
     world.layout.save()
     (block,) = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)

@@ -118,7 +118,7 @@ def test_every_verdict_is_what_is_started(served: Served, whole: dict[str, Any])
         "starts",
         "refused",
         "does-not-start",
-        "not-affected",
+        "keeps-own-launcher",
     }
     assert whole["complete"]
     assert len({result.digest for result in found.values()}) == len(found)

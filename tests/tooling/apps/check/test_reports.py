@@ -13,6 +13,7 @@ from browser import browse, parse, screenshot, table
 from making import launcher, minors, reference_registry
 
 from metalauncher.tooling.apps.check import report_text
+from metalauncher.tooling.apps.check.bounds import bounded
 from metalauncher.tooling.apps.check.findings import (
     NEEDS_LIMIT,
     Cell,
@@ -23,14 +24,20 @@ from metalauncher.tooling.apps.check.findings import (
     parse_launcher,
     rank,
 )
+from metalauncher.tooling.apps.check.gate import Gate
 from metalauncher.tooling.apps.check.report_html import html
 from metalauncher.tooling.apps.check.report_markdown import ROWS_LIMIT, markdown
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
+from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
 
 if TYPE_CHECKING:
     from metalauncher.descriptor import Launcher
 
 NEW, OLD = Chosen("buildpacks/lifecycle", "0.21.17", "/l/21"), Chosen("buildpacks/lifecycle", "0.17.7", "/l/17")
+OWN = OwnLauncher(
+    *("0.17.7", "go1.26.8", "github.com/buildpacks/lifecycle", "ldflags", "/cnb/lifecycle/launcher"),
+    *("sha256:" + "c" * 64, "sha256:" + "d" * 64, 2_621_440),
+)
 HOSTILE = "evil/<script>alert(1)</script>\u202e\"'`|\\|@team\n[x](http://evil.example)\x1b[31m\udcff:x"
 NODE, RUBY = (("acme/node", "0.10"),), (("acme/ruby", "0.2"), ("acme/node", "0.12"))
 
@@ -45,7 +52,7 @@ def results() -> list[Result]:
     return [
         Result("shop/a:1", "sha256:" + "a" * 64, "starts", "the newest", NEW, None, "0.12", NODE, "shim"),
         Result("shop/b:1", None, "starts", "the only one", OLD, None, "0.4", (("acme/old", "0.3"),), "symlink"),
-        Result("shop/c:1", None, "not-affected", "a program of its own", route="binary"),
+        Result("shop/c:1", None, "keeps-own-launcher", "a program of its own", route="binary", own_launcher=OWN),
         Result("shop/d:1", None, "unknown", "registry answered 403", remedy="log in"),
         Result("shop/e:1", None, "refused", "no single one", None, 12, "0.15", RUBY, "shim", "rebuild it", ("odd",)),
         Result(
@@ -84,7 +91,7 @@ def test_order() -> None:
         "shop/b:1",
         "shop/c:1",
     ]
-    assert findings().counts == {"starts": 2, "refused": 4, "does-not-start": 1, "not-affected": 1, "unknown": 1}
+    assert findings().counts == {"starts": 2, "refused": 4, "does-not-start": 1, "keeps-own-launcher": 1, "unknown": 1}
     assert findings().headline == "5 of 9 apps would not start"
 
 
@@ -95,7 +102,7 @@ def test_order() -> None:
         (("starts",), "The app would start"),
         (("refused",), "The app would not start"),
         (("unknown",), "The app cannot be told"),
-        (("starts", "not-affected"), "All 2 apps would start"),
+        (("starts", "keeps-own-launcher"), "All 2 apps would start"),
         (("starts", "unknown"), "1 of 2 apps cannot be told"),
         (("does-not-start", "unknown"), "1 of 2 apps would not start"),
     ],
@@ -186,7 +193,7 @@ def test_matrix_is_bounded() -> None:
     many = [Result(f"app:{n}", None, "starts", "", platform_api=f"0.{n}") for n in range(NEEDS_LIMIT + 40)]
     found = find(RunImage("run", None, launchers()), many)
     assert (len(found.needs), found.hidden_needs) == (NEEDS_LIMIT, 40)
-    assert "and 40 more" in "\n".join(report_text.lines(found, lambda text, _: text))
+    assert "and 40 more" in "\n".join(report_text.lines(found, lambda text, _: text, whole=True))
     assert "And 40 more combinations." in html(found)
     assert "and 40 more" in markdown(found)
 
@@ -226,7 +233,7 @@ def test_launchers_that_are_none(document: dict[str, object], said: str) -> None
 
 
 def test_text() -> None:
-    """A few apps are shown all, each with why and what to do; nothing raw reaches the terminal."""
+    """What needs a decision is shown, with why and what to do, the rest counted; nothing raw reaches the terminal."""
     painted: list[str] = []
 
     def paint(text: str, colour: str) -> str:
@@ -242,16 +249,75 @@ def test_text() -> None:
     ]
     assert "  before:  started with buildpacks/lifecycle@0.17.7" in lines
     assert "  note:    odd" in lines
-    assert "shop/a:1: <starts with buildpacks/lifecycle@0.21.17>" in lines
-    assert lines[-3] == (
+    assert not [line for line in lines if "shop/a:1" in line or "shop/c:1" in line]
+    assert lines[-4] == (
         "9 apps under acme/run:<new>, before acme/run:<old>: <4 would be refused>, <1 would not start>,"
-        " <2 start>, <1 not affected>, <1 cannot be told>"
+        " <2 start>, <1 keeps its own launcher>, <1 cannot be told>"
     )
-    assert lines[-2:] == [
+    assert lines[-3:] == [
         "<1 of them started before>",
+        "launchers that apps keep, which no rebase patches: buildpacks/lifecycle 0.17.7 (1)",
         "to be added to the run image: buildpacks/lifecycle@0.9.3",
     ]
     assert HOSTILE in painted  # whoever paints makes it printable
+    whole = report_text.lines(findings(), paint, whole=True)
+    assert "shop/a:1: <starts with buildpacks/lifecycle@0.21.17>" in whole
+    assert "  which:   buildpacks/lifecycle 0.17.7 (release: linked in), built with go1.26.8" in whole
+
+
+def test_text_of_one_app() -> None:
+    """Who asks about one app alone is answered, whatever the verdict."""
+    lines = report_text.lines(find(RunImage("run", None, launchers()), results()[:1]), lambda text, _: text)
+    assert lines[0] == "shop/a:1: starts with buildpacks/lifecycle@0.21.17"
+
+
+def test_what_verdicts_rest_on() -> None:
+    """Each form says how much was looked through, and how many verdicts rest on an assumption."""
+    assumed = results()[0]._replace(assumes=("lifecycle-layers",), layers_read=3, bytes_read=5 << 20)
+    proved = results()[1]._replace(layers_read=2, bytes_read=1 << 19)
+    found = find(RunImage("run", None, launchers()), [assumed, proved])
+    said = (
+        "5 layers of 5.5 MiB looked through; 1 of 2 verdicts assume that layers that lifecycle's label names hold what"
+        " its exporter writes; --thorough reads those too"
+    )
+    assert report_text.summary(found)[-1] == said
+    assert said.partition(";")[0] in markdown(found)
+    assert "5 layers of 5.5 MiB; 1 of 2 verdicts assume that" in html(found).replace("&#x27;", "'")
+    assert "  assumes: layers that lifecycle's label names hold" in "\n".join(
+        report_text.lines(find(RunImage("run", None, launchers()), [assumed]), lambda text, _: text)
+    )
+    nothing = find(RunImage("run", None, launchers()), [proved])
+    assert report_text.summary(nothing)[-1] == "2 layers of 512.0 KiB looked through; nothing is assumed"
+
+
+def test_what_is_left_alone() -> None:
+    """Apps that were dead before need no decision where regressions alone count: they are counted in every form."""
+    dead = [one._replace(before=Before("refused", None)) for one in results() if one.kind == "refused"]
+    found = find(RunImage("run", None, launchers()), [*dead, results()[0]], gate=Gate("regressions", "warn"))
+    assert (found.left_alone, found.to_decide) == (4, ())
+    text = "\n".join(report_text.lines(found, lambda text, _: text))
+    assert "shop/e:1" not in text
+    assert "4 left alone (--fail-on regressions --unknown warn)" in text
+    assert "4 left alone (`--fail-on regressions --unknown warn`)." in markdown(found)
+    assert markdown(found).startswith("## ⚠️ ")
+    assert "<strong>4 left alone</strong> by <code>--fail-on regressions --unknown warn</code>" in html(found)
+
+
+def test_whatever_an_app_recorded_people_can_read_it() -> None:
+    """An API of thousands of digits, and ids and lists without an end, leave the table and the page as they are."""
+    long = "9" * 1900
+    many = tuple([(f"acme/{n}-{'x' * 500}", f"0.{n}{long}") for n in range(3000)])
+    app = Result("app", None, "refused", long, None, 12, f"0.{long}", many, "shim", long, (long,) * 50)
+    app = app._replace(own_launcher=OWN._replace(release=long, module=long))
+    found = find(RunImage("run", None, launchers()), [app])
+    lines = report_text.lines(found, lambda text, _: text)
+    assert max([len(line) for line in lines if "Platform API" in line or "apps " in line]) < 200
+    assert max(map(len, lines)) <= 1020
+    assert len(markdown(found)) < 6000
+    assert (
+        len(html(find(RunImage("run", None, launchers()), [bounded(app)]))) - len(html(find(found.run_image, [])))
+        < 20000
+    )
 
 
 def test_text_of_a_fleet() -> None:
@@ -291,7 +357,7 @@ def test_markdown_is_hostile_names() -> None:
     outside = plain.sub("", text)
     assert not re.search(r"<(?!/?(details|summary)>)|\]\(|@\w|\w://|`", outside)
     rows = [plain.sub("", line) for line in text.splitlines() if line.startswith("|")]
-    assert {row.count("|") for row in rows} == {5, 6}
+    assert {row.count("|") for row in rows} == {3, 5, 6}  # launchers that apps keep, the matrix, those at risk
 
 
 def test_markdown_is_bounded() -> None:
@@ -372,7 +438,12 @@ def test_page_in_a_browser(page: Path) -> None:
     assert rows[1][1] == "✗ would be refusedexit code 12started before with buildpacks/lifecycle@0.17.7"
     assert document.find("h1")[0].text == "5 of 49 apps would not start"
     assert [row[0] for row in table(document, "unknown")] == ["shop/d:1"]
-    assert len(table(document, "rest")) == 43
+    assert len(table(document, "rest")) == 42
+    (own,) = table(document, "own")
+    assert own[0] == "shop/c:1"
+    assert own[2].startswith(
+        "buildpacks/lifecycle 0.17.7 (release: linked in), built with go1.26.8a program of its own"
+    )
     assert len(table(document, "matrix")) == 5
     (bar,) = document.find("p", **{"class": "filter"})
     assert "hidden" not in bar.attributes  # its script ran
@@ -385,7 +456,7 @@ def test_page_is_filtered(page: Path) -> None:
     assert [row[0] for row in shown] == [f"fleet/team-3/app-{n}:1" for n in (12, 21, 30, 39, 3)]
     assert document.find("output")[0].text == "5 of 49 apps"
     hidden = {each.attributes["aria-labelledby"] for each in document.find("section") if "hidden" in each.attributes}
-    assert hidden == {"at-risk-title", "unknown-title"}
+    assert hidden == {"at-risk-title", "unknown-title", "own-title"}
     (field,) = document.find("input")
     assert field.attributes["type"] == "search"
 

@@ -164,7 +164,9 @@ def test_machines(world: World) -> None:
     arm = world.run("arm", layer, images.pack(broken(elf(183))), architecture="arm64")
     found = world.judge(world.app(made), arm)
     assert (found.kind, found.reason) == ("unknown", "is for linux/amd64, the run image for linux/arm64")
-    assert world.judge(world.app(made, "self-contained", executable=world.rig.launcher), arm).kind == "not-affected"
+    assert (
+        world.judge(world.app(made, "self-contained", executable=world.rig.launcher), arm).kind == "keeps-own-launcher"
+    )
     # The launcher is one for that machine, not for the one that checks; metalauncher here is for the wrong one.
     metalauncher = images.pack([images.file("/usr/bin/metalauncher", elf(183, size=300), 0o755)])
     right = world.run("arm2", layer, metalauncher, images.pack(broken(elf(183))), architecture="arm64")

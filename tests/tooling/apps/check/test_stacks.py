@@ -83,4 +83,4 @@ def test_any_stack(world: World) -> None:
         seen[world.prove(tag, "two").kind] += 1
 
     check()
-    assert set(seen) == {"starts", "refused", "does-not-start", "not-affected"}
+    assert set(seen) == {"starts", "refused", "does-not-start", "keeps-own-launcher"}

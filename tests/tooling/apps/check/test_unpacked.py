@@ -49,7 +49,7 @@ def test_real_apps(name: str, route: str, world: World, unpack: Unpacked) -> Non
     root = unpack(tag)
     for run in ("two", "new", "legacy", "none", "bare"):
         found, expected = judge(world, root, run), world.judge(tag, run)
-        notes = () if found.kind == "not-affected" else found.notes[:1]
+        notes = () if found.kind == "keeps-own-launcher" else found.notes[:1]
         assert found.digest is None
         assert found._replace(app="", notes=(), assumes=()) == expected._replace(
             app="",
@@ -61,7 +61,7 @@ def test_real_apps(name: str, route: str, world: World, unpack: Unpacked) -> Non
             reason=found.reason if route == "self-contained" else expected.reason,
         )
         assert [note.partition(":")[0] for note in notes] == ["is unpacked"] * len(notes)
-        assert found.kind == "not-affected" or notes
+        assert found.kind == "keeps-own-launcher" or notes
 
 
 def test_odd_directories(world: World, unpack: Unpacked, tmp_path: Path) -> None:

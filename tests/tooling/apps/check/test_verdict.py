@@ -22,11 +22,24 @@ from metalauncher.tooling.apps.check.verdict import (
     to_json,
     to_line,
 )
+from metalauncher.tooling.apps.launcher_inventory import SOURCES, OwnLauncher
 
 TEXTS = st.text(max_size=20)
 KIND: st.SearchStrategy[Kind] = st.sampled_from(KINDS)
 ROUTE: st.SearchStrategy[Route | None] = st.sampled_from((None, *ROUTES))
 CHOSEN = st.none() | st.builds(Chosen, TEXTS, TEXTS, TEXTS)
+OWN = st.builds(
+    OwnLauncher,
+    release=st.none() | TEXTS,
+    go_version=st.none() | TEXTS,
+    module=st.none() | TEXTS,
+    source=st.sampled_from(SOURCES),
+    path=TEXTS,
+    layer=st.none() | TEXTS,
+    digest=st.none() | TEXTS,
+    size=st.integers(0, 1 << 40),
+    notes=st.lists(TEXTS, max_size=2).map(tuple),
+)
 RESULTS = st.builds(
     Result,
     app=TEXTS,
@@ -41,6 +54,11 @@ RESULTS = st.builds(
     remedy=TEXTS,
     notes=st.lists(TEXTS, max_size=3).map(tuple),
     before=st.none() | st.builds(Before, KIND, CHOSEN),
+    own_launcher=st.none() | OWN,
+    assumes=st.lists(TEXTS, max_size=2).map(tuple),
+    layers_read=st.integers(0, 512),
+    bytes_read=st.integers(0, 1 << 40),
+    wrong_name=st.booleans(),
 )
 ONE = Result(
     "app", None, "starts", "why", Chosen("a", "1", "/a"), buildpacks=(("b", None),), before=Before("starts", None)
@@ -67,7 +85,7 @@ def test_cut_off(result: Result, data: st.DataObject) -> None:
 WRONG: dict[str, tuple[Any, str]] = {
     "app": (1, "app is not a string"),
     "digest": (1, "digest is not a string"),
-    "kind": ("fine", "kind is 'fine', not one of starts, refused, does-not-start, not-affected, unknown"),
+    "kind": ("fine", "kind is 'fine', not one of starts, refused, does-not-start, keeps-own-launcher, unknown"),
     "reason": (None, "reason is not a string"),
     "launcher": ("x", "launcher is not an object"),
     "exit_code": (True, "exit_code is True, not an integer"),
@@ -77,6 +95,11 @@ WRONG: dict[str, tuple[Any, str]] = {
     "remedy": (None, "remedy is not a string"),
     "notes": ([1], "notes is not a string"),
     "before": ([], "before is not an object"),
+    "own_launcher": ({"source": "hearsay"}, "source is 'hearsay', not one of ldflags, module, label, unknown"),
+    "assumes": ("all", "assumes is not an array"),
+    "layers_read": (None, "layers_read is None, not an integer"),
+    "wrong_name": (1, "wrong_name is not a boolean"),
+    "bytes_read": (True, "bytes_read is True, not an integer"),
 }
 
 
@@ -106,8 +129,8 @@ def test_other_lines(line: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_regressions(kind: Kind) -> None:
-    """A regression would have started before, and is at risk now."""
+    """A regression would have started before, and now would not, or can't be told."""
     for before in KINDS:
         result = ONE._replace(kind=kind, before=Before(before, None))
-        assert result.regressed == (kind in ("refused", "does-not-start") and before == "starts")
+        assert result.regressed == (kind in ("refused", "does-not-start", "unknown") and before == "starts")
     assert not ONE._replace(kind=kind, before=None).regressed

@@ -1,0 +1,3 @@
+module build_info
+
+go 1.26
