@@ -43,27 +43,24 @@ static void put(const char *text)
         line[length++] = *text++;
 }
 
-enum { AT_NULL = 0, AT_BASE = 7, AT_ENTRY = 9, AT_EXECFN = 31 };
+enum { AT_NULL = 0, AT_ENTRY = 9, AT_EXECFN = 31 };
 
 void start_at(long *stack)
 {
     long *at = stack + 1 + *stack + 1; /* argc, argv, NULL */
-    const char *execfn = "", *entry = "";
-    long base = 0;
+    const char *execfn = "", *what = (const char *)own_mark;
     while (*at++ != 0)
         ;
     for (; at[0] != AT_NULL; at += 2) {
-        if (at[0] == AT_BASE)
-            base = at[1];
-        if (at[0] == AT_ENTRY)
-            entry = (const char *)at[1];
+        if (at[0] == AT_ENTRY && at[1] != (long)_start) /* this is the interpreter of another file */
+            what = (const char *)at[1];
         if (at[0] == AT_EXECFN)
             execfn = (const char *)at[1];
     }
     put("ORACLE\t");
     put((const char *)own_mark + 7);
     put("\t");
-    put(base ? entry + 7 : (const char *)own_mark + 7);
+    put(what + 7);
     put("\t");
     put(execfn);
     line[length++] = '\n';

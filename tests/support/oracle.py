@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -223,10 +224,16 @@ class Oracle:
         output.unlink(missing_ok=True)
         words = ["check", app, "--run-image", run, "--format", "json"]
         words += ["--output", str(output), "--no-cache", "--jobs", "1", *THOROUGH]
-        code = run_cli([word.encode() for word in words], [], b"metalauncher", None)
-        assert output.exists(), f"check ended with {code}: {' '.join(words)}"
-        (result,) = json.loads(output.read_text())["results"]
-        return dict(result)
+        with _stderr(output.with_suffix(".err")) as errors:
+            code = run_cli([word.encode() for word in words], [], b"metalauncher", None)
+        if output.exists():
+            (result,) = json.loads(output.read_text())["results"]
+            return dict(result)
+        # An image that `check` does not take for a run image.
+        text = errors.read_text()
+        assert (code, text[:7]) == (3, "ERROR: "), f"{' '.join(words)}: {code}: {text}"
+        reason = text.splitlines()[0].removeprefix("ERROR: ").removeprefix(run)
+        return {"kind": "unknown", "reason": f"the run image{reason}", "launcher": None, "exit_code": None}
 
     @staticmethod
     def unpack(layout: Path, image: Written, bundle: Path) -> Truth | None:
@@ -249,6 +256,20 @@ def _starts(bundle: Path, runtimes: Sequence[str]) -> Iterable[Truth]:
     for how, process in _ways(config["process"], json.loads((bundle / "image.json").read_text())):
         for runtime in runtimes:
             yield _start(bundle, runtime, config, process, how)
+
+
+@contextlib.contextmanager
+def _stderr(file: Path) -> Iterator[Path]:
+    """Lead what this process writes on stderr into a file."""
+    before = os.dup(2)
+    target = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.dup2(target, 2)
+        yield file
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(target)
 
 
 def _put_image(layout: Path, name: str, layers: Sequence[Layer], config: str, spoiled: int | None = None) -> Json:
