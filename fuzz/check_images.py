@@ -24,8 +24,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "tests/support")]
 
 from native import Native  # noqa: E402  # its folder has to be in the path
-from oracle import THOROUGH, Case, Oracle, said, scratch  # noqa: E402
+from oracle import THOROUGH, Oracle, scratch  # noqa: E402
 from oracle_search import compose, shrink, steps  # noqa: E402
+from oracle_truth import Case, said  # noqa: E402
 from recipes import Recipe, write_recipe  # noqa: E402
 
 CHUNK = 20

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import struct
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -34,19 +35,21 @@ class Kitchen:
         self._program = program.read_bytes()
         self._made: dict[str, Layer] = {}
 
-    def layer(self, members: Members, side: str, metadata_toml: str) -> Layer:
+    def layer(self, members: Members, side: str, metadata_toml: str, *, light: bool = False) -> Layer:
         """Return a layer that is not compressed.
 
         Args:
             members: of it.
             side: `run` or `app`: what a program's mark begins with.
             metadata_toml: what the stock's metadata.toml holds.
+            light: whole files of SOURCES are a few bytes each, which `fill` replaces.
         """
-        key = json.dumps([members, side, metadata_toml])
+        key = json.dumps([members, side, metadata_toml, light])
         if key not in self._made:
             if len(self._made) > 1000:  # a long search makes many
                 self._made.clear()
-            content = b"".join([self._pack(one, side, metadata_toml) for one in expand(members)]) + bytes(2 * BLOCK)
+            tables = [_light(one) if light else one for one in expand(members)]
+            content = b"".join([self._pack(one, side, metadata_toml) for one in tables]) + bytes(2 * BLOCK)
             self._made[key] = Layer(content, sha(content), "", f"{images.OCI}.layer.v1.tar")
         return self._made[key]
 
@@ -81,7 +84,7 @@ class Kitchen:
 
     def _content(self, member: Mapping[str, Any], path: str, side: str, metadata_toml: str) -> bytes:
         if "from" in member:
-            data = _source(member["from"])
+            data = source_bytes(member["from"])
         elif member.get("program"):
             data = self._marked(f"{side}:{path}", member.get("interpreter", ""))
         elif path == "/layers/config/metadata.toml" and member.get("text") == "":
@@ -122,8 +125,55 @@ def _dynamic(said: bytes, interpreter: str) -> bytes:
     return header + name.ljust(entry - at, b"\0") + said
 
 
+SOURCES = ("metalauncher", "another-build", "zipapp", "tini")
+
+
+def _light(member: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "from" not in member or "keep" in member or "machine" in member:
+        return member
+    return {key: value for key, value in member.items() if key != "from"} | {"text": _stand_in(member["from"])}
+
+
+def _stand_in(name: str) -> str:
+    return f"ORACLE: in place of {name:>20}\n"
+
+
+def fill(rootfs: Path, masters: Path) -> None:
+    """Put large files in the place of what stands for them: to unpack one costs more than all the rest of a start.
+
+    Names of one file stay so. As a rule they become names of one file for all images, which nobody writes to.
+
+    Args:
+        rootfs: what was unpacked.
+        masters: a folder beside it, in the same file system, for these files.
+    """
+    names = {_stand_in(name).encode(): name for name in SOURCES}
+    (size,) = {len(text) for text in names}
+    made: dict[int, Path] = {}
+    for folder, _, files in os.walk(rootfs):
+        for file in files:
+            path = Path(folder, file)
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size != size or path.read_bytes() not in names:
+                continue
+            plain = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o755, 0, 0)
+            name = names[path.read_bytes()]
+            source = made.get(status.st_ino) or masters / (name if plain else f"{rootfs.parent.name}-{status.st_ino}")
+            made[status.st_ino] = source
+            if not source.exists():
+                source.write_bytes(source_bytes(name))
+                os.chown(source, status.st_uid, status.st_gid)
+                source.chmod(stat.S_IMODE(status.st_mode))
+            path.unlink()
+            path.hardlink_to(source)
+    for source in made.values():
+        if source.name not in SOURCES:
+            source.unlink()
+
+
 @cache
-def _source(name: str) -> bytes:
+def source_bytes(name: str) -> bytes:
+    """Return what a file of SOURCES holds."""
     match name:
         case "metalauncher":
             return static_form().executable.read_bytes()

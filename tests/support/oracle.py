@@ -13,15 +13,16 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
-from baking import Kitchen, config_of, labels
+from baking import Kitchen, config_of, fill, labels
 from containers import GVISOR, NO_CGROUPS
 from images import OCI, REF_NAME, Json, Layer, sha
-from recipes import Recipe
+from oracle_truth import Case, Truth, read_truth
+from recipes import Members, Recipe
 
 from metalauncher.explain.cli import run as run_cli
 
@@ -29,8 +30,6 @@ from metalauncher.explain.cli import run as run_cli
 THOROUGH: Final[tuple[str, ...]] = ()
 _PROGRAMS = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"}
 _SECONDS = 30  # for one start
-_USAGE = 3
-_REFUSALS = (1, 11, 12, 70, 80, 81, 82)
 # Docker's and containerd's for root; the profiles of Kubernetes and `--cap-drop ALL` leave none.
 _CAPABILITIES = (
     *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID"),
@@ -39,67 +38,6 @@ _CAPABILITIES = (
 )
 # A run image of before, that the app was built on: nothing of it is left after a rebase.
 _OLD = ({"dir": "/etc"}, {"file": "/etc/old-run-image", "text": "old"})
-
-Happened = Literal["ran", "refused", "usage", "crashed", "nothing"]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What came of one start.
-
-    Attributes:
-        happened: `ran`: a program of the recipe; `refused`: by metalauncher; `usage`: metalauncher's own command line,
-            that was wrong; `crashed`: a program was exec'd, and said nothing; `nothing`: nothing was.
-        mark: of the program: `run:PATH` or `app:PATH`, by the image that it comes from.
-        through: the same, of its interpreter where it has one.
-        execfn: the path that was exec'd.
-        code: the container's exit code.
-        said: the first line on stderr.
-        how: the runtime, and what else was chosen.
-    """
-
-    happened: Happened
-    mark: str = ""
-    through: str = ""
-    execfn: str = ""
-    code: int = 0
-    said: str = ""
-    how: str = ""
-
-    @property
-    def short(self) -> str:
-        """Name it for a table."""
-        match self.happened:
-            case "ran":
-                return f"{self.mark.partition(':')[0]} program ran"
-            case "refused":
-                return f"refused {self.code}"
-            case _:
-                return self.happened
-
-
-@dataclass(frozen=True)
-class Case:
-    """A recipe, what `check` said, and what is true."""
-
-    recipe: Recipe
-    verdict: Json
-    truths: tuple[Truth, ...]
-
-    @property
-    def wrong(self) -> str:
-        """Why the verdict is wrong, "" where it is not."""
-        return next((why for why in (agrees(self.verdict, truth, self.recipe) for truth in self.truths) if why), "")
-
-    @property
-    def is_settled(self) -> bool:
-        """All starts came to the same."""
-        return len({(one.happened, one.mark, one.execfn, one.code) for one in self.truths}) == 1
-
-    def __str__(self) -> str:
-        """Return both, for people."""
-        truths = "\n".join([f"  truth: {one}" for one in self.truths])
-        return f"{said(self.verdict)}: {self.verdict['reason']}\n{truths}"
 
 
 @contextlib.contextmanager
@@ -111,40 +49,6 @@ def scratch() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def said(verdict: Mapping[str, Any]) -> str:
-    """Name a verdict as recipes do."""
-    return f"refused {verdict['exit_code']}" if verdict["kind"] == "refused" else str(verdict["kind"])
-
-
-def agrees(verdict: Mapping[str, Any], truth: Truth, recipe: Recipe) -> str:
-    """Say why a verdict is not so, "" where it is right, or says that it is not known.
-
-    Args:
-        verdict: a result of `check`'s JSON.
-        truth: what happened.
-        recipe: that it is about.
-    """
-    ran = truth.happened == "ran"
-    launcher = (verdict["launcher"] or {}).get("path")
-    match verdict["kind"]:
-        case "starts":
-            ours = truth.mark.startswith("run:") and truth.through.startswith("run:")
-            right = ran and ours and truth.execfn == launcher
-        case "refused":
-            right = truth.happened in ("refused", "usage") and truth.code == verdict["exit_code"]
-        case "does-not-start":
-            # The launcher that is chosen may be known to fail, which these programs do not.
-            right = truth.happened in ("nothing", "usage", "crashed") or (ran and truth.execfn == launcher)
-        case "not-affected" | "keeps-its-launcher":
-            right = (ran and truth.mark.startswith("app:")) or (truth.happened == "crashed" and recipe.cuts)
-        case _:
-            right = True
-    if right:
-        return ""
-    what = f"{truth.happened} {truth.mark or truth.code}"
-    return f"it is said: {said(verdict)}{f' with {launcher}' if launcher else ''}; but: {what} ({truth.how})"
 
 
 @dataclass(frozen=True)
@@ -164,24 +68,27 @@ class Oracle:
         """Take tests/native/mark.c's program, and a folder that is best in memory."""
         self._kitchen: Final = Kitchen(program)
         self._folder: Final = folder
-        self._number = 0
-        old = self._kitchen.layer(_OLD, "run", "")
-        self._old: Final = old
+        self._masters: Final = folder / "masters"
+        self._masters.mkdir(exist_ok=True)
+        self._old: Final = self._kitchen.layer(_OLD, "run", "")
 
     def judge(self, recipes: Sequence[Recipe], runtimes: Sequence[str] = ("crun",)) -> list[Case]:
         """Write images, ask about each, start each, and remove them."""
         layout = Path(tempfile.mkdtemp(dir=self._folder, prefix="layout-"))
         try:
-            return [self._judge(layout, one, runtimes) for one in self.write(layout, recipes)]
+            written = self.write(layout, recipes)
+            verdicts = _ask_together(layout, [one for one in written if one.recipe.spoil != "dir"])
+            return [self._judge(layout, one, verdicts.get(one.app), runtimes) for one in written]
         finally:
             shutil.rmtree(layout)
 
-    def _judge(self, layout: Path, image: Written, runtimes: Sequence[str]) -> Case:
+    def _judge(self, layout: Path, image: Written, verdict: Json | None, runtimes: Sequence[str]) -> Case:
         bundle = Path(tempfile.mkdtemp(dir=self._folder, prefix="bundle-"))
         try:
             unpacked = self.unpack(layout, image, bundle)
             app = f"dir:{bundle}/rootfs" if image.recipe.spoil == "dir" else f"oci:{layout}:{image.app}"
-            verdict = self.ask(app, f"oci:{layout}:{image.run}", layout / "check.json")
+            if verdict is None:
+                (verdict,) = ask([app], f"oci:{layout}:{image.run}", layout / "check.json")
             truths = [unpacked] if unpacked else list(_starts(bundle, runtimes))
             return Case(image.recipe, verdict, tuple(truths))
         finally:
@@ -194,20 +101,19 @@ class Oracle:
         entries: list[Json] = []
         written = []
         for number, recipe in enumerate(recipes):
-            run = [self._kitchen.layer(members, "run", "") for members in (recipe.base, *recipe.run)]
-            own = [(one.role, self._kitchen.layer(one.members, "app", recipe.metadata)) for one in recipe.layers]
-            below = [self._old]
-            layers = [layer for _, layer in own]
+            run, light_run = self._layers("run", (recipe.base, *recipe.run), "")
+            layers, light = self._layers("app", [one.members for one in recipe.layers], recipe.metadata)
+            own = list(zip([one.role for one in recipe.layers], layers, strict=True))
             config = config_of(recipe, labels(recipe.labels, own, self._old.diff_id))
             names = (f"app{number}", f"run{number}", f"rebased{number}")
             # Where the label does not tell where the run image ends, the layers are taken over the new one as they are.
-            whole = [*below, *layers] if recipe.labels in ("none", "no-top", "damaged") else layers
+            below = [self._old] if recipe.labels in ("none", "no-top", "damaged") else []
             roles = [role for role, _ in own]
             number_of_config = None if "config" not in roles else roles.index("config") - len(roles)
             for name, parts, text in (
-                (names[0], [*below, *layers], config),
+                (names[0], [self._old, *layers], config),
                 (names[1], run, '{"Env":["PATH=/usr/bin"]}'),
-                (names[2], [*run, *whole], config),
+                (names[2], [*light_run, *below, *light], config),
             ):
                 spoiled = number_of_config if recipe.spoil == "diff-id" and name != names[1] else None
                 entries.append(_put_image(layout, name, parts, text, spoiled))
@@ -218,25 +124,13 @@ class Oracle:
         (layout / "index.json").write_text(json.dumps(index))
         return written
 
-    @staticmethod
-    def ask(app: str, run: str, output: Path) -> Json:
-        """Return the result of `metalauncher check`, run in this process."""
-        output.unlink(missing_ok=True)
-        words = ["check", app, "--run-image", run, "--format", "json"]
-        words += ["--output", str(output), "--no-cache", "--jobs", "1", *THOROUGH]
-        with _stderr(output.with_suffix(".err")) as errors:
-            code = run_cli([word.encode() for word in words], [], b"metalauncher", None)
-        if output.exists():
-            (result,) = json.loads(output.read_text())["results"]
-            return dict(result)
-        # An image that `check` does not take for a run image.
-        text = errors.read_text()
-        assert (code, text[:7]) == (3, "ERROR: "), f"{' '.join(words)}: {code}: {text}"
-        reason = text.splitlines()[0].removeprefix("ERROR: ").removeprefix(run)
-        return {"kind": "unknown", "reason": f"the run image{reason}", "launcher": None, "exit_code": None}
+    def _layers(self, side: str, parts: Iterable[Members], text: str) -> tuple[list[Layer], list[Layer]]:
+        """Return layers, and the same with little in the place of large files."""
+        parts = list(parts)
+        whole = [self._kitchen.layer(members, side, text) for members in parts]
+        return whole, [self._kitchen.layer(members, side, text, light=True) for members in parts]
 
-    @staticmethod
-    def unpack(layout: Path, image: Written, bundle: Path) -> Truth | None:
+    def unpack(self, layout: Path, image: Written, bundle: Path) -> Truth | None:
         """Unpack a rebased app as umoci does, with what it makes of the config; return what that fails with."""
         name = f"{layout}:{image.rebased}"
         unpacked = _run("umoci", "raw", "unpack", "--image", name, bundle / "rootfs")
@@ -246,8 +140,41 @@ class Oracle:
         configured = _run("umoci", "raw", "runtime-config", *ways)
         if configured.returncode:
             return Truth("nothing", said=_last(configured.stderr), how="umoci runtime-config")
+        fill(bundle / "rootfs", self._masters)
         (bundle / "image.json").write_text(json.dumps(_config(layout, image.rebased)))
         return None
+
+
+def ask(apps: Sequence[str], run: str, output: Path) -> list[Json]:
+    """Return the results of `metalauncher check`, run in this process; none where it takes one app for a mistake."""
+    output.unlink(missing_ok=True)
+    words = ["check", *apps, "--run-image", run, "--format", "json"]
+    words += ["--output", str(output), "--no-cache", "--jobs", "1", *THOROUGH]
+    with _stderr(output.with_suffix(".err")) as errors:
+        code = run_cli([word.encode() for word in words], [], b"metalauncher", None)
+    if output.exists():
+        found = {result["app"]: dict(result) for result in json.loads(output.read_text())["results"]}
+        return [found[app] for app in apps]
+    # What it does not take for a run image, or for an app.
+    text = errors.read_text()
+    assert (code, text[:7]) == (3, "ERROR: "), f"{' '.join(words)}: {code}: {text}"
+    if len(apps) > 1:
+        return []
+    reason = text.splitlines()[0].removeprefix("ERROR: ").removeprefix(run)
+    return [{"kind": "unknown", "reason": f"the run image{reason}", "launcher": None, "exit_code": None}]
+
+
+def _ask_together(layout: Path, images: Sequence[Written]) -> dict[str, Json]:
+    """Return the results of images, by their names: at once for those of one run image."""
+    groups: dict[str, list[Written]] = {}
+    for image in images:
+        groups.setdefault(json.dumps([image.recipe.base, image.recipe.run]), []).append(image)
+    found: dict[str, Json] = {}
+    for group in groups.values():
+        names = [f"oci:{layout}:{image.app}" for image in group]
+        results = ask(names, f"oci:{layout}:{group[0].run}", layout / "check.json")
+        found |= {image.app: result for image, result in zip(group, results, strict=False)}
+    return found
 
 
 def _starts(bundle: Path, runtimes: Sequence[str]) -> Iterable[Truth]:
@@ -349,22 +276,6 @@ def _start(bundle: Path, runtime: str, config: Json, process: Json, how: str) ->
     if runtime == "runc":
         _run(*base, "delete", "--force", name)
     return read_truth(run, runtime, how)
-
-
-def read_truth(run: subprocess.CompletedProcess[str], runtime: str, how: str) -> Truth:
-    """Return what happened, by what a container wrote and how it ended."""
-    lines = run.stderr.splitlines()
-    first = next((line for line in lines if line.startswith(("ERROR: ", "metalauncher: "))), lines[0] if lines else "")
-    marks = [line.split("\t") for line in run.stdout.splitlines() if line.startswith("ORACLE\t")]
-    if marks:
-        _, through, mark, execfn = marks[-1]
-        return Truth("ran", mark, through, execfn, run.returncode, first, how)
-    happened: Happened = "nothing"
-    if first.startswith(("ERROR: ", "metalauncher: ")):
-        happened = "usage" if run.returncode == _USAGE else "refused" if run.returncode in _REFUSALS else "nothing"
-    elif not lines or (runtime != "crun" and run.returncode > 128):
-        happened = "crashed"
-    return Truth(happened, code=run.returncode, said=first, how=how)
 
 
 def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:

@@ -30,7 +30,12 @@ def entrypoint(draft: Draft) -> None:
     """ENTRYPOINT and CMD name the launcher otherwise, or something else."""
     starts = (
         *(["web"], ["launcher"], [LIFECYCLE], [LIFECYCLE, "x"], [LINK], [LINK, "x"], [METALAUNCHER], [f"{WEB}/"]),
-        *([METALAUNCHER, "--launch", "x"], [METALAUNCHER, "--launch"], [METALAUNCHER, "--which"], ["cnb/process/web"]),
+        *(
+            [METALAUNCHER, "--launch", "x"],
+            [METALAUNCHER, "--launch"],
+            [METALAUNCHER, "--version"],
+            ["cnb/process/web"],
+        ),
         *(["../cnb/process/web"], [f"/{WEB}"], ["/cnb/process/../process/web"], [LAUNCHER], ["/cnb/process/none"]),
         *(["./web"], [""], ["/"], ["/workspace"], ["/workspace/data"], ["metalauncher", "--launch", "x"], [f"{WEB}/."]),
     )

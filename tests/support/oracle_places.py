@@ -184,7 +184,7 @@ def shim(draft: Draft) -> None:
             " /usr/bin/metalauncher\t--launch \n",
         ),
         *("/usr/bin/metalauncher\n", "/usr/bin/metalauncher --launch x\n", "/usr/bin/metalauncher --launch"),
-        *(f"{LINK} --launch\n", f"{LINK}\n", "/usr/bin/metalauncher --which\n", "/usr/bin/metalauncher launch\n"),
+        *(f"{LINK} --launch\n", f"{LINK}\n", "/usr/bin/metalauncher --version\n", "/usr/bin/metalauncher launch\n"),
         *("/usr/bin/../bin/metalauncher --launch\n", "usr/bin/metalauncher --launch\n", "/usr/bin/env metalauncher\n"),
     )
     draft.of("launcher").append({"file": LIFECYCLE, "mode": 0o755, "text": f"#!{draft.pick(heads)}"})

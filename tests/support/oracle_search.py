@@ -60,7 +60,7 @@ Step = tuple[str, int]
 def steps(seed: int) -> list[Step]:
     """Return the changes that make the image of a seed."""
     chance = random.Random(seed)
-    number = chance.choice((0, 1, 1, 1, 2, 2, 2, 3, 3, 4))
+    number = chance.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5))
     chosen = chance.choices(list(CHANGES), weights=list(CHANGES.values()), k=number)
     return [(change.__name__, chance.randrange(1 << 32)) for change in chosen]
 

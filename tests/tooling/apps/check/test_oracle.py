@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from containers import need
 from harness import DATA, PROJECT
 from native import Native
-from oracle import Case, Oracle, agrees, said, scratch
+from oracle import Oracle, scratch
+from oracle_truth import Case, Truth, agrees, read_truth, said
 from recipes import Recipe, read_recipe, write_recipe
 
 # Where they differ, nothing can be said.
@@ -70,6 +72,62 @@ def test_recipes_are_written_as_they_are_read(name: str, tmp_path: Path) -> None
     again = read_recipe(file)
     assert isinstance(again, Recipe)
     assert again == recipe
+
+
+LAUNCHER = "/usr/lib/cnb/launchers/a/b/1/launcher"
+OTHER = "/usr/lib/cnb/launchers/a/b/2/launcher"
+RAN = Truth("ran", f"run:{LAUNCHER}", f"run:{LAUNCHER}", LAUNCHER, 42)
+TRUTHS = {
+    "the launcher": RAN,
+    "the launcher through a link": replace(RAN, mark="run:/opt/launcher", through="run:/opt/launcher"),
+    "another launcher": replace(RAN, execfn=OTHER),
+    "the app's file in its place": replace(RAN, mark=f"app:{LAUNCHER}", through=f"app:{LAUNCHER}"),
+    "the app's interpreter under it": replace(RAN, through="app:/lib/ld.so"),
+    "the app's own": Truth("ran", "app:/cnb/lifecycle/launcher", "app:/cnb/lifecycle/launcher", "/cnb/process/web", 42),
+    "refused 82": Truth("refused", code=82),
+    "refused 1": Truth("refused", code=1),
+    "usage": Truth("usage", code=3),
+    "crashed": Truth("crashed", code=139),
+    "nothing": Truth("nothing", code=1),
+}
+# Verdict: with which truths it is right.
+RIGHT: dict[str, set[str]] = {
+    "starts": {"the launcher", "the launcher through a link"},
+    "refused 82": {"refused 82"},
+    "does-not-start": {"usage", "crashed", "nothing"},
+    "not-affected": {"the app's own", "the app's file in its place"},
+    "unknown": set(TRUTHS),
+}
+
+
+@pytest.mark.parametrize("truth", TRUTHS)
+@pytest.mark.parametrize("verdict", RIGHT)
+def test_what_agrees(verdict: str, truth: str) -> None:
+    """A verdict is right where that very thing happens, and *unknown* always is."""
+    kind, _, code = verdict.partition(" ")
+    result = {
+        "kind": kind,
+        "exit_code": int(code) if code else None,
+        "launcher": {"path": LAUNCHER} if kind == "starts" else None,
+    }
+    why = agrees(result, TRUTHS[truth], Recipe())
+    assert (why == "") == (truth in RIGHT[verdict]), why
+    assert not why or (why.startswith(f"it is said: {verdict}") and TRUTHS[truth].happened in why)
+
+
+def test_what_a_container_said() -> None:
+    """A program's mark counts, then metalauncher's refusal; a runtime's own error is nothing that started."""
+
+    def read(code: int, out: str, err: str) -> tuple[str, str, int]:
+        truth = read_truth(subprocess.CompletedProcess([], code, out, err), "crun", "")
+        return truth.happened, truth.mark, truth.code
+
+    assert read(42, "ORACLE\trun:/l\tapp:/a\t/cnb/process/web\n", "Warning: x\n") == ("ran", "app:/a", 42)
+    assert read(12, "", "Warning: x\nERROR: failed to set API\n") == ("refused", "", 12)
+    assert read(1, "", "ERROR: failed to read metadata: x\n") == ("refused", "", 1)
+    assert read(1, "", "open executable: No such file or directory\n") == ("nothing", "", 1)
+    assert read(3, "", "ERROR: no such command\n") == ("usage", "", 3)
+    assert read(139, "", "") == ("crashed", "", 139)
 
 
 # A seed that nobody chose by what came of it.
