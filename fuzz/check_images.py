@@ -122,7 +122,7 @@ def outcome(seed: int, case: Case, runtimes: Sequence[str]) -> Outcome:
     def is_wrong(recipe: Recipe) -> bool:
         assert _oracle is not None
         (again,) = _oracle.judge([recipe], runtimes)
-        same = (again.verdict["kind"], again.truths[0].happened) == (case.verdict["kind"], case.truths[0].happened)
+        same = (again.verdict["kind"], again.truths[0].short) == (case.verdict["kind"], case.truths[0].short)
         return bool(again.wrong) and counts(recipe) and same
 
     fewer = shrink(steps(seed), is_wrong)
@@ -131,8 +131,10 @@ def outcome(seed: int, case: Case, runtimes: Sequence[str]) -> Outcome:
     return replace(found, changes=names, recipe=write_recipe(recipe))
 
 
-def search(first: int, count: int | None, seconds: float | None, jobs: int) -> Iterator[Outcome]:
-    """Try images from a seed on, so many, or for so long."""
+def search(
+    first: int, count: int | None, seconds: float | None, jobs: int, runtimes: Sequence[str] = ()
+) -> Iterator[Outcome]:
+    """Try images from a seed on, so many, or for so long, all by these runtimes or a part by each."""
     end = None if seconds is None else time.monotonic() + seconds
     numbers = itertools.count(first) if count is None else iter(range(first, first + count))
     chunks = iter(lambda: list(itertools.islice(numbers, CHUNK)), [])
@@ -144,7 +146,7 @@ def search(first: int, count: int | None, seconds: float | None, jobs: int) -> I
             for number, seeds in enumerate(chunks):
                 if end is not None and time.monotonic() > end:
                     break
-                running.add(pool.submit(try_seeds, seeds, runtimes_of(number)))
+                running.add(pool.submit(try_seeds, seeds, runtimes or runtimes_of(number)))
                 if len(running) > jobs:
                     done, running = concurrent.futures.wait(running, return_when="FIRST_COMPLETED")
                     yield from [one for future in done for one in future.result()]
@@ -163,13 +165,14 @@ def main() -> int:
     parser.add_argument("--count", type=int)
     parser.add_argument("--seed", type=int, default=int(time.time()) * 1000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--runtime", action="append", choices=("crun", "runc", "runsc"), default=[])
     parser.add_argument("--findings", type=Path, default=FINDINGS)
     options = parser.parse_args()
     seconds = options.seconds if options.seconds or options.count else 60
     tally = Tally()
     print(f"from seed {options.seed}", flush=True)
     options.findings.mkdir(parents=True, exist_ok=True)
-    for one in search(options.seed, options.count, seconds, options.jobs):
+    for one in search(options.seed, options.count, seconds, options.jobs, options.runtime):
         tally.add(one)
         if one.recipe:
             (options.findings / f"{one.seed}.toml").write_text(one.recipe)

@@ -30,17 +30,21 @@ def entrypoint(draft: Draft) -> None:
     """ENTRYPOINT and CMD name the launcher otherwise, or something else."""
     starts = (
         *(["web"], ["launcher"], [LIFECYCLE], [LIFECYCLE, "x"], [LINK], [LINK, "x"], [METALAUNCHER], [f"{WEB}/"]),
-        *(
-            [METALAUNCHER, "--launch", "x"],
-            [METALAUNCHER, "--launch"],
-            [METALAUNCHER, "--version"],
-            ["cnb/process/web"],
-        ),
+        *([METALAUNCHER, "--launch", "x"], [METALAUNCHER, "--launch"], [METALAUNCHER, "--version"]),
+        ["cnb/process/web"],
         *(["../cnb/process/web"], [f"/{WEB}"], ["/cnb/process/../process/web"], [LAUNCHER], ["/cnb/process/none"]),
         *(["./web"], [""], ["/"], ["/workspace"], ["/workspace/data"], ["metalauncher", "--launch", "x"], [f"{WEB}/."]),
     )
-    kind = draft.chance.randrange(4)
-    if kind == 0:
+    kind = draft.chance.randrange(5)
+    if kind == 4:
+        copy = draft.pick(
+            ("/cnb/lifecycle/metalauncher", "/workspace/metalauncher", "/workspace/run", "/cnb/process/x")
+        )
+        source = draft.pick(("metalauncher", "another-build"))
+        whole: dict[str, Any] = {"file": copy, "mode": draft.pick((0o755, 0o711, 0o700)), "from": source}
+        draft.of("app").append(draft.pick((whole, {"link": copy, "to": draft.pick((METALAUNCHER, LINK, LIFECYCLE))})))
+        draft.config["Entrypoint"] = [copy, *draft.pick(([], [], ["x"], ["--launch", "x"]))]
+    elif kind == 0:
         draft.config |= {"Entrypoint": draft.pick(([], False)), "Cmd": draft.pick(starts)}
     elif kind == 1:
         draft.config |= {"Cmd": draft.pick((["a", "b"], [], [""]))}
@@ -117,7 +121,8 @@ def config_keys(draft: Draft) -> None:
         "User": draft.pick(("0", "1000", "nobody", "1001")),
         "WorkingDir": draft.pick(("/", "/workspace/data", "/cnb")),
     }
-    draft.keys.append((spelled, values[key]))
+    odd = draft.pick((None, "/bin/x", 3, {}, ["a", 3], [None]))
+    draft.keys.append((spelled, odd if draft.chance.random() < 0.2 else values[key]))
 
 
 def env(draft: Draft) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from images import Json
 from recipes import Recipe
 
-_USAGE = 3
+_USAGE, _DRY_RUN = 3, 83
 _REFUSALS = (1, 11, 12, 70, 80, 81, 82)
 
 Happened = Literal["ran", "refused", "usage", "crashed", "nothing"]
@@ -22,7 +22,7 @@ class Truth:
 
     Attributes:
         happened: `ran`: a program of the recipe; `refused`: by metalauncher; `usage`: metalauncher's own command line,
-            that was wrong; `crashed`: a program was exec'd, and said nothing; `nothing`: nothing was.
+            that was wrong, or a dry run; `crashed`: a program was exec'd, and said nothing; `nothing`: nothing was.
         mark: of the program: `run:PATH` or `app:PATH`, by the image that it comes from.
         through: the same, of its interpreter where it has one.
         execfn: the path that was exec'd.
@@ -120,6 +120,8 @@ def read_truth(run: subprocess.CompletedProcess[str], runtime: str, how: str) ->
     happened: Happened = "nothing"
     if first.startswith(("ERROR: ", "metalauncher: ")):
         happened = "usage" if run.returncode == _USAGE else "refused" if run.returncode in _REFUSALS else "nothing"
+    elif run.returncode == _DRY_RUN:
+        happened = "usage"
     elif not lines or (runtime != "crun" and run.returncode > 128):
         happened = "crashed"
     return Truth(happened, code=run.returncode, said=first, how=how)
