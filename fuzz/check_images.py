@@ -24,9 +24,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "tests/support")]
 
 from native import Native  # noqa: E402  # its folder has to be in the path
-from oracle import THOROUGH, Oracle, scratch  # noqa: E402
+from oracle import Oracle, scratch  # noqa: E402
 from oracle_search import compose, shrink, steps  # noqa: E402
-from oracle_truth import Case, said  # noqa: E402
+from oracle_truth import Case  # noqa: E402
 from recipes import Recipe, write_recipe  # noqa: E402
 
 CHUNK = 20
@@ -41,8 +41,8 @@ class Outcome:
     verdict: str
     truth: str
     reason: str
-    counted: bool
     wrong: str = ""
+    misled: bool = False
     changes: str = ""
     recipe: str = ""
 
@@ -54,19 +54,18 @@ class Tally:
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     wrong: list[Outcome] = field(default_factory=list)
-    assumed: int = 0
+    misled: int = 0
     avoidable: int = 0
 
     def add(self, one: Outcome) -> None:
         """Count one."""
         self.pairs[one.verdict, one.truth] += 1
-        if one.verdict == "unknown":
+        if one.verdict.endswith("unknown"):
             self.reasons[re.sub(r"[/\w.@-]*/[\w/.@-]*|[0-9.]{2,}", "…", one.reason)[:90]] += 1
             self.avoidable += one.truth != "it depends"
-        if one.wrong and one.counted:
+        self.misled += one.misled
+        if one.wrong:
             self.wrong.append(one)
-        elif one.wrong:
-            self.assumed += 1
 
     def report(self) -> Iterator[str]:
         """Give the lines that say it."""
@@ -77,7 +76,7 @@ class Tally:
         unknown = sum(self.reasons.values())
         yield f"unknown: {unknown} ({100 * unknown / max(total, 1):.1f} %), of {self.avoidable} one thing happens"
         yield from [f"{count:7}  {reason}" for reason, count in self.reasons.most_common(30)]
-        yield f"wrong: {len(self.wrong)}; where a labelled layer holds what lifecycle does not write: {self.assumed}"
+        yield f"wrong: {len(self.wrong)}; where a labelled layer holds what lifecycle does not write: {self.misled}"
         classes = Counter((one.verdict, one.truth, one.changes) for one in self.wrong)
         for (verdict, truth, changes), count in classes.most_common():
             example = next(
@@ -107,23 +106,16 @@ def judge(seeds: Sequence[int], runtimes: Sequence[str]) -> list[Case]:
     return _oracle.judge([compose(steps(seed)) for seed in seeds], runtimes)
 
 
-def counts(recipe: Recipe) -> bool:
-    """Tell whether a wrong verdict over this image is one: without `--thorough`, labelled layers are trusted."""
-    return bool(THOROUGH) or recipe.is_honest
-
-
 def outcome(seed: int, case: Case, runtimes: Sequence[str]) -> Outcome:
     """Return what came of an image; one that is wrong is made smaller."""
-    truth = case.truths[0].short if case.is_settled else "it depends"
-    found = Outcome(seed, said(case.verdict), truth, str(case.verdict["reason"]), counts(case.recipe), case.wrong)
-    if not case.wrong or not found.counted:
+    found = Outcome(seed, case.said, case.happened, str(case.verdict["reason"]), case.wrong, misled=case.misled)
+    if not case.wrong:
         return found
 
     def is_wrong(recipe: Recipe) -> bool:
         assert _oracle is not None
         (again,) = _oracle.judge([recipe], runtimes)
-        same = (again.verdict["kind"], again.truths[0].short) == (case.verdict["kind"], case.truths[0].short)
-        return bool(again.wrong) and counts(recipe) and same
+        return bool(again.wrong) and (again.said, again.happened) == (case.said, case.happened)
 
     fewer = shrink(steps(seed), is_wrong)
     recipe = replace(compose(fewer), what=f"Seed {seed}: {found.wrong}", expect="unknown")

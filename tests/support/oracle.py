@@ -13,7 +13,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,13 +21,11 @@ from typing import Final
 from baking import Kitchen, config_of, fill, labels
 from containers import GVISOR, NO_CGROUPS
 from images import OCI, REF_NAME, Json, Layer, sha
-from oracle_truth import Case, Truth, read_truth
+from oracle_truth import WAYS, Case, Truth, Words, read_truth
 from recipes import Members, Recipe
 
 from metalauncher.explain.cli import run as run_cli
 
-# What `check` is given beside the images: ("--thorough",) once it is there.
-THOROUGH: Final[tuple[str, ...]] = ()
 _PROGRAMS = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"}
 _SECONDS = 30  # for one start
 # Docker's and containerd's for root; the profiles of Kubernetes and `--cap-drop ALL` leave none.
@@ -77,20 +75,24 @@ class Oracle:
         layout = Path(tempfile.mkdtemp(dir=self._folder, prefix="layout-"))
         try:
             written = self.write(layout, recipes)
-            verdicts = _ask_together(layout, [one for one in written if one.recipe.spoil != "dir"])
-            return [self._judge(layout, one, verdicts.get(one.app), runtimes) for one in written]
+            together = [one for one in written if one.recipe.spoil != "dir"]
+            ways = {way: _ask_together(layout, together, way) for way in WAYS}
+            return [
+                self._judge(layout, one, {way: found.get(one.app) for way, found in ways.items()}, runtimes)
+                for one in written
+            ]
         finally:
             shutil.rmtree(layout)
 
-    def _judge(self, layout: Path, image: Written, verdict: Json | None, runtimes: Sequence[str]) -> Case:
+    def _judge(self, layout: Path, image: Written, known: Mapping[Words, Json | None], runtimes: Sequence[str]) -> Case:
         bundle = Path(tempfile.mkdtemp(dir=self._folder, prefix="bundle-"))
         try:
             unpacked = self.unpack(layout, image, bundle)
             app = f"dir:{bundle}/rootfs" if image.recipe.spoil == "dir" else f"oci:{layout}:{image.app}"
-            if verdict is None:
-                (verdict,) = ask([app], f"oci:{layout}:{image.run}", layout / "check.json")
+            run, output = f"oci:{layout}:{image.run}", layout / "check.json"
+            verdicts = [verdict or ask([app], run, output, way)[0] for way, verdict in known.items()]
             truths = [unpacked] if unpacked else list(_starts(bundle, runtimes))
-            return Case(image.recipe, verdict, tuple(truths))
+            return Case(image.recipe, tuple(verdicts), tuple(truths))
         finally:
             shutil.rmtree(bundle)
 
@@ -145,11 +147,11 @@ class Oracle:
         return None
 
 
-def ask(apps: Sequence[str], run: str, output: Path) -> list[Json]:
+def ask(apps: Sequence[str], run: str, output: Path, way: Words) -> list[Json]:
     """Return the results of `metalauncher check`, run in this process; none where it takes one app for a mistake."""
     output.unlink(missing_ok=True)
     words = ["check", *apps, "--run-image", run, "--format", "json"]
-    words += ["--output", str(output), "--no-cache", "--jobs", "1", *THOROUGH]
+    words += ["--output", str(output), "--no-cache", "--jobs", "1", *way]
     with _stderr(output.with_suffix(".err")) as errors:
         code = run_cli([word.encode() for word in words], [], b"metalauncher", None)
     if output.exists():
@@ -164,7 +166,7 @@ def ask(apps: Sequence[str], run: str, output: Path) -> list[Json]:
     return [{"kind": "unknown", "reason": f"the run image{reason}", "launcher": None, "exit_code": None}]
 
 
-def _ask_together(layout: Path, images: Sequence[Written]) -> dict[str, Json]:
+def _ask_together(layout: Path, images: Sequence[Written], way: Words) -> dict[str, Json]:
     """Return the results of images, by their names: at once for those of one run image."""
     groups: dict[str, list[Written]] = {}
     for image in images:
@@ -172,7 +174,7 @@ def _ask_together(layout: Path, images: Sequence[Written]) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for group in groups.values():
         names = [f"oci:{layout}:{image.app}" for image in group]
-        results = ask(names, f"oci:{layout}:{group[0].run}", layout / "check.json")
+        results = ask(names, f"oci:{layout}:{group[0].run}", layout / "check.json", way)
         found |= {image.app: result for image, result in zip(group, results, strict=False)}
     return found
 
@@ -275,7 +277,7 @@ def _start(bundle: Path, runtime: str, config: Json, process: Json, how: str) ->
         return Truth("nothing", said=f"still runs after {_SECONDS} s", how=how)
     if runtime == "runc":
         _run(*base, "delete", "--force", name)
-    return read_truth(run, runtime, how)
+    return read_truth(run, how)
 
 
 def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:

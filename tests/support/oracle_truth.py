@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from images import Json
 from recipes import Recipe
 
+Words = tuple[str, ...]
+_THOROUGH = "--thorough"
+# What `check` is asked with, beside the images. To be `((), (_THOROUGH,))` once that is there.
+WAYS: Final[tuple[Words, ...]] = ((),)
 _USAGE, _DRY_RUN = 3, 83
+_SIGNALS = 128  # a code above it: ended by a signal
 _REFUSALS = (1, 11, 12, 70, 80, 81, 82)
 
 Happened = Literal["ran", "refused", "usage", "crashed", "nothing"]
@@ -53,26 +58,48 @@ class Truth:
 
 @dataclass(frozen=True)
 class Case:
-    """A recipe, what `check` said, and what is true."""
+    """A recipe, what `check` said in each of the WAYS, and what is true."""
 
     recipe: Recipe
-    verdict: Json
+    verdicts: tuple[Json, ...]
     truths: tuple[Truth, ...]
 
     @property
-    def wrong(self) -> str:
-        """Why the verdict is wrong, "" where it is not."""
-        return next((why for why in (agrees(self.verdict, truth, self.recipe) for truth in self.truths) if why), "")
+    def verdict(self) -> Json:
+        """That of the way that looks closest."""
+        return self.verdicts[-1]
 
     @property
-    def is_settled(self) -> bool:
-        """All starts came to the same."""
-        return len({(one.happened, one.mark, one.execfn, one.code) for one in self.truths}) == 1
+    def wrong(self) -> str:
+        """Why a verdict is wrong, "" where none is. Where a layer lies, those that trust its label do not count."""
+        return self._wrong([way for way in WAYS if self.recipe.is_honest or _THOROUGH in way])
+
+    @property
+    def misled(self) -> bool:
+        """A verdict is wrong that trusts a layer which lies."""
+        return not self.wrong and bool(self._wrong(WAYS))
+
+    def _wrong(self, ways: Sequence[Words]) -> str:
+        asked = [verdict for way, verdict in zip(WAYS, self.verdicts, strict=True) if way in ways]
+        found = [agrees(verdict, truth, self.recipe) for verdict in asked for truth in self.truths]
+        return next((why for why in found if why), "")
+
+    @property
+    def said(self) -> str:
+        """Name the verdict; where the ways differ, each."""
+        return " / ".join(dict.fromkeys([said(verdict) for verdict in self.verdicts]))
+
+    @property
+    def happened(self) -> str:
+        """Name what is true."""
+        # Runtimes have codes of their own for what they do not start.
+        found = {(one.short, one.mark, one.execfn) for one in self.truths}
+        return self.truths[0].short if len(found) == 1 else "it depends"
 
     def __str__(self) -> str:
         """Return both, for people."""
-        truths = "\n".join([f"  truth: {one}" for one in self.truths])
-        return f"{said(self.verdict)}: {self.verdict['reason']}\n{truths}"
+        verdicts = [f"{said(verdict)}: {verdict['reason']}" for verdict in self.verdicts]
+        return "\n".join([*verdicts, *[f"  truth: {one}" for one in self.truths]])
 
 
 def said(verdict: Mapping[str, Any]) -> str:
@@ -109,7 +136,7 @@ def agrees(verdict: Mapping[str, Any], truth: Truth, recipe: Recipe) -> str:
     return f"it is said: {said(verdict)}{f' with {launcher}' if launcher else ''}; but: {what} ({truth.how})"
 
 
-def read_truth(run: subprocess.CompletedProcess[str], runtime: str, how: str) -> Truth:
+def read_truth(run: subprocess.CompletedProcess[str], how: str) -> Truth:
     """Return what happened, by what a container wrote and how it ended."""
     lines = run.stderr.splitlines()
     first = next((line for line in lines if line.startswith(("ERROR: ", "metalauncher: "))), lines[0] if lines else "")
@@ -122,6 +149,6 @@ def read_truth(run: subprocess.CompletedProcess[str], runtime: str, how: str) ->
         happened = "usage" if run.returncode == _USAGE else "refused" if run.returncode in _REFUSALS else "nothing"
     elif run.returncode == _DRY_RUN:
         happened = "usage"
-    elif not lines or (runtime != "crun" and run.returncode > 128):
+    elif not lines or run.returncode > _SIGNALS:
         happened = "crashed"
     return Truth(happened, code=run.returncode, said=first, how=how)
