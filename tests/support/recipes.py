@@ -132,12 +132,13 @@ class Recipe:
 
     @property
     def is_honest(self) -> bool:
-        """Each labelled layer holds what lifecycle's exporter writes into one, and nothing elsewhere."""
+        """Each labelled layer holds what lifecycle's exporter writes into one: nothing elsewhere, and no whiteouts."""
         return all(
-            _is_below(path, WRITTEN[layer.role])
+            kind_of(one) not in ("gone", "opaque") and _is_below(path_of(one), WRITTEN[layer.role])
             for layer in self.layers
             if layer.role in WRITTEN
-            for path in layer_paths(layer.members)
+            for one in expand(layer.members)
+            if kind_of(one) not in HEADERS
         )
 
     @property
@@ -148,11 +149,6 @@ class Recipe:
 
 def _is_below(path: str, places: Sequence[str]) -> bool:
     return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in places)
-
-
-def layer_paths(members: Members) -> list[str]:
-    """Return the paths that a layer's members have."""
-    return [path_of(one) for one in expand(members) if one.keys().isdisjoint(HEADERS)]
 
 
 def kind_of(member: Mapping[str, Any]) -> str:
@@ -233,6 +229,6 @@ def _value(value: Any, key: str = "") -> str:
         return "{" + ", ".join([f"{one} = {_value(each, one)}" for one, each in value.items()]) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join([_value(each) for each in value]) + "]"
-    if key == "mode":
+    if key == "mode" and isinstance(value, int):
         return f"0o{value:o}"
     return json.dumps(value)  # a TOML string, number or truth value, too

@@ -13,6 +13,7 @@ from containers import need
 from harness import DATA, PROJECT
 from native import Native
 from oracle import Oracle, scratch
+from oracle_search import CHANGES, compose, shrink, steps
 from oracle_truth import Case, Truth, agrees, read_truth, said
 from recipes import Recipe, read_recipe, write_recipe
 
@@ -85,6 +86,24 @@ def test_recipes_are_written_as_they_are_read(name: str, tmp_path: Path) -> None
     again = read_recipe(file)
     assert isinstance(again, Recipe)
     assert again == recipe
+
+
+def test_random_recipes_can_be_kept(tmp_path: Path) -> None:
+    """Whatever a search makes is read from a file as it was; the same seed makes the same, and each change is made."""
+    file = tmp_path / "case.toml"
+    made = {seed: steps(seed) for seed in range(1000)}
+    assert {name for chosen in made.values() for name, _ in chosen} == {change.__name__ for change in CHANGES}
+    for seed, chosen in made.items():
+        recipe = compose(chosen)
+        file.write_text(write_recipe(recipe))
+        assert read_recipe(file) == recipe == compose(steps(seed)), seed
+
+
+def test_shrink() -> None:
+    """Of changes, those are left without which it is not wrong any more."""
+    chosen = [("user", 1), ("shim", 2), ("harmless", 3), ("order", 4)]
+    fewer = shrink(chosen, lambda recipe: {"shim", "order"} <= set(recipe.what.split(" + ")))
+    assert fewer == [("shim", 2), ("order", 4)]
 
 
 LAUNCHER = "/usr/lib/cnb/launchers/a/b/1/launcher"
