@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -67,14 +68,18 @@ class Tally:
         if one.wrong:
             self.wrong.append(one)
 
+    @property
+    def total(self) -> int:
+        """How many images there were."""
+        return sum(self.pairs.values())
+
     def report(self) -> Iterator[str]:
         """Give the lines that say it."""
-        total = sum(self.pairs.values())
-        yield f"{total} images"
+        yield f"{self.total} images"
         for (verdict, truth), count in sorted(self.pairs.items(), key=lambda pair: (pair[0][0], -pair[1])):
             yield f"{count:7}  {verdict:15} {truth}"
         unknown = sum(self.reasons.values())
-        yield f"unknown: {unknown} ({100 * unknown / max(total, 1):.1f} %), of {self.avoidable} one thing happens"
+        yield f"unknown: {unknown} ({100 * unknown / max(self.total, 1):.1f} %), of {self.avoidable} one thing happens"
         yield from [f"{count:7}  {reason}" for reason, count in self.reasons.most_common(30)]
         yield f"wrong: {len(self.wrong)}; where a labelled layer holds what lifecycle does not write: {self.misled}"
         classes = Counter((one.verdict, one.truth, one.changes) for one in self.wrong)
@@ -164,10 +169,14 @@ def main() -> int:
     tally = Tally()
     print(f"from seed {options.seed}", flush=True)
     options.findings.mkdir(parents=True, exist_ok=True)
-    for one in search(options.seed, options.count, seconds, options.jobs, options.runtime):
-        tally.add(one)
-        if one.recipe:
-            (options.findings / f"{one.seed}.toml").write_text(one.recipe)
+    # On Ctrl-C it says what it has found so far.
+    with contextlib.suppress(KeyboardInterrupt):
+        for one in search(options.seed, options.count, seconds, options.jobs, options.runtime):
+            tally.add(one)
+            if one.recipe:
+                (options.findings / f"{one.seed}.toml").write_text(one.recipe)
+            if tally.total % 500 == 0:
+                print(f"{tally.total} images, {len(tally.wrong)} wrong", file=sys.stderr, flush=True)
     print("\n".join(tally.report()))
     if tally.wrong:
         print(f"cases: {options.findings}")
