@@ -117,13 +117,18 @@ def outcome(seed: int, case: Case, runtimes: Sequence[str]) -> Outcome:
     if not case.wrong:
         return found
 
+    why = [case.wrong]
+
     def is_wrong(recipe: Recipe) -> bool:
         assert _oracle is not None
         (again,) = _oracle.judge([recipe], runtimes)
-        return bool(again.wrong) and (again.said, again.happened) == (case.said, case.happened)
+        same = bool(again.wrong) and (again.said, again.happened) == (case.said, case.happened)
+        if same:
+            why.append(again.wrong)
+        return same
 
     fewer = shrink(steps(seed), is_wrong)
-    recipe = replace(compose(fewer), what=f"Seed {seed}: {found.wrong}", expect="unknown")
+    recipe = replace(compose(fewer), what=f"Seed {seed}: {why[-1]}", expect="unknown")
     names = "+".join(sorted({name for name, _ in fewer})) or "plain"
     return replace(found, changes=names, recipe=write_recipe(recipe))
 
