@@ -9,6 +9,7 @@
 # make launchers [VERSIONS=all]: builds real launchers of lifecycle through its Go module, and prints where they are.
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
+# make fuzz-check SECONDS=60 [SEED=S]: random small images, which `check` judges, and which are really started; as root.
 # make mutate [MODULES="metalauncher.pins ..."]: changes the pure modules of the hot path, and fails if no test notices.
 # make lock: resolves each requirements.in anew, and pins all that comes with it by hash. Look at the difference.
 PYTHON ?= python3
@@ -22,6 +23,7 @@ FUZZ := build/fuzz-venv
 MUTATE := build/mutate-venv
 MODULES ?=
 SECONDS ?= 60
+SEED ?=
 FORM ?= all
 PYTEST_ARGS ?=
 # --upgrade: what no requirements.in names takes its newest version too.
@@ -43,7 +45,7 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo test test-all ready fresh lock image launchers fuzz mutate lint format pyz static profile reproduce bench venv clean help
+.PHONY: demo test test-all ready fresh lock image launchers fuzz fuzz-check mutate lint format pyz static profile reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -79,6 +81,10 @@ launchers: venv
 
 fuzz: $(FUZZ)/.installed pyz static
 	$(FUZZ)/bin/python fuzz/fuzz.py --seconds $(SECONDS) --form $(FORM)
+
+fuzz-check: venv static
+	@tools/need test containers
+	$(BIN)/python fuzz/check_images.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 $(FUZZ)/.installed: fuzz/requirements.txt fuzz/build-requirements.txt
 	@PYTHON=$(PYTHON) tools/need venv

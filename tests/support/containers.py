@@ -29,13 +29,14 @@ PACKAGES = {
     "umoci": "umoci",
     "docker-registry": "docker-registry",
     "buildah": "buildah",
+    "tini-static": "tini",
 }
 # `make test` runs containers with the first, `make test-all` with each.
 RUNTIMES = ("crun", *[pytest.param(name, marks=pytest.mark.thorough) for name in ("runc", "runsc")])
 # crun takes no hybrid cgroups: it is shown none.
-_NO_CGROUPS = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "-")
+NO_CGROUPS = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "-")
 # gVisor is a kernel in a process: with ptrace it needs neither KVM nor modules, and a network it needs none.
-_GVISOR = ("--network=none", "--ignore-cgroups", "--platform=ptrace")
+GVISOR = ("--network=none", "--ignore-cgroups", "--platform=ptrace")
 
 
 def need(*commands: str) -> None:
@@ -198,9 +199,9 @@ class Bundle:
         state = self.folder / f"state-{name}"
         base = [runtime, "--root", str(state)]
         if runtime == "crun":
-            base = [*_NO_CGROUPS, *base, "--cgroup-manager=disabled"]
+            base = [*NO_CGROUPS, *base, "--cgroup-manager=disabled"]
         if runtime == "runsc":
-            base = [*base, *_GVISOR]
+            base = [*base, *GVISOR]
         pid_file = self.folder / f"{name}.pid"
         process = subprocess.Popen(
             [*base, "run", "--pid-file", str(pid_file), "--bundle", str(self.folder), name],

@@ -15,6 +15,12 @@ from harness import Image
 
 SOURCES = Path(__file__).resolve().parents[1] / "native"
 FLAGS = ("-static", "-O1", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
+# Programs without a C library: what they need beside FLAGS.
+_NO_LIBRARY = ("-nostdlib", "-ffreestanding")
+_FREESTANDING = {
+    "answer": _NO_LIBRARY,
+    "mark": (*_NO_LIBRARY, "-fno-stack-protector", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-s"),
+}
 CANNOT = 125  # the starter's exit code where it can't bring about the state it was told to
 
 # A directive of the starter and its arguments, one after another (tests/native/starter.c); "@/" begins a scratch path.
@@ -32,7 +38,7 @@ class Native:
         """Return the static program of NAME.c."""
         target = self.folder / name
         if not target.exists():
-            freestanding = ("-nostdlib", "-ffreestanding") if name == "answer" else ()
+            freestanding = _FREESTANDING.get(name, ())
             self.compile(SOURCES / f"{name}.c", target, *FLAGS, *freestanding)
         return target
 
