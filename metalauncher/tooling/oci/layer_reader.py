@@ -1,18 +1,20 @@
 """Read a layer's tar as it streams by, compressed in whatever way. Knows no image: gives member after member.
 
-Sources: the OCI image specification's layer.md; containerd's pkg/archive for how names are taken.
+Sources: the OCI image specification's layer.md; Go's archive/tar (`tar_reader`); containerd's pkg/archive for how names
+are taken.
 """
 
 from __future__ import annotations
 
 import io
 import posixpath
-import tarfile
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.oci.compression import decompressed
 from metalauncher.tooling.oci.model import Descriptor, ImageError
+from metalauncher.tooling.oci.tar_header import GLOBAL, Header, TarError
+from metalauncher.tooling.oci.tar_reader import TarReader
 from metalauncher.tooling.oci.verified import Verified
 
 if TYPE_CHECKING:
@@ -23,16 +25,14 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.verified import Readable
 
 MEMBERS_LIMIT: Final = 500_000
-_HEADERS_LIMIT = 1 << 20  # bytes of one member's long names and PAX headers, which are held in memory
 _CHUNK = 1 << 16
 _KINDS = {
-    tarfile.REGTYPE: "file",
-    tarfile.AREGTYPE: "file",
-    tarfile.CONTTYPE: "file",
-    tarfile.GNUTYPE_SPARSE: "file",
-    tarfile.DIRTYPE: "directory",
-    tarfile.SYMTYPE: "link",
-    tarfile.LNKTYPE: "hard link",
+    b"0": "file",
+    b"7": "file",
+    b"S": "file",
+    b"5": "directory",
+    b"2": "link",
+    b"1": "hard link",
 }
 
 
@@ -129,7 +129,9 @@ def _members(blob: IO[bytes], expanded_limit: int, diff_id: str | None) -> Itera
 def _as_damage() -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, ValueError, OverflowError) as error:
+    except TarError as error:
+        if error.code in {"negative-size", "too-long"}:
+            raise ImageError("damaged", f"has a layer with a header of {error.size} bytes") from None
         raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
 
 
@@ -149,81 +151,43 @@ class _Limited:
         return data
 
 
-@contextmanager
-def _as_damaged_header() -> Iterator[None]:
-    """Refuse a damaged header: tarfile takes one, unless it is the first, for the end."""
-    try:
-        yield
-    except (tarfile.EOFHeaderError, tarfile.EmptyHeaderError):  # type: ignore[attr-defined]  # typeshed leaves them out
-        raise
-    except tarfile.HeaderError as error:
-        raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
-
-
-class _Info(tarfile.TarInfo):
-    """A member's header that is refused where it is damaged, or would take much memory."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
-        with _as_damaged_header():
-            return super().frombuf(buf, encoding, errors)
-
-    @classmethod
-    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **more: Any) -> Any:
-        # What Pythons since mid-2025 call in its place.
-        with _as_damaged_header():
-            return super()._frombuf(buf, encoding, errors, **more)  # type: ignore[misc]  # typeshed leaves it out
-
-    def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        headers = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-        names = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
-        if self.size < 0 or (self.type in headers + names and self.size > _HEADERS_LIMIT):
-            raise ImageError("damaged", f"has a layer with a header of {self.size} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]  # typeshed leaves it out
-
-
 def _read_tar(stream: Readable) -> Iterator[Member]:
-    try:
-        archive = tarfile.open(fileobj=stream, mode="r|", tarinfo=_Info, bufsize=_CHUNK)  # type: ignore[call-overload]
-    except tarfile.ReadError as error:
-        if str(error) == "empty file":  # to Go, which writes most layers, an empty file is an archive without members
-            return
-        raise
-    with archive:
-        for number, info in enumerate(archive, 1):
-            if number > MEMBERS_LIMIT:
-                raise ImageError("too-large", f"has a layer with more than {MEMBERS_LIMIT} members")
-            archive.members = []  # it keeps them all
-            kind = _KINDS.get(info.type, "other")
-            target = clean(info.linkname) if kind == "hard link" else info.linkname
-            yield Member(
-                clean(info.name),
-                kind,
-                info.mode & 0o7777,
-                info.size,
-                target,
-                _reader(archive, info),
-                info.uid,
-                info.gid,
-            )
+    reader = TarReader(stream)
+    for number, header in enumerate(reader, 1):
+        if number > MEMBERS_LIMIT:
+            raise ImageError("too-large", f"has a layer with more than {MEMBERS_LIMIT} members")
+        if header.kind == GLOBAL:  # changes nothing: unpackers pass over it
+            continue
+        kind = _KINDS.get(header.kind, "other")
+        target = text(header.target)
+        yield Member(
+            clean(text(header.name)),
+            kind,
+            header.mode & 0o7777,
+            header.size if kind == "file" else 0,
+            clean(target) if kind == "hard link" else target,
+            _content(reader, header),
+            header.owner,
+            header.group,
+        )
+        reader.check_map()
 
 
-def _reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:
-    file: IO[bytes] | None = None
-    left = info.size if info.isreg() else 0
+def text(name: bytes) -> str:
+    """Return a name as Python's own functions for files take it, whatever its bytes."""
+    return name.decode("utf-8", "surrogateescape")
 
+
+def _content(reader: TarReader, header: Header) -> Callable[[int], bytes]:
     def read(limit: int) -> bytes:
-        nonlocal file, left
-        if left and file is None:
-            file = archive.extractfile(info)
         with _as_damage():
-            data = file.read(min(limit, left)) if file else b""
-        if len(data) < min(limit, left):
-            raise ImageError("damaged", f"has a layer that ends inside {info.name!r}")
-        left -= len(data)
-        return data
+            return reader.read(limit)
 
-    return read
+    return read if _KINDS.get(header.kind) == "file" else _nothing
+
+
+def _nothing(_: int) -> bytes:
+    return b""
 
 
 def clean(name: str) -> str:
