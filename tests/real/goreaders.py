@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import struct
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,12 +40,21 @@ class Read(NamedTuple):
 
 
 def build(name: str, go: golang.Go | None = None) -> Path:
-    """Return the program `name` of `readers/`, from the cache where it is there.
+    """Return a program of `readers/`, from the cache where it is there.
+
+    Args:
+        name: a folder's there; behind a slash one in it, that is built together with the files of the outer.
+        go: to build with.
 
     Raises:
         golang.Unavailable: Go or a module is not to be had here.
     """
-    return (go or golang.find()).program(f"{name}-reader", READERS / name, ".") / name
+    outer, _, inner = name.rpartition("/")
+    with tempfile.TemporaryDirectory(prefix="reader-") as folder:
+        for file in [*(READERS / name).iterdir(), *((READERS / outer).iterdir() if outer else ())]:
+            if file.is_file():
+                shutil.copy(file, folder)
+        return (go or golang.find()).program(f"{inner}-reader", Path(folder), ".") / inner
 
 
 def frames(inputs: Iterable[bytes]) -> bytes:
@@ -51,9 +62,11 @@ def frames(inputs: Iterable[bytes]) -> bytes:
     return b"".join([struct.pack(">Q", len(data)) + data for data in inputs])
 
 
-def ask(program: Path, inputs: Sequence[bytes]) -> list[Any]:
+def ask(program: Path, inputs: Sequence[bytes], *arguments: str | Path) -> list[Any]:
     """Return a program's answer to each input, in their order."""
-    done = subprocess.run([program], input=frames(inputs), stdout=subprocess.PIPE, timeout=_TIMEOUT, check=True)
+    done = subprocess.run(
+        [program, *arguments], input=frames(inputs), stdout=subprocess.PIPE, timeout=_TIMEOUT, check=True
+    )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == len(inputs)
     return answers

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import posixpath
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from metalauncher.tooling.oci.compression import decompressed
 from metalauncher.tooling.oci.model import Descriptor, ImageError
@@ -26,14 +26,49 @@ if TYPE_CHECKING:
 
 MEMBERS_LIMIT: Final = 500_000
 _CHUNK = 1 << 16
-_KINDS = {
+_XATTR = b"SCHILY.xattr."
+_XATTR_LIMIT = 1024  # bytes; some file systems keep all of a file's in 4 KiB
+_USUAL = (b"user.", b"security.capability")
+_OVERLAY = (b"trusted.", b"user.overlay.")
+_KINDS = {  # what else there is in a tar, unpackers refuse
     b"0": "file",
-    b"7": "file",
-    b"S": "file",
     b"5": "directory",
     b"2": "link",
     b"1": "hard link",
+    **dict.fromkeys((b"3", b"4", b"6", GLOBAL), "other"),
 }
+
+
+class Entry(Protocol):
+    """What a tree takes of a layer's member."""
+
+    @property
+    def path(self) -> str:
+        """In the image, as `Member.path`."""
+
+    @property
+    def kind(self) -> str:
+        """As `Member.kind`."""
+
+    @property
+    def mode(self) -> int:
+        """Permission bits."""
+
+    @property
+    def size(self) -> int:
+        """Of a file, in bytes."""
+
+    @property
+    def target(self) -> str:
+        """Of a link, as `Member.target`."""
+
+    @property
+    def owner(self) -> int:
+        """The number of the user it belongs to."""
+
+    @property
+    def group(self) -> int:
+        """That of the group."""
 
 
 class Member(NamedTuple):
@@ -49,6 +84,7 @@ class Member(NamedTuple):
             called before the next member is asked for.
         owner: the number of the user it belongs to.
         group: that of the group.
+        doubt: where unpackers make different things of it by itself: the place, "" for the whole image, and the reason.
     """
 
     path: str
@@ -59,6 +95,7 @@ class Member(NamedTuple):
     read: Callable[[int], bytes]
     owner: int = 0
     group: int = 0
+    doubt: tuple[str, str] | None = None
 
 
 @contextmanager
@@ -118,7 +155,7 @@ def _members(blob: IO[bytes], expanded_limit: int, diff_id: str | None) -> Itera
         with decompressed(source) as stream:
             tar: Readable = _Limited(stream, expanded_limit)
             tar = tar if diff_id is None else _verified(tar, diff_id)
-            yield from _read_tar(tar)
+            yield from read_tar(tar)
             while tar.read(_CHUNK):  # what follows the end mark: padding
                 pass
         while source.read(_CHUNK):  # the blob's own end, where its digest is looked at
@@ -151,26 +188,58 @@ class _Limited:
         return data
 
 
-def _read_tar(stream: Readable) -> Iterator[Member]:
+def read_tar(stream: Readable) -> Iterator[Member]:
+    """Give the members of a tar that is not compressed.
+
+    Raises:
+        ImageError: from the iterator: it has what nothing unpacks.
+        TarError: it is damaged.
+    """
     reader = TarReader(stream)
     for number, header in enumerate(reader, 1):
         if number > MEMBERS_LIMIT:
             raise ImageError("too-large", f"has a layer with more than {MEMBERS_LIMIT} members")
-        if header.kind == GLOBAL:  # changes nothing: unpackers pass over it
-            continue
-        kind = _KINDS.get(header.kind, "other")
+        path, kind = clean(text(header.name)), _KINDS.get(header.kind, "")
         target = text(header.target)
+        if (not kind and not path.rpartition("/")[2].startswith(".wh.")) or "\0" in path:
+            what = f"of type {text(header.kind)!r}" if not kind else "with a NUL in its name"
+            raise ImageError("damaged", f"has a layer with a member {what}, which nothing unpacks")
         yield Member(
-            clean(text(header.name)),
-            kind,
+            path,
+            kind or "file",
             header.mode & 0o7777,
             header.size if kind == "file" else 0,
             clean(target) if kind == "hard link" else target,
             _content(reader, header),
             header.owner,
             header.group,
+            _doubt(header, path, target),
         )
         reader.check_map()
+
+
+def _doubt(header: Header, path: str, target: str) -> tuple[str, str] | None:
+    """Return what is odd about a member in itself."""
+    if header.kind == GLOBAL:
+        return "", "has a global PAX header, which umoci refuses"
+    if header.kind == b"1" and (target.endswith("/") or ".." in target.split("/")):
+        return "", "has a hard link to a path that leads up again, or to a directory"
+    if header.kind in (b"3", b"4", b"6") and (
+        header.mode >> 12 or not all([0 <= part < 256 for part in header.device])
+    ):
+        return "", "has a device of an odd number or mode"
+    if header.kind == b"3" and header.device == (0, 0):
+        return path, "is a device 0:0, which overlayfs takes for a whiteout"
+    for key, value in header.records.items():
+        if value and key.startswith(_XATTR):
+            attribute = key.removeprefix(_XATTR)
+            usual = attribute.startswith(_USUAL) and len(value) <= _XATTR_LIMIT
+            overlay = attribute.startswith(_OVERLAY)
+            if header.kind not in (b"0", b"5") or not (usual or overlay):
+                return "", "has an extended attribute that not every unpacker and file system takes"
+            if overlay:
+                return path, "has an attribute of overlayfs, or one that not every unpacker sets"
+    return None
 
 
 def text(name: bytes) -> str:
