@@ -16,7 +16,7 @@ PACKAGE = PROJECT / "metalauncher"
 ROOMS: dict[str, set[str]] = {
     "oci": set(),
     "sbom": set(),
-    "launchers": {"sbom"},
+    "launchers": {"oci", "sbom"},
     "run_image": {"oci", "sbom", "launchers"},
     "image": {"oci", "sbom", "launchers", "run_image"},
     "lint": {"oci", "launchers", "run_image"},

@@ -7,19 +7,15 @@ Or it is flat, that of a launcher which is released by itself (hone/launcher-rs)
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import io
-import tarfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from metalauncher.registry import DESCRIPTOR_LIMIT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Self
+from metalauncher.tooling.oci.tar_header import GLOBAL, Header, TarError
+from metalauncher.tooling.oci.tar_reader import TarReader
 
 MEMBERS_LIMIT = 256  # a release has about 20
 EXPANDED_LIMIT = 512 << 20  # bytes of the whole archive; a release has 40 MiB
@@ -47,12 +43,13 @@ LIMITS = (
     | dict.fromkeys((*sboms_of(LAUNCHER), *sboms_of(FLAT_LAUNCHER)), SBOM_LIMIT)
 )
 
+_FILE, _HARD_LINK, _LINK, _DIRECTORY = b"0", b"1", b"2", b"5"
 _SPECIAL = {
-    tarfile.CHRTYPE: "a character device",
-    tarfile.BLKTYPE: "a block device",
-    tarfile.FIFOTYPE: "a FIFO",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
-    tarfile.CONTTYPE: "a contiguous file",
+    b"3": "a character device",
+    b"4": "a block device",
+    b"6": "a FIFO",
+    b"S": "a sparse file",
+    b"7": "a contiguous file",
 }
 
 
@@ -87,13 +84,23 @@ def read_tarball(file: IO[bytes]) -> Contents:
         members = _read_members(_Limited(stream))
     except EOFError:
         raise Unacceptable("is damaged: the compressed data is cut off") from None
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError) as error:
+    except TarError as error:
+        raise Unacceptable(_damage(error)) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
         if "Error -" in str(error):  # zlib's own words depend on which zlib it is
             raise Unacceptable("is damaged: what it holds can't be decompressed") from None
         raise Unacceptable(f"is damaged: {error}") from None
     while hashed.read(_CHUNK):
         pass
     return Contents(members, hashed.digest.hexdigest())
+
+
+def _damage(error: TarError) -> str:
+    if error.code == "too-long":
+        return f"has an extended header of {error.size} bytes; {_HEADER_LIMIT} are allowed"
+    if error.code == "negative-size":
+        return f"has a member of {error.size} bytes, {_text(error.name)!r}"
+    return f"is damaged: {error}"
 
 
 class _Hashed(io.RawIOBase):
@@ -124,69 +131,46 @@ class _Limited:
         return data
 
 
-@contextlib.contextmanager
-def _as_unacceptable() -> Iterator[None]:
-    """Refuse a damaged header: tarfile takes one, unless it is the first, for the end."""
-    try:
-        yield
-    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed leaves it out
-        raise
-    except tarfile.HeaderError as error:
-        text = str(error)
-        raise Unacceptable(
-            "ends without an end mark: it is cut off" if "empty" in text or "trunc" in text else f"is damaged: {text}"
-        ) from None
-
-
-class _Member(tarfile.TarInfo):
-    """A header that is not passed over in silence where it is damaged, nor held in memory where it is huge."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        with _as_unacceptable():
-            return super().frombuf(buf, encoding, errors)
-
-    @classmethod
-    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **more: Any) -> Any:
-        # What Pythons since mid-2025 call in its place.
-        with _as_unacceptable():
-            return super()._frombuf(buf, encoding, errors, **more)  # type: ignore[misc]  # typeshed leaves it out
-
-    def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        if self.type in (
-            tarfile.XHDTYPE,
-            tarfile.XGLTYPE,
-            tarfile.SOLARIS_XHDTYPE,
-            tarfile.GNUTYPE_LONGNAME,
-            tarfile.GNUTYPE_LONGLINK,
-        ) and not (0 <= self.size <= _HEADER_LIMIT):
-            raise Unacceptable(f"has an extended header of {self.size} bytes; {_HEADER_LIMIT} are allowed")
-        if self.size < 0:
-            raise Unacceptable(f"has a member of {self.size} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]  # typeshed leaves it out
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _read_members(stream: Any) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     names: set[str] = set()
-    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member, bufsize=_CHUNK) as archive:
-        for number, member in enumerate(archive, 1):
-            if number > MEMBERS_LIMIT:
-                raise Unacceptable(f"has more than {MEMBERS_LIMIT} members")
-            name = _name(member.name)
-            if name in names:
-                spelled = "" if member.name == name else f", one spelled {member.name!r}"
-                raise Unacceptable(f"has two members named {name!r}{spelled}")
-            names.add(name)
-            _check(member, name)
-            if member.isreg() and name in LIMITS:
-                found[name] = _extract(archive, member, name)
-        _check_end(archive.fileobj)
+    archive = TarReader(stream, _HEADER_LIMIT)
+    for number, member in enumerate(archive, 1):
+        if number > MEMBERS_LIMIT:
+            raise Unacceptable(f"has more than {MEMBERS_LIMIT} members")
+        if member.kind == GLOBAL:
+            _check_global(member)
+            continue
+        full = _text(member.name)
+        if member.kind == _DIRECTORY:
+            full = full.rstrip("/") or full
+        name = _name(full)
+        if name in names:
+            spelled = "" if full == name else f", one spelled {full!r}"
+            raise Unacceptable(f"has two members named {name!r}{spelled}")
+        names.add(name)
+        _check(member, name)
+        if member.kind == _FILE and name in LIMITS:
+            found[name] = _extract(archive, member, name)
+    if not archive.marked:
+        raise Unacceptable("ends without an end mark: it is cut off")
+    _check_end(archive)
     if not found.keys() & {TOML, LAUNCHER, FLAT_LAUNCHER}:
         below = sorted([name for name in names if name.endswith((f"/{TOML}", f"/{FLAT_LAUNCHER}"))], key=_depth)
         if below:
             raise Unacceptable(f"has {below[0]!r}: its files belong at the top, not in a folder")
     return found
+
+
+def _check_global(header: Header) -> None:
+    """Let pass the comment that `git archive` writes: what else is there changes the members for some readers."""
+    keys = sorted([_text(key) for key in header.records.keys() - {b"comment"}])
+    if keys:
+        raise Unacceptable(f"has a global header that sets {keys[0]!r}")
 
 
 def _depth(name: str) -> tuple[int, str]:
@@ -209,46 +193,40 @@ def _name(name: str) -> str:
     return "/".join(parts)
 
 
-def _check(member: tarfile.TarInfo, name: str) -> None:
-    if member.type in _SPECIAL or member.issparse():
-        raise Unacceptable(f"has {_SPECIAL.get(member.type, 'a sparse file')}, {name!r}")
-    if member.islnk():
+def _check(member: Header, name: str) -> None:
+    if member.kind in _SPECIAL or member.sparse:
+        raise Unacceptable(f"has {_SPECIAL.get(member.kind, 'a sparse file')}, {name!r}")
+    if member.kind == _HARD_LINK:
         raise Unacceptable(f"has a hard link, {name!r}")
-    if member.size < 0:
-        raise Unacceptable(f"has a member of {member.size} bytes, {name!r}")
-    if member.isreg() and member.mode & 0o6000:  # a directory's only say whose its new files are
+    if member.kind == _FILE and member.mode & 0o6000:  # a directory's only say whose its new files are
         raise Unacceptable(f"has a member with set-id bits, {name!r} (mode {member.mode & 0o7777:04o})")
-    if member.issym():
-        _check_link(member, name)
-    elif not (member.isreg() or member.isdir()):
-        raise Unacceptable(f"has a member of unknown type {member.type!r}, {name!r}")
-    elif member.isdir() and name in LIMITS:
+    if member.kind == _LINK:
+        _check_link(_text(member.target), name)
+    elif member.kind not in {_FILE, _DIRECTORY}:
+        raise Unacceptable(f"has a member of unknown type {member.kind!r}, {name!r}")
+    elif member.kind == _DIRECTORY and name in LIMITS:
         raise Unacceptable(f"has a directory named {name!r}")
-    elif member.isreg() and any(needed.startswith(name + "/") for needed in LIMITS):
+    elif member.kind == _FILE and any(needed.startswith(name + "/") for needed in LIMITS):
         raise Unacceptable(f"has a file named {name!r}, where a directory belongs")
 
 
-def _check_link(member: tarfile.TarInfo, name: str) -> None:
+def _check_link(target: str, name: str) -> None:
     """Let pass the links that releases have, `lifecycle/detector -> lifecycle`: aside, and to a neighbour."""
     if name in LIMITS or any(needed.startswith(name + "/") for needed in LIMITS):
         raise Unacceptable(f"has a link in the place of {name!r}")
-    target = member.linkname.removeprefix("./")
-    if not target or "/" in target or target == "..":
-        raise Unacceptable(f"has a link that leads elsewhere, {name!r} -> {member.linkname!r}")
+    to = target.removeprefix("./")
+    if not to or "/" in to or to == "..":
+        raise Unacceptable(f"has a link that leads elsewhere, {name!r} -> {target!r}")
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> bytes:
+def _extract(archive: TarReader, member: Header, name: str) -> bytes:
     if member.size > LIMITS[name]:
         raise Unacceptable(f"has a {name!r} of {member.size} bytes; {LIMITS[name]} are allowed")
-    file = archive.extractfile(member)
-    data = file.read() if file else b""
-    if len(data) != member.size:
-        raise Unacceptable(f"is cut off inside {name!r}")
-    return data
+    return archive.read(member.size)
 
 
-def _check_end(stream: Any) -> None:
+def _check_end(archive: TarReader) -> None:
     """Let only zeros follow the end mark: what hides there one program would unpack, and another not."""
-    while data := stream.read(_CHUNK):
+    while data := archive.behind(_CHUNK):
         if data.strip(b"\0"):
             raise Unacceptable("goes on after its end mark")

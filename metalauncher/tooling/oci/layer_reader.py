@@ -1,18 +1,20 @@
 """Read a layer's tar as it streams by, compressed in whatever way. Knows no image: gives member after member.
 
-Sources: the OCI image specification's layer.md; containerd's pkg/archive for how names are taken.
+Sources: the OCI image specification's layer.md; Go's archive/tar (`tar_reader`); containerd's pkg/archive for how names
+are taken.
 """
 
 from __future__ import annotations
 
 import io
 import posixpath
-import tarfile
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from metalauncher.tooling.oci.compression import decompressed
 from metalauncher.tooling.oci.model import Descriptor, ImageError
+from metalauncher.tooling.oci.tar_header import GLOBAL, Header, TarError
+from metalauncher.tooling.oci.tar_reader import TarReader
 from metalauncher.tooling.oci.verified import Verified
 
 if TYPE_CHECKING:
@@ -23,17 +25,50 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.verified import Readable
 
 MEMBERS_LIMIT: Final = 500_000
-_HEADERS_LIMIT = 1 << 20  # bytes of one member's long names and PAX headers, which are held in memory
 _CHUNK = 1 << 16
-_KINDS = {
-    tarfile.REGTYPE: "file",
-    tarfile.AREGTYPE: "file",
-    tarfile.CONTTYPE: "file",
-    tarfile.GNUTYPE_SPARSE: "file",
-    tarfile.DIRTYPE: "directory",
-    tarfile.SYMTYPE: "link",
-    tarfile.LNKTYPE: "hard link",
+_XATTR = b"SCHILY.xattr."
+_XATTR_LIMIT = 1024  # bytes; some file systems keep all of a file's in 4 KiB
+_USUAL = (b"user.", b"security.capability", b"security.selinux")
+_OVERLAY = (b"trusted.", b"user.overlay.")
+_KINDS = {  # what else there is in a tar, unpackers refuse
+    b"0": "file",
+    b"5": "directory",
+    b"2": "link",
+    b"1": "hard link",
+    **dict.fromkeys((b"3", b"4", b"6", GLOBAL), "other"),
 }
+
+
+class Entry(Protocol):
+    """What a tree takes of a layer's member."""
+
+    @property
+    def path(self) -> str:
+        """In the image, as `Member.path`."""
+
+    @property
+    def kind(self) -> str:
+        """As `Member.kind`."""
+
+    @property
+    def mode(self) -> int:
+        """Permission bits."""
+
+    @property
+    def size(self) -> int:
+        """Of a file, in bytes."""
+
+    @property
+    def target(self) -> str:
+        """Of a link, as `Member.target`."""
+
+    @property
+    def owner(self) -> int:
+        """The number of the user it belongs to."""
+
+    @property
+    def group(self) -> int:
+        """That of the group."""
 
 
 class Member(NamedTuple):
@@ -49,6 +84,7 @@ class Member(NamedTuple):
             called before the next member is asked for.
         owner: the number of the user it belongs to.
         group: that of the group.
+        doubt: where unpackers make different things of it by itself: the place, "" for the whole image, and the reason.
     """
 
     path: str
@@ -59,6 +95,7 @@ class Member(NamedTuple):
     read: Callable[[int], bytes]
     owner: int = 0
     group: int = 0
+    doubt: tuple[str, str] | None = None
 
 
 @contextmanager
@@ -118,7 +155,7 @@ def _members(blob: IO[bytes], expanded_limit: int, diff_id: str | None) -> Itera
         with decompressed(source) as stream:
             tar: Readable = _Limited(stream, expanded_limit)
             tar = tar if diff_id is None else _verified(tar, diff_id)
-            yield from _read_tar(tar)
+            yield from read_tar(tar)
             while tar.read(_CHUNK):  # what follows the end mark: padding
                 pass
         while source.read(_CHUNK):  # the blob's own end, where its digest is looked at
@@ -129,7 +166,9 @@ def _members(blob: IO[bytes], expanded_limit: int, diff_id: str | None) -> Itera
 def _as_damage() -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, ValueError, OverflowError) as error:
+    except TarError as error:
+        if error.code in {"negative-size", "too-long"}:
+            raise ImageError("damaged", f"has a layer with a header of {error.size} bytes") from None
         raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
 
 
@@ -149,81 +188,75 @@ class _Limited:
         return data
 
 
-@contextmanager
-def _as_damaged_header() -> Iterator[None]:
-    """Refuse a damaged header: tarfile takes one, unless it is the first, for the end."""
-    try:
-        yield
-    except (tarfile.EOFHeaderError, tarfile.EmptyHeaderError):  # type: ignore[attr-defined]  # typeshed leaves them out
-        raise
-    except tarfile.HeaderError as error:
-        raise ImageError("damaged", f"has a layer that is damaged: {error}") from None
+def read_tar(stream: Readable) -> Iterator[Member]:
+    """Give the members of a tar that is not compressed.
+
+    Raises:
+        ImageError: from the iterator: it has what nothing unpacks.
+        TarError: it is damaged.
+    """
+    reader = TarReader(stream)
+    for number, header in enumerate(reader, 1):
+        if number > MEMBERS_LIMIT:
+            raise ImageError("too-large", f"has a layer with more than {MEMBERS_LIMIT} members")
+        path, kind = clean(text(header.name)), _KINDS.get(header.kind, "")
+        target = text(header.target)
+        if (not kind and not path.rpartition("/")[2].startswith(".wh.")) or "\0" in path:
+            what = f"of type {text(header.kind)!r}" if not kind else "with a NUL in its name"
+            raise ImageError("damaged", f"has a layer with a member {what}, which nothing unpacks")
+        yield Member(
+            path,
+            kind or "file",
+            header.mode & 0o7777,
+            header.size if kind == "file" else 0,
+            clean(target) if kind == "hard link" else target,
+            _content(reader, header),
+            header.owner,
+            header.group,
+            _doubt(header, path, target),
+        )
+        reader.check_map()
 
 
-class _Info(tarfile.TarInfo):
-    """A member's header that is refused where it is damaged, or would take much memory."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
-        with _as_damaged_header():
-            return super().frombuf(buf, encoding, errors)
-
-    @classmethod
-    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **more: Any) -> Any:
-        # What Pythons since mid-2025 call in its place.
-        with _as_damaged_header():
-            return super()._frombuf(buf, encoding, errors, **more)  # type: ignore[misc]  # typeshed leaves it out
-
-    def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        headers = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-        names = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
-        if self.size < 0 or (self.type in headers + names and self.size > _HEADERS_LIMIT):
-            raise ImageError("damaged", f"has a layer with a header of {self.size} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]  # typeshed leaves it out
-
-
-def _read_tar(stream: Readable) -> Iterator[Member]:
-    try:
-        archive = tarfile.open(fileobj=stream, mode="r|", tarinfo=_Info, bufsize=_CHUNK)  # type: ignore[call-overload]
-    except tarfile.ReadError as error:
-        if str(error) == "empty file":  # to Go, which writes most layers, an empty file is an archive without members
-            return
-        raise
-    with archive:
-        for number, info in enumerate(archive, 1):
-            if number > MEMBERS_LIMIT:
-                raise ImageError("too-large", f"has a layer with more than {MEMBERS_LIMIT} members")
-            archive.members = []  # it keeps them all
-            kind = _KINDS.get(info.type, "other")
-            target = clean(info.linkname) if kind == "hard link" else info.linkname
-            yield Member(
-                clean(info.name),
-                kind,
-                info.mode & 0o7777,
-                info.size,
-                target,
-                _reader(archive, info),
-                info.uid,
-                info.gid,
-            )
+def _doubt(header: Header, path: str, target: str) -> tuple[str, str] | None:
+    """Return what is odd about a member in itself."""
+    if header.kind == GLOBAL:
+        return "", "has a global PAX header, which umoci refuses"
+    if header.kind == b"1" and (target.endswith("/") or ".." in target.split("/")):
+        return "", "has a hard link to a path that leads up again, or to a directory"
+    if header.kind in (b"3", b"4", b"6") and (
+        header.mode >> 12 or not all([0 <= part < 256 for part in header.device])
+    ):
+        return "", "has a device of an odd number or mode"
+    if header.kind == b"3" and header.device == (0, 0):
+        return path, "is a device 0:0, which overlayfs takes for a whiteout"
+    for key, value in header.records.items():
+        if value and key.startswith(_XATTR):
+            attribute = key.removeprefix(_XATTR)
+            usual = attribute.startswith(_USUAL) and len(value) <= _XATTR_LIMIT
+            overlay = attribute.startswith(_OVERLAY)
+            if header.kind not in (b"0", b"5") or not (usual or overlay):
+                return "", "has an extended attribute that not every unpacker and file system takes"
+            if overlay:
+                return path, "has an attribute of overlayfs, or one that not every unpacker sets"
+    return None
 
 
-def _reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:
-    file: IO[bytes] | None = None
-    left = info.size if info.isreg() else 0
+def text(name: bytes) -> str:
+    """Return a name as Python's own functions for files take it, whatever its bytes."""
+    return name.decode("utf-8", "surrogateescape")
 
+
+def _content(reader: TarReader, header: Header) -> Callable[[int], bytes]:
     def read(limit: int) -> bytes:
-        nonlocal file, left
-        if left and file is None:
-            file = archive.extractfile(info)
         with _as_damage():
-            data = file.read(min(limit, left)) if file else b""
-        if len(data) < min(limit, left):
-            raise ImageError("damaged", f"has a layer that ends inside {info.name!r}")
-        left -= len(data)
-        return data
+            return reader.read(limit)
 
-    return read
+    return read if _KINDS.get(header.kind) == "file" else _nothing
+
+
+def _nothing(_: int) -> bytes:
+    return b""
 
 
 def clean(name: str) -> str:

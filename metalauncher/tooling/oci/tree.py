@@ -1,15 +1,18 @@
 """What the layers of an image come to, one upon the other: which path is what, and the content of the files asked for.
 
-Source: the OCI image specification's layer.md (whiteouts, opaque directories); a parent that a lower layer has as a
-link is followed, as containerd's and Docker's unpacking do.
+Sources: the OCI image specification's layer.md (whiteouts, opaque directories), and how it is unpacked: by umoci, by
+containerd's `archive.Apply` into one folder, and by the same into one folder for each layer that overlayfs mounts, as
+Docker and containerd do. Where they differ, or one of them refuses the image, the tree is what umoci makes of it, and
+the place is in `Tree.doubts`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from metalauncher.tooling.oci.layer_reader import MEMBERS_LIMIT, Member, open_layer
+from metalauncher.tooling.oci.doubts import Doubts
+from metalauncher.tooling.oci.layer_reader import MEMBERS_LIMIT, Entry, Member, open_layer
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:
@@ -22,39 +25,8 @@ WHOLE_LIMIT: Final = 256 << 20  # bytes of one file that are kept at most
 _KEPT_LIMIT = 1 << 30  # bytes of all contents kept
 _PIECE = 1 << 20  # bytes of a content that are held in memory
 _LINKS_LIMIT = 40  # as the kernel's
+_STEPS_LIMIT = 20 * MEMBERS_LIMIT  # entries looked at for what opaque directories hide
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
-
-
-class Entry(Protocol):
-    """What a tree takes of a layer's member."""
-
-    @property
-    def path(self) -> str:
-        """In the image, as `Member.path`."""
-
-    @property
-    def kind(self) -> str:
-        """As `Member.kind`."""
-
-    @property
-    def mode(self) -> int:
-        """Permission bits."""
-
-    @property
-    def size(self) -> int:
-        """Of a file, in bytes."""
-
-    @property
-    def target(self) -> str:
-        """Of a link, as `Member.target`."""
-
-    @property
-    def owner(self) -> int:
-        """The number of the user it belongs to."""
-
-    @property
-    def group(self) -> int:
-        """That of the group."""
 
 
 class Node:
@@ -73,7 +45,8 @@ class Node:
     """
 
     __slots__ = (
-        *("_changed", "_tree", "children", "content", "group", "kind", "mode", "number", "owner", "size", "target"),
+        *("_changed", "_entry", "_touched", "_tree"),
+        *("children", "content", "group", "kind", "mode", "number", "owner", "size", "target"),
     )
 
     def __init__(
@@ -99,17 +72,35 @@ class Node:
         self.owner = owner
         self.group = group
         self.number: Final = number
-        self._changed = -1  # the topmost layer that changed something here or below
+        self._changed = -1  # the topmost layer that has a member here or below
+        self._touched = -1  # the same, whiteouts included
+        self._entry = -1  # the topmost layer that has a member for this very path
 
 
 class Tree:
-    """The merged tree."""
+    """The merged tree.
+
+    Attributes:
+        root: the directory `/`.
+    """
 
     def __init__(self, base: Tree | None = None) -> None:
         """Begin with nothing but a root, or with what there is in `base`, which stays as it is."""
         self.root: Final[Node] = Node(self, "directory") if base is None else self._copy(base.root)
-        # (path, reason) where unpackers differ in what they make of the layers.
-        self.doubts: Final[list[tuple[str, str]]] = [] if base is None else list(base.doubts)
+        self._odd: Final[Doubts] = Doubts(None if base is None else base._odd)
+        self._steps = 0
+
+    @property
+    def doubts(self) -> list[tuple[str, str]]:
+        """Places of which unpackers make different things, each with the reason.
+
+        A place stands for all below it; "" is the whole image, which one of them refuses.
+        """
+        return self._odd.found
+
+    def doubt(self, place: str, reason: str) -> None:
+        """Add to the doubts what a layer's member says of itself, `Member.doubt`."""
+        self._odd.note(place, reason)
 
     def fork(self) -> Tree:
         """Return a tree that begins as this one, for further layers; only what those change is copied.
@@ -126,7 +117,7 @@ class Tree:
             number=node.number,
         )
         copy.children.update(node.children)
-        copy._changed = node._changed
+        copy._changed, copy._touched, copy._entry = node._changed, node._touched, node._entry
         return copy
 
     def _own(self, parent: Node, name: str) -> Node:
@@ -184,36 +175,46 @@ class Tree:
             prefix = f"{path}/" if path else ""
             pending += [(prefix + name, child) for name, child in sorted(node.children.items(), reverse=True)]
 
-    def _parent(self, path: str, layer: int) -> tuple[Node, str]:
-        """Return the directory that `path` lies in, made where there is none, and the path's last part."""
-        node, done = self.root, [self.root]
+    def _parent(self, path: str, layer: int, *, whiteout: bool) -> tuple[Node, str, str]:
+        """Return the directory that `path` lies in, made if need be, its own path, and the last part of `path`."""
+        done: list[tuple[str, Node]] = []
         todo = path.split("/")[::-1]
         last = todo.pop(0)
+        crossed: list[str] = []  # links of lower layers
         links = 0
         while todo:
             part = todo.pop()
             if part in ("", "."):
                 continue
             if part == "..":
-                done = done[:-1] or [self.root]
-                node = done[-1]
+                del done[-1:]
                 continue
+            node = done[-1][1] if done else self.root
+            place = "/".join([*[name for name, _ in done], part])
             child = node.children.get(part)
             if child is not None and child.kind == "link":
                 links += 1
                 if links > _LINKS_LIMIT:
                     raise ImageError("damaged", f"has a layer with a loop of links at {path!r}")
-                done = [self.root] if child.target.startswith("/") else done
-                node = done[-1]
+                self._odd.crossing(place, child.target, layer)
+                if child._entry < layer:
+                    crossed.append(place)
+                done = [] if child.target.startswith("/") else done
                 todo += child.target.split("/")[::-1]
                 continue
             if child is None or child.kind != "directory":
+                self._odd.implicit(place, child.kind if child else "", crossed=bool(crossed), whiteout=whiteout)
                 node.children[part] = Node(self, "directory")
-            node = self._own(node, part)
-            done.append(node)
-        for directory in done:
-            directory._changed = layer
-        return node, last
+            child = self._own(node, part)
+            child._touched = layer
+            child._changed = child._changed if whiteout else layer
+            done.append((part, child))
+        folder = "/".join([name for name, _ in done])
+        if crossed:
+            self._odd.crossed(crossed, _below(folder, last.removeprefix(_WHITEOUT)))
+        if not whiteout:
+            self.root._changed = layer
+        return (done[-1][1] if done else self.root), folder, last
 
     def apply(self, member: Entry, content: str, layer: int, number: int = 0) -> None:
         """Put one member of a layer over what is there.
@@ -225,50 +226,114 @@ class Tree:
             number: the member's, for `Node.number`.
         """
         if not member.path:
-            if member.kind == "directory":
-                self.root.mode, self.root.owner, self.root.group = member.mode, member.owner, member.group
+            self._apply_root(member)
             return
-        parent, name = self._parent(member.path, layer)
-        if name == _OPAQUE:
-            _clear(parent, layer)
-        elif name.startswith(_WHITEOUT):
-            hidden = parent.children.get(name.removeprefix(_WHITEOUT))
-            if hidden is not None and hidden._changed < layer:
-                del parent.children[name.removeprefix(_WHITEOUT)]
-            elif hidden is not None:
-                _clear(hidden, layer)
+        whiteout = member.path.rpartition("/")[2].startswith(_WHITEOUT)
+        parent, folder, name = self._parent(member.path, layer, whiteout=whiteout)
+        place = _below(folder, name)
+        self._odd.member(member, place, layer)
+        if whiteout:
+            self._apply_whiteout(parent, folder, name, layer)
         elif member.kind == "hard link":
-            target = self.get(member.target)
-            if target is None or target[1].kind == "directory":
-                raise ImageError("damaged", f"has a hard link to {member.target!r}, which is no file of the image")
-            parent.children[name] = target[1]
+            self._apply_hard_link(member, parent, place, layer)
         else:
-            before = parent.children.get(name)
-            if member.kind == "directory" and before is not None and before.kind == "directory":
-                before = self._own(parent, name)
-                before.mode, before.owner, before.group = member.mode, member.owner, member.group
-                before._changed = layer
-                return
+            self._apply_entry(member, parent, place, layer, content, number)
+
+    def _apply_root(self, member: Entry) -> None:
+        if member.kind != "directory":
+            self._odd.note("", "has a member in place of the root directory")
+            return
+        self.root.mode, self.root.owner, self.root.group = member.mode, member.owner, member.group
+        if (member.mode, member.owner, member.group) != (0o755, 0, 0):
+            self._odd.note("", "gives the root directory another mode or owner: not every unpacker takes them")
+
+    def _apply_whiteout(self, parent: Node, folder: str, name: str, layer: int) -> None:
+        hidden_name = name.removeprefix(_WHITEOUT)
+        place = f"{folder}/" if name == _OPAQUE else _below(folder, hidden_name)
+        if name == _OPAQUE and self._odd.hidden.get(place) == layer:
+            return
+        if name == _OPAQUE:
+            if not folder:
+                self._odd.note("", "has an opaque root directory")
+            self._odd.hidden[place] = layer
+            self._odd.gone(folder, layer)
+            self._clear(parent, folder, layer, opaque=True)
+            return
+        if hidden_name in ("", ".", ".."):
+            self._odd.note("", f"has a whiteout of no name in /{folder}")
+            return
+        hidden = parent.children.get(hidden_name)
+        if self._odd.hidden.get(place) == layer or (hidden is not None and hidden._touched == layer):
+            self._odd.note("", f"whites out /{place} in the layer that has it, or twice")
+        self._odd.hidden[place] = layer
+        if hidden is None:
+            return
+        self._odd.gone(place, layer)
+        if hidden.kind == "directory":
+            self._odd.hidden_folders[place] = layer
+        if hidden._changed < layer:
+            del parent.children[hidden_name]
+        elif hidden.kind == "directory":
+            self._clear(self._own(parent, hidden_name), place, layer)
+
+    def _clear(self, directory: Node, folder: str, layer: int, *, opaque: bool = False) -> None:
+        """Take away what lower layers have in a directory."""
+        pending = [(folder, directory)]
+        while pending:
+            path, node = pending.pop()
+            self._steps += len(node.children)
+            if self._steps > _STEPS_LIMIT:
+                raise ImageError("too-large", "has layers that hide the same directories again and again")
+            for name, child in list(node.children.items()):
+                if child._changed < layer:
+                    if child._touched == layer:
+                        self._odd.note("", f"whites out something in /{_below(path, name)}, and then that itself")
+                    del node.children[name]
+                elif child.kind == "directory":
+                    place = _below(path, name)
+                    if opaque and child._entry < layer:
+                        self._odd.note("", f"has members below /{place}, and then makes /{folder} opaque")
+                    pending.append((place, self._own(node, name)))
+
+    def _apply_hard_link(self, member: Entry, parent: Node, place: str, layer: int) -> None:
+        name = place.rpartition("/")[2]
+        before = parent.children.pop(name, None)
+        found = self.get(member.target)
+        if found is None or found[1].kind == "directory":
+            raise ImageError("damaged", f"has a hard link to {member.target!r}, which is no file of the image")
+        to, target = found
+        if target._entry < layer or to != member.target:
+            self._odd.note("", f"has a hard link to /{member.target}, which is not of its own layer")
+        self._odd.linked(to, place, target, member)
+        self._replace(before, member, place, layer)
+        link = self._copy(target)
+        link._changed = link._touched = link._entry = layer
+        parent.children[name] = link
+
+    def _apply_entry(self, member: Entry, parent: Node, place: str, layer: int, content: str, number: int) -> None:
+        name = place.rpartition("/")[2]
+        before = parent.children.get(name)
+        if member.kind == "directory" and before is not None and before.kind == "directory":
+            node = self._own(parent, name)
+            node.mode, node.owner, node.group = member.mode, member.owner, member.group
+        else:
             node = Node(
                 *(self, member.kind, member.mode, member.size, member.target, content),
                 owner=member.owner,
                 group=member.group,
                 number=number,
             )
-            node._changed = layer
+            self._replace(before, member, place, layer)
             parent.children[name] = node
+        node._changed = node._touched = node._entry = layer
+
+    def _replace(self, before: Node | None, member: Entry, place: str, layer: int) -> None:
+        if before is not None:
+            self._odd.replaced(before.kind, member.kind, place, layer, own=before._touched == layer)
 
 
-def _clear(directory: Node, layer: int) -> None:
-    """Take away what lower layers have in a directory."""
-    pending = [directory]
-    while pending:
-        node = pending.pop()
-        for name, child in list(node.children.items()):
-            if child._changed < layer:
-                del node.children[name]
-            elif child.kind == "directory":
-                pending.append(child)
+def _below(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
 
 def read_tree(
@@ -304,6 +369,8 @@ def read_tree(
                 members += 1
                 if members > MEMBERS_LIMIT:
                     raise ImageError("too-large", f"has more than {MEMBERS_LIMIT} files")
+                if member.doubt is not None:
+                    tree.doubt(*member.doubt)
                 content = kept.keep(member, WHOLE_LIMIT if members in whole else wanted(member))
                 tree.apply(member, content, number, members)
     return tree

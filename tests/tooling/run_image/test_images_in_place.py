@@ -245,8 +245,8 @@ def test_what_no_file_system_takes(tool: Tool, tmp_path: Path) -> None:
             (file(long, b""), f"has /{long}, which no file system takes: file name too long"),
             (link(f"{USR}/a.toml", ""), f"has /{USR}/a.toml, a link to nothing"),
             (link(f"{USR}/a.toml", "a/" * 3000), f"has /{USR}/a.toml, which no file system takes: file name too long"),
-            (wrong, f"has /{USR}/a\\x00b.toml, with a NUL in its name, or in the link that it is"),
-            (nul, f"has /{USR}/other.toml, with a NUL in its name, or in the link that it is"),
+            (wrong, "has a layer that is damaged: invalid PAX records"),
+            (nul, "has a layer that is damaged: invalid PAX records"),
         )
     ):
         name = base(tmp_path / str(number), [pack([*launcher("0.17.7"), member])])

@@ -176,6 +176,8 @@ class AppImage:
             self._targets.clear()
             self._replaced = False
             for number, scan in sorted(self._scans.items()):
+                for where, reason in scan.doubts:
+                    tree.doubt(where, reason)
                 for place, fact in enumerate(scan.facts):
                     if self._is_replaced(fact):
                         self._replaced = True

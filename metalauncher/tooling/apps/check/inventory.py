@@ -8,6 +8,7 @@ from metalauncher.tooling.apps.check.app_image import AppImage
 from metalauncher.tooling.apps.check.layer_scan import Scanner
 from metalauncher.tooling.apps.check.own_launcher import (
     LAUNCHER,
+    NO_RUN_IMAGE,
     Launchers,
     find_launcher,
     find_unpacked,

@@ -11,7 +11,7 @@ from metalauncher.tooling.apps.check.contents import NotKept
 from metalauncher.tooling.apps.check.dispatch import Dispatcher, Found
 from metalauncher.tooling.apps.check.entrypoint import Ends, follow
 from metalauncher.tooling.apps.check.label_lists import REMEDY, is_union, judge_lists
-from metalauncher.tooling.apps.check.layer_scan import Scanner
+from metalauncher.tooling.apps.check.layer_scan import Scanner, is_at
 from metalauncher.tooling.apps.check.own_launcher import Launchers, add_own_launcher, add_unpacked_launcher
 from metalauncher.tooling.apps.check.remedies import reason_of, remedy_of
 from metalauncher.tooling.apps.check.unpacked import UnpackedApp
@@ -161,7 +161,7 @@ class _Under:
             return Result("", None, "does-not-start", reason, exit_code=126), {"etc", "etc/passwd", "etc/group"}
         result = self._follow(app, walk)
         touched = walk.touched
-        doubts = [*walk.resolver.doubts, *[reason for path, reason in tree.doubts if path in touched]]
+        doubts = [*walk.resolver.doubts, *_tree_doubts(tree, touched)]
         if doubts and result.kind != "unknown":
             result = result._replace(kind="unknown", reason=doubts[0], launcher=None, exit_code=None, remedy="")
         return result, touched
@@ -239,6 +239,11 @@ def _ended(app: AppImage, run: RunImage, found: Ends) -> Result:
         remedy=found.remedy,
         notes=notes,
     )
+
+
+def _tree_doubts(tree: Tree, touched: set[str]) -> list[str]:
+    """Return why unpackers make different things of the places that were looked at."""
+    return [reason for place, reason in tree.doubts if not place or any([is_at(path, place) for path in touched])]
 
 
 def _mismatch(app: AppImage, run: RunImage) -> str:

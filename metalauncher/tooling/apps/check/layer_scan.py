@@ -79,12 +79,14 @@ class Scan(NamedTuple):
         links: the paths of all symbolic links.
         folders: every directory that a member lies in, by its name in the layer, and those above them.
         size: bytes of the layer as it is stored.
+        doubts: of what unpackers make different things, by itself: the place, "" for the whole image, and the reason.
     """
 
     facts: tuple[Fact, ...]
     links: frozenset[str]
     folders: frozenset[str]
     size: int
+    doubts: tuple[tuple[str, str], ...] = ()
 
 
 class Scanner:
@@ -130,6 +132,7 @@ def _scan(image: Image, number: int, interest: Interest) -> Scan:
     facts: list[Fact] = []
     links: set[str] = set()
     folders: set[str] = set()
+    doubts: dict[tuple[str, str], None] = {}
     held = 0
     expanded = _EXPANDED_FLOOR + _EXPANDED_RATIO * layer.blob.size
     with open_layer(image.store, layer, expanded, diff_id=True) as members:
@@ -137,15 +140,17 @@ def _scan(image: Image, number: int, interest: Interest) -> Scan:
             folder = member.path.rpartition("/")[0]
             if folder not in folders:
                 folders.update(ancestors(folder))
+            if member.doubt is not None and (not member.doubt[0] or interest.holds(member.doubt[0])):
+                doubts[member.doubt] = None
             if member.kind == "link":
                 links.add(member.path)
-            if len(links) + len(folders) > NAMES_LIMIT:
+            if len(links) + len(folders) + len(doubts) > NAMES_LIMIT:
                 raise ImageError("too-large", f"has a layer with more than {NAMES_LIMIT} links and directories")
             if interest.holds(about(member.path)):
                 facts.append(_fact(member, interest))
                 held += len(facts[-1].data)
                 refuse_many(len(facts), held)
-    return Scan(tuple(facts), frozenset(links), frozenset(folders), layer.blob.size)
+    return Scan(tuple(facts), frozenset(links), frozenset(folders), layer.blob.size, tuple(doubts))
 
 
 def refuse_many(facts: int, held: int) -> None:

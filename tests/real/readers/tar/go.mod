@@ -1,0 +1,3 @@
+module metalauncher/tests/real/readers/tar
+
+go 1.24
