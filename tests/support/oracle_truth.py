@@ -13,7 +13,7 @@ from recipes import Recipe
 Words = tuple[str, ...]
 _THOROUGH = "--thorough"
 # What `check` is asked with, beside the images. To be `((), (_THOROUGH,))` once that is there.
-WAYS: Final[tuple[Words, ...]] = ((),)
+WAYS: Final[tuple[Words, ...]] = ((), (_THOROUGH,))
 _USAGE, _DRY_RUN = 3, 83
 _SIGNALS = 128  # a code above it: ended by a signal
 _REFUSALS = (1, 11, 12, 70, 80, 81, 82)
@@ -126,7 +126,7 @@ def agrees(verdict: Mapping[str, Any], truth: Truth, recipe: Recipe) -> str:
         case "does-not-start":
             # The launcher that is chosen may be known to fail, which these programs do not.
             right = truth.happened in ("nothing", "usage", "crashed") or (ran and truth.execfn == launcher)
-        case "not-affected" | "keeps-its-launcher":
+        case "keeps-own-launcher" | "keeps-its-launcher":
             right = (ran and truth.mark.startswith("app:")) or (truth.happened == "crashed" and recipe.cuts)
         case _:
             right = True

@@ -127,7 +127,7 @@ RIGHT: dict[str, set[str]] = {
     "starts": {"the launcher", "the launcher through a link"},
     "refused 82": {"refused 82"},
     "does-not-start": {"usage", "crashed", "nothing"},
-    "not-affected": {"the app's own", "the app's file in its place"},
+    "keeps-own-launcher": {"the app's own", "the app's file in its place"},
     "unknown": set(TRUTHS),
 }
 
