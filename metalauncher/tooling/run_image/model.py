@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import threading
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,7 +16,7 @@ from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPT
 from metalauncher.refusals import errno_text
 from metalauncher.registry import load_registry
 from metalauncher.tooling.console import decode, encode
-from metalauncher.tooling.elf import HEAD, inspect, this_architecture
+from metalauncher.tooling.elf import HEAD, has_note, inspect, this_architecture
 from metalauncher.tooling.oci.materialise import materialise
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.reading import ReadError, open_regular
@@ -32,6 +33,7 @@ _NO_EXEC = errno_text(8)
 # As an image's config names them -> as tooling.binary does.
 _ARCHITECTURES = {"amd64": "x86-64", "arm64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 _OLDER = {"x86-64": "386", "arm64": "arm"}  # what these run as well
+_DIRECTORY_LIMIT = 64 << 10  # bytes; a zipapp's directory of files lies at its end, and has 10 KB
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -126,6 +128,28 @@ class RunImage:
     def head(self, node: Node) -> bytes:
         """Return the beginning of one of its executables; b"" where nothing was kept of it."""
         return read_head(encode(node.content), HEAD) if node.content else b""
+
+    @property
+    def doubt(self) -> str:
+        """Why what it has in metalauncher's place may be another program; "" where it is metalauncher."""
+        if self.labelled is not None or self._own is None or self._own[1].kind != "file" or self._is_metalauncher:
+            return ""
+        return f"/{self._own[0]} of the run image is not known to be metalauncher"
+
+    @cached_property
+    def _is_metalauncher(self) -> bool:
+        """By the executable's ELF note, or by what the zipapp holds."""
+        if self._own is None:
+            return False
+        head = self.head(self._own[1])
+        if not head.startswith(b"#!"):
+            return has_note(head)
+        try:
+            with open_regular(self._own[1].content) as file:
+                file.seek(max(0, self._own[1].size - _DIRECTORY_LIMIT))
+                return b"metalauncher/__main__.py" in file.read(_DIRECTORY_LIMIT)
+        except (ReadError, OSError):
+            return False
 
     def is_its_launcher(self, place: Located) -> bool:
         """Tell whether what lies at a path is its metalauncher, or what its labels call its launcher."""

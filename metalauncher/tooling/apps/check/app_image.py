@@ -15,11 +15,13 @@ from metalauncher.record import metadata_path, read_environment
 from metalauncher.tooling.apps.check.contents import APP, Contents
 from metalauncher.tooling.apps.check.layer_map import LayerMap, read_layer_map
 from metalauncher.tooling.apps.check.layer_scan import (
+    Fact,
     Interest,
     Scan,
     Scanner,
     about,
     ancestors,
+    hidden,
     is_at,
     refuse_many,
     settles,
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from metalauncher.tooling.apps.check.layer_scan import Fact
     from metalauncher.tooling.apps.check.user import User
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.tree import Tree
@@ -172,6 +173,8 @@ class AppImage:
                 self._widen(Interest(frozenset(), through))
                 continue
             tree = self._run.tree.fork()
+            if self.assumes_app and self.app_directory and tree.get(self.app_directory) is None:
+                tree.apply(Fact(self.app_directory, "directory", 0o755, 0, ""), "", _ABOVE - 1)
             contents: dict[str, Fact] = {}
             self._targets.clear()
             self._replaced = False
@@ -202,6 +205,8 @@ class AppImage:
         if self.map.own is not None or self._thorough:
             return False
         path = about(fact.path)
+        if hidden(fact) is not None:  # what is hidden is hidden of whatever lies below
+            return False
         if any([is_at(path, folder) for folder in (CNB, self._layers_directory, self.app_directory) if folder]):
             return False
         return any([is_at(path, place) for place in _DISPATCH]) or self._run.tree.get(path) is not None
@@ -216,12 +221,14 @@ class AppImage:
         return len(self._scans) == len(self.image.layers) - (self.map.own or 0)
 
     def _members_behind_links(self) -> frozenset[str]:
-        """Return the directories of the layers read that are links below: what lies in them comes to lie elsewhere."""
+        """Return the directories of the layers read that are links or files below: what lies in them lies elsewhere."""
         links: set[str] = set()
+        files = {path for path in self._interest.places if (at := self._run.tree.get(path)) and at[1].kind == "file"}
         found: set[str] = set()
         for _, scan in sorted(self._scans.items()):
             links |= scan.links
-            found |= (scan.folders & self._run.links) | (scan.folders & links)
+            found |= (scan.folders & self._run.links) | (scan.folders & links) | (scan.folders & files)
+            files |= {fact.path for fact in scan.facts if fact.kind not in ("directory", "link")}
         return frozenset(found.difference(self._interest.below))
 
     def read_on(self, touched: AbstractSet[str]) -> bool:

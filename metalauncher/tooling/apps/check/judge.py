@@ -11,13 +11,13 @@ from metalauncher.tooling.apps.check.contents import NotKept
 from metalauncher.tooling.apps.check.dispatch import Dispatcher, Found
 from metalauncher.tooling.apps.check.entrypoint import Ends, follow
 from metalauncher.tooling.apps.check.label_lists import REMEDY, is_union, judge_lists
-from metalauncher.tooling.apps.check.layer_scan import Scanner, is_at
+from metalauncher.tooling.apps.check.layer_scan import Scanner, ancestors, is_at
 from metalauncher.tooling.apps.check.own_launcher import Launchers, add_own_launcher, add_unpacked_launcher
 from metalauncher.tooling.apps.check.remedies import reason_of, remedy_of
 from metalauncher.tooling.apps.check.unpacked import UnpackedApp
 from metalauncher.tooling.apps.check.user import UnknownUser
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
-from metalauncher.tooling.apps.check.walk import Walk
+from metalauncher.tooling.apps.check.walk import NoDirectory, Walk
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.elf import this_architecture
 from metalauncher.tooling.oci.image import load_image
@@ -159,6 +159,8 @@ class _Under:
         except UnknownUser as error:
             reason = f"its config's User is {app.user!r}: {error}"
             return Result("", None, "does-not-start", reason, exit_code=126), {"etc", "etc/passwd", "etc/group"}
+        except NoDirectory as error:
+            return Result("", None, "does-not-start", str(error)), {*ancestors(app.directory.strip("/"))}
         result = self._follow(app, walk)
         touched = walk.touched
         doubts = [*walk.resolver.doubts, *_tree_doubts(tree, touched)]
@@ -173,6 +175,8 @@ class _Under:
         mismatch = _mismatch(app, self._run)
         if mismatch:
             return _result("unknown", mismatch)._replace(route=found.route, notes=app.map.notes)
+        if found.route != "copy" and self._run.doubt:
+            walk.resolver.doubt(self._run.doubt)
         results = [self._decided(app, walk, environment, found) for environment in app.environments]
         if any([_essence(result) != _essence(results[0]) for result in results]):
             names = ", ".join(_differing(app.environments))

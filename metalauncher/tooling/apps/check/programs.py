@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.execute import SCRIPTS_LIMIT, interpreter_of
-from metalauncher.tooling.apps.check.permissions import EXECUTE
+from metalauncher.tooling.apps.check.permissions import EXECUTE, READ
 from metalauncher.tooling.apps.check.resolver import EACCES, ELOOP
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.elf import inspect
@@ -70,6 +70,8 @@ def follow_exec(path: str, resolver: Resolver, contents: Contents, machine: str 
         errno = place.errno or _closed(place, resolver)
         if errno:
             return Exec(errno, (*steps, Step(path, place)), path)
+        if not resolver.access(place, READ):
+            resolver.doubt(f"/{place.path} may be started and not be read, and then gVisor does not start it")
         if len(steps) > SCRIPTS_LIMIT:
             return Exec(ELOOP, tuple(steps), path)
         head = contents.head(place)

@@ -66,6 +66,8 @@ class Resolver:
         if len(path.encode("utf-8", "surrogateescape")) >= _PATH_LIMIT:
             return Place("", None, ENAMETOOLONG)
         done = [] if path.startswith("/") else self._directories(cwd)
+        if done is None:
+            return self._missing(cwd, _parts(path))
         todo = _parts(path)
         links = 0
         while todo:
@@ -154,10 +156,13 @@ class Resolver:
         if is_open and link.owner not in (self.user.uid, directory.owner):
             self.doubt(f"/{at} is somebody else's link in a directory that all may write to")
 
-    def _directories(self, cwd: str) -> list[tuple[str, Node]]:
+    def _directories(self, cwd: str) -> list[tuple[str, Node]] | None:
+        """Return the directories that lead to a working directory; None where a runtime has yet to make it."""
         done: list[tuple[str, Node]] = []
         node = self.tree.root
         for part in [part for part in cwd.split("/") if part]:
+            if part not in node.children:
+                return None
             node = node.children[part]
             done.append((part, node))
         return done

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.app_image import CNB, AppImage
 from metalauncher.tooling.apps.check.layer_map import LayerMap
-from metalauncher.tooling.apps.check.layer_scan import HEAD, WHOLE_LIMIT, Fact, Scan, Scanner, ancestors
+from metalauncher.tooling.apps.check.layer_scan import HEAD, WHOLE_LIMIT, Fact, Scan, Scanner, ancestors, refuse_many
 from metalauncher.tooling.apps.check.user import User
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.image import Image
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.apps.check.app_image import RunTree
 
-_FILES_LIMIT = 10_000  # below /cnb
 _NO_REBASE = "is unpacked: what of it is the run image's is not known, only what the app itself brings is looked at"
 
 
@@ -53,54 +52,52 @@ class UnpackedApp(AppImage):
         super().__init__(image, run, Scanner(), layer_map=LayerMap(None, frozenset(), (_NO_REBASE,)))
         self.numeric_user = _user(process.get("user"))
         self._directory: Final = directory
-        self._scans[0] = Scan(tuple(self._facts()), frozenset(), frozenset(), 0)
+        self._looked_at: Final[set[str]] = set()
+        self._found: Final[dict[str, Fact]] = {}
+        self.read_on({above for path in (*self.records, CNB) for above in ancestors(path)})
 
     @property
     def assumes_app(self) -> bool:
-        """The app's own files, but for those that decide, were not looked at."""
+        """The app's own directory is taken to be there: it need not have been looked at."""
         return True
 
-    def read_on(self, _touched: AbstractSet[str]) -> bool:
-        """Read nothing: all was read at once."""
-        return False
+    def read_on(self, touched: AbstractSet[str]) -> bool:
+        """Look at these places, as far as that was not done; return False where there were none."""
+        new = sorted(path for path in touched if path not in self._looked_at)
+        for path in new:
+            self._looked_at.add(path)
+            if path.endswith("/"):
+                self._list(path.rstrip("/"))
+            elif (fact := self._fact(path, WHOLE_LIMIT if path in self.records else HEAD)) is not None:
+                self._found[path] = fact
+        refuse_many(len(self._found), sum([len(fact.data) for fact in self._found.values()]))
+        facts = [self._found[path] for path in sorted(self._found)]
+        self._scans[0] = Scan(tuple(facts), frozenset(), frozenset(), 0)
+        return bool(new)
 
     def keep_whole(self, path: str) -> None:
-        """Refuse to read a file again of which as much was read as is looked at."""
-        raise ImageError("unsupported", f"starts with /{path}, of which only the beginning is looked at")
+        """Read a file again, all that is looked at."""
+        if (fact := self._fact(path, WHOLE_LIMIT)) is not None:
+            self._found[path] = fact
+            self._scans[0] = self._scans[0]._replace(facts=tuple([self._found[at] for at in sorted(self._found)]))
 
-    def _facts(self) -> list[Fact]:
-        facts = list(self._walk(CNB))
-        for path in sorted(self.records):
-            for folder in ancestors(path)[-2:0:-1]:
-                if os.path.islink(os.path.join(self._directory, folder)):
-                    raise ImageError("unsupported", f"has a link at /{folder}, where app images have a directory")
-                if (fact := self._fact(folder, HEAD)) is not None:
-                    facts.append(fact)
-            if (fact := self._fact(path, WHOLE_LIMIT)) is not None:
-                facts.append(fact)
-        return facts
-
-    def _walk(self, top: str) -> list[Fact]:
-        facts: list[Fact] = []
-        pending = [top]
-        while pending:
-            path = pending.pop()
-            fact = self._fact(path, HEAD)
-            if fact is None:
-                continue
-            if fact.kind == "link" and path == top:
-                raise ImageError("unsupported", f"has a link at /{path}, where app images have a directory")
-            facts.append(fact)
-            if len(facts) > _FILES_LIMIT:
-                raise ImageError("too-large", f"has more than {_FILES_LIMIT} files in /{top}")
-            if fact.kind == "directory":
-                pending += [f"{path}/{name}" for name in sorted(os.listdir(os.path.join(self._directory, path)))]
-        return facts
+    def _list(self, folder: str) -> None:
+        """Look at what a directory holds."""
+        place = os.path.join(self._directory, folder)
+        if os.path.realpath(place) == os.path.join(os.path.realpath(self._directory), folder) and os.path.isdir(place):
+            for name in sorted(os.listdir(place)):
+                if (fact := self._fact(f"{folder}/{name}", HEAD)) is not None:
+                    self._found[fact.path] = fact
 
     def _fact(self, path: str, limit: int) -> Fact | None:
         place = os.path.join(self._directory, path)
+        folder, name = os.path.split(place.rstrip("/"))
+        top = os.path.realpath(self._directory)
+        real = os.path.realpath(folder)
+        if path and real != top and not real.startswith(top + "/"):  # a link on the way leads out of it
+            return None
         try:
-            status = os.lstat(place)
+            status = os.lstat(os.path.join(real, name) if path else place)
         except OSError:
             return None
         kind, size, target, data = "other", 0, "", b""

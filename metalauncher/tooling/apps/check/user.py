@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FILE_LIMIT: Final = 1 << 20  # bytes of a passwd or group file
 _HIGHEST = (1 << 31) - 1  # of an id: what GetExecUser takes
 _LINES_LIMIT = 10_000
-_NUMBER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,4000}")
 
 
 class User(NamedTuple):
@@ -58,20 +58,19 @@ def parse_user(text: str, passwd: bytes, group: bytes) -> User:
     uid, gid, login = 0, 0, ""
     wanted = name or "0"
     for fields in _lines(passwd, 4):
-        number = _number(fields[2])
-        if fields[0] == wanted or (number is not None and str(number) == wanted):
-            uid, gid, login = number or 0, _number(fields[3]) or 0, fields[0]
-            break
-    else:
-        if name:
-            uid = _in_range(name, "user", "/etc/passwd")
+        number = _number(fields[2]) or 0
+        is_wanted = number == int(wanted) if _NUMBER.fullmatch(wanted) else fields[0] == wanted
+        if is_wanted and not login:
+            uid, gid, login = number, _number(fields[3]) or 0, fields[0]
+    if name and not login:
+        uid = _in_range(name, "user", "/etc/passwd")
     named = frozenset(_memberships(group, login)) if login else frozenset[int]()
     if not group_name:
         return User(text, uid, gid, named)
     for fields in _lines(group, 3):
-        number = _number(fields[2])
-        if fields[0] == group_name or (number is not None and str(number) == group_name):
-            return User(text, uid, number or 0, frozenset(), named)
+        number = _number(fields[2]) or 0
+        if fields[0] == group_name or str(number) == group_name:
+            return User(text, uid, number, frozenset(), named)
     return User(text, uid, _in_range(group_name, "group", "/etc/group"), frozenset(), named)
 
 

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Final
 from metalauncher.tooling.apps.check.app_image import GROUP, PASSWD
 from metalauncher.tooling.apps.check.permissions import EXECUTE, SEARCH
 from metalauncher.tooling.apps.check.programs import Exec, follow_exec
-from metalauncher.tooling.apps.check.resolver import Resolver
+from metalauncher.tooling.apps.check.resolver import ENOENT, ENOTDIR, Resolver
 from metalauncher.tooling.apps.check.user import FILE_LIMIT, ROOT, User, parse_user
 
 if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.app_image import AppImage
     from metalauncher.tooling.apps.check.contents import Contents
     from metalauncher.tooling.oci.tree import Tree
+
+
+class NoDirectory(Exception):
+    """No runtime starts a container in its working directory; the message says why."""
 
 
 class Walk:
@@ -32,6 +36,7 @@ class Walk:
 
         Raises:
             UnknownUser: no container is started as this user.
+            NoDirectory: nor in this directory.
             NotKept: what decides was not kept.
         """
         self._as_root: Final = Resolver(tree, ROOT)
@@ -69,6 +74,8 @@ class Walk:
                 self.resolver.doubt(f"its PATH has {directory!r}, which not every runtime takes")
                 continue
             path = posixpath.join(directory, name)
+            if self.resolver.find(path).errno == ENOTDIR:
+                self.resolver.doubt(f"{directory} in its PATH is no directory, where gVisor looks no further")
             ours, theirs = (self._is_program(resolver, path) for resolver in (self.resolver, self._as_root))
             if ours != theirs:  # some look as root, some as the user
                 self.resolver.doubt(f"{path} can be started by root, and not by the user that the config names")
@@ -97,13 +104,17 @@ class Walk:
 
     def _enter(self, app: AppImage) -> str:
         """Go to the working directory, as runtimes do: as root, or as the user where that can't."""
+        if app.directory and not app.directory.startswith("/"):
+            self.resolver.doubt(f"its working directory {app.directory} is relative, which not every runtime takes")
         path = posixpath.join("/", app.directory)
         place = self._as_root.find(path)
-        if place.node is None and place.path == app.app_directory and app.assumes_app:
-            return ""  # lifecycle writes it
-        if place.node is None or place.node.kind != "directory":
-            self.resolver.doubt(f"its working directory {path} is not there, and runtimes differ in what they do then")
+        if place.errno == ENOENT and place.path == posixpath.normpath(path).lstrip("/"):
+            return place.path  # runtimes make it, as root
+        if place.errno == ENOENT:
+            self.resolver.doubt(f"its working directory {path} leads to /{place.path}, which is not there")
             return ""
+        if place.node is None or place.node.kind != "directory":
+            raise NoDirectory(f"its working directory {path} is no directory")
         if not self.resolver.access(place, SEARCH):
             self.resolver.doubt(f"its working directory {path} is closed to the user that its config names")
         return place.path
