@@ -6,13 +6,13 @@ at the encoding either. Nothing is deleted: an API `0.\x014` has to stay malform
 
 from __future__ import annotations
 
-from metalauncher.tomlfile import (
+from metalauncher.files import Unreadable
+from metalauncher.toml import (
     BOM,
     BYTE_ORDER_MARK,
     CONTROL_CHARACTERS,
     INVALID_UTF_8,
     REPLACEMENT_CHARACTERS,
-    Unreadable,
     parse_toml,
 )
 

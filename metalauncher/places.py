@@ -61,14 +61,6 @@ def root_from(environment: Mapping[bytes, bytes]) -> Root:
     return Root(prefix)
 
 
-def close_read(descriptor: int) -> None:
-    """Close what was only read; that a network's file system fails at it takes nothing from what was read."""
-    try:
-        posix.close(descriptor)
-    except OSError:
-        return
-
-
 def _resolve_inside(root: bytes, path: bytes) -> bytes:
     """Resolve every link of `path` as if `root` were `/`; the result has none left, and so can't lead outside."""
     if len(path) >= _PATH_MAX:  # the kernel refuses it whole; link by link it would take for ever

@@ -10,9 +10,10 @@ from __future__ import annotations
 from tomli import loads
 
 from metalauncher.apis import ApiVersion
+from metalauncher.files import Unreadable, read_file
 from metalauncher.places import LAYERS
 from metalauncher.refusals import MetadataUnreadable, PlatformApiMalformed
-from metalauncher.tomlfile import BOM, Unreadable, kind_of, read_file
+from metalauncher.toml import BOM, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Record:
             buildpacks: in file order.
             keys: the file's top-level keys, spelled as there.
             metadata: the file's path.
-            oddities: what the file holds that some launchers can't read, of `tomlfile.ODDITIES`.
+            oddities: what the file holds that some launchers can't read, of `toml.ODDITIES`.
             defect: why the file is not TOML, where only its cleaned text could be read; None for any other.
         """
         self.platform_api: Final = platform_api

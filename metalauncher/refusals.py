@@ -18,38 +18,6 @@ USAGE = 3
 INTERNAL = 70
 DRY_RUN = 83  # a launcher would have been started; not 0, for a job must not pass for done
 
-# In Go's wording, which is what the launchers themselves print; the C libraries differ among each other (musl says
-# "Symbolic link loop"), and both forms of metalauncher have to say the same.
-_ERRNO_TEXTS = {
-    1: "operation not permitted",
-    2: "no such file or directory",
-    5: "input/output error",
-    6: "no such device or address",
-    7: "argument list too long",
-    8: "exec format error",
-    9: "bad file descriptor",
-    11: "resource temporarily unavailable",
-    12: "cannot allocate memory",
-    13: "permission denied",
-    20: "not a directory",
-    21: "is a directory",
-    23: "too many open files in system",
-    24: "too many open files",
-    26: "text file busy",
-    27: "file too large",
-    28: "no space left on device",
-    30: "read-only file system",
-    32: "broken pipe",
-    36: "file name too long",
-    40: "too many levels of symbolic links",
-    122: "disk quota exceeded",
-}
-
-
-def errno_text(number: int | None) -> str:
-    """Return the text for an errno of Linux, the same whatever the C library."""
-    return _ERRNO_TEXTS.get(number or 0) or f"errno {number}"
-
 
 class Refused(Exception):
     """A dispatch that ends without a launcher; each kind owns its exit code."""

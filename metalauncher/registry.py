@@ -8,9 +8,9 @@ from __future__ import annotations
 import posix
 
 from metalauncher.descriptor import MASK, InvalidValue, Launcher, Mask, parse_descriptor
+from metalauncher.files import Unreadable, errno_text, read_file
 from metalauncher.places import IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS
-from metalauncher.refusals import errno_text
-from metalauncher.tomlfile import Unreadable, parse_toml, read_file
+from metalauncher.toml import parse_toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

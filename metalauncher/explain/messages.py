@@ -26,7 +26,7 @@ from metalauncher.selection import (
     find_unread,
     rank,
 )
-from metalauncher.tomlfile import BYTE_ORDER_MARK, CONTROL_CHARACTERS, INVALID_UTF_8, REPLACEMENT_CHARACTERS
+from metalauncher.toml import BYTE_ORDER_MARK, CONTROL_CHARACTERS, INVALID_UTF_8, REPLACEMENT_CHARACTERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

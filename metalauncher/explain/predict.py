@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posix
 
-from metalauncher.execute import SCRIPTS_LIMIT, interpreter_of, read_head
-from metalauncher.refusals import errno_text
+from metalauncher.execute import SCRIPTS_LIMIT, interpreter_of
+from metalauncher.files import errno_text, read_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from metalauncher.explain.messages import (
     why,
 )
 from metalauncher.explain.shortfall import add_launcher, add_reader, how_far, masked_that_cover, opt_in, opt_in_for_all
+from metalauncher.files import errno_text
 from metalauncher.pins import Pin
 from metalauncher.places import EXECUTABLE
 from metalauncher.record import read_platform_api
@@ -35,7 +36,6 @@ from metalauncher.refusals import (
     PlatformApiAbsent,
     PlatformApiMalformed,
     PlatformApiNotCovered,
-    errno_text,
 )
 from metalauncher.selection import sift
 

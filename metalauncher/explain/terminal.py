@@ -5,7 +5,8 @@ from __future__ import annotations
 import _signal
 import posix
 
-from metalauncher.refusals import USAGE, errno_text
+from metalauncher.files import errno_text
+from metalauncher.refusals import USAGE
 from metalauncher.selection import TRUE_VALUES
 
 TYPE_CHECKING = False

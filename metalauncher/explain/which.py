@@ -22,6 +22,7 @@ from metalauncher.explain.terminal import (
     write_lines,
     write_message,
 )
+from metalauncher.files import Unreadable, read_file
 from metalauncher.places import EXECUTABLE, Root, root_from
 from metalauncher.record import (
     METADATA_LIMIT,
@@ -34,7 +35,6 @@ from metalauncher.record import (
 from metalauncher.refusals import Failure, MetadataUnreadable, NothingExecuted, PlatformApiAbsent
 from metalauncher.registry import load_registry
 from metalauncher.selection import Selection, sift
-from metalauncher.tomlfile import Unreadable, read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

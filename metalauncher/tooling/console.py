@@ -18,7 +18,7 @@ from metalauncher.explain.terminal import (
     write_message,
     write_text,
 )
-from metalauncher.refusals import errno_text
+from metalauncher.files import errno_text
 from metalauncher.tooling.output import STDOUT as STANDARD_OUTPUT
 
 if TYPE_CHECKING:

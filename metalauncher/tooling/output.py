@@ -14,7 +14,7 @@ import tempfile
 from typing import TYPE_CHECKING, Final, Protocol
 
 from metalauncher.explain.terminal import BROKEN_PIPE_ERRNO, Unwritten, print_bytes, write_bytes
-from metalauncher.refusals import errno_text
+from metalauncher.files import errno_text
 from metalauncher.tooling.writing import write_whole
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.decision import Decision, decide
-from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of, read_head
+from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of
 from metalauncher.explain.forecast import NOTHING_AGAINST, foretell
 from metalauncher.explain.messages import decided_by
 from metalauncher.explain.predict import exec_errno, locate, why_not_executable
+from metalauncher.files import errno_text, read_head, size_text
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
 from metalauncher.record import METADATA_LIMIT, Record, parse_record, read_platform_api
-from metalauncher.refusals import Failure, MetadataUnreadable, NothingExecuted, errno_text
+from metalauncher.refusals import Failure, MetadataUnreadable, NothingExecuted
 from metalauncher.registry import load_registry
 from metalauncher.selection import Selection
-from metalauncher.tomlfile import size_text
 from metalauncher.tooling.console import decode, encode
 from metalauncher.tooling.elf import HEAD, inspect, this_architecture
 from metalauncher.tooling.oci.materialise import materialise

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from metalauncher.files import errno_text
 from metalauncher.places import EXECUTABLE
 from metalauncher.record import metadata_path
-from metalauncher.refusals import errno_text
 from metalauncher.selection import Selection
 from metalauncher.tooling.apps.check.appimage import AppImage, inside
 from metalauncher.tooling.apps.check.entrypoint import Ends, follow

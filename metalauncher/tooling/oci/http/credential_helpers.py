@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from metalauncher.explain.terminal import printable
-from metalauncher.refusals import errno_text
+from metalauncher.files import errno_text
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.oci.http.login_files import Login, whole_characters
 from metalauncher.tooling.oci.model import ImageError

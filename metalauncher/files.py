@@ -1,0 +1,151 @@
+"""Read a file that may be hostile, huge, half-written or no file at all. Must not know what a file means.
+
+Paths are bytes. Whatever goes wrong is an errno, or a size or a kind of file that is not taken.
+"""
+
+from __future__ import annotations
+
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+# In Go's wording, which is what the launchers themselves print; the C libraries differ among each other (musl says
+# "Symbolic link loop"), and both forms of metalauncher have to say the same.
+_ERRNO_TEXTS = {
+    1: "operation not permitted",
+    2: "no such file or directory",
+    5: "input/output error",
+    6: "no such device or address",
+    7: "argument list too long",
+    8: "exec format error",
+    9: "bad file descriptor",
+    11: "resource temporarily unavailable",
+    12: "cannot allocate memory",
+    13: "permission denied",
+    20: "not a directory",
+    21: "is a directory",
+    23: "too many open files in system",
+    24: "too many open files",
+    26: "text file busy",
+    27: "file too large",
+    28: "no space left on device",
+    30: "read-only file system",
+    32: "broken pipe",
+    36: "file name too long",
+    40: "too many levels of symbolic links",
+    122: "disk quota exceeded",
+}
+
+MISSING = (2, 20)  # ENOENT, ENOTDIR
+SCRIPT_HEAD = 256  # bytes that the kernel looks at for a script's interpreter
+# O_NONBLOCK: a FIFO without a writer must not hold up the start of a container.
+_FLAGS = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
+
+_KINDS = {
+    0o040000: "a directory",
+    0o010000: "a FIFO",
+    0o020000: "a character device",
+    0o060000: "a block device",
+    0o140000: "a socket",
+}
+
+
+def errno_text(number: int | None) -> str:
+    """Return the text for an errno of Linux, the same whatever the C library."""
+    return _ERRNO_TEXTS.get(number or 0) or f"errno {number}"
+
+
+class Unreadable(Exception):
+    """The file gives no content, or its content no document."""
+
+    def __init__(self, detail: str, *, errno: int | None = None, line: int | None = None) -> None:
+        """Hold what is wrong, with its errno or the line (from 1) where there is one."""
+        super().__init__(detail)
+        self.detail: Final = detail
+        self.errno: Final = errno
+        self.line: Final = line
+
+    @property
+    def missing(self) -> bool:
+        """There is no such file."""
+        return self.errno in MISSING
+
+
+def read_file(path: bytes, limit: int) -> bytes:
+    """Read the regular file at `path`, of at most `limit` bytes.
+
+    Raises:
+        Unreadable: it is missing, not a regular file, larger than `limit`.
+    """
+    try:
+        descriptor = open_read(path)
+    except OSError as error:
+        raise Unreadable(errno_text(error.errno), errno=error.errno) from None
+    try:
+        status = posix.fstat(descriptor)
+        kind = status.st_mode & 0o170000
+        if kind != 0o100000:
+            raise Unreadable(f"is {_KINDS.get(kind, 'no file')}, not a regular file")
+        # One byte more than there should be, so that one call shows the end of an ordinary file.
+        data = posix.read(descriptor, status.st_size + 1) if status.st_size <= limit else None
+        if data is not None and len(data) != status.st_size:
+            data = _read_on(descriptor, data, limit)
+    except OSError as error:
+        raise Unreadable(errno_text(error.errno), errno=error.errno) from None
+    finally:
+        close_read(descriptor)
+    if data is None:
+        raise Unreadable(f"is larger than {size_text(limit)}")
+    return data
+
+
+def _read_on(descriptor: int, data: bytes, limit: int) -> bytes | None:
+    """Read to its end a file whose size was not what `fstat` said: one that grows, or one of procfs.
+
+    Returns None where it is larger than `limit`.
+    """
+    parts = [data]
+    length = len(data)
+    while data and length <= limit:
+        data = posix.read(descriptor, 1 << 16)
+        parts.append(data)
+        length += len(data)
+    return b"".join(parts) if length <= limit else None
+
+
+def size_text(size: int) -> str:
+    """Write a limit in bytes as people do: `64 KiB`, `64 MiB`."""
+    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
+
+
+def read_head(path: bytes, length: int = SCRIPT_HEAD) -> bytes:
+    """Return the first `length` bytes of the file at `path`, b"" where it can't be read."""
+    try:
+        descriptor = open_read(path)
+    except OSError:
+        return b""
+    try:
+        return posix.read(descriptor, length)
+    except OSError:
+        return b""
+    finally:
+        close_read(descriptor)
+
+
+def open_read(path: bytes) -> int:
+    """Open a file for reading alone, waiting for nobody; return its descriptor.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    return posix.open(path, _FLAGS)
+
+
+def close_read(descriptor: int) -> None:
+    """Close what was only read; that a network's file system fails at it takes nothing from what was read."""
+    try:
+        posix.close(descriptor)
+    except OSError:
+        return
