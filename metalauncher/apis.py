@@ -44,6 +44,14 @@ class ApiVersion(tuple[int, int]):
         version = _parsed[text] = cls((_number(major, text), _number(minor, text) if minor else 0))
         return version
 
+    @classmethod
+    def parse_or_none(cls, text: str) -> ApiVersion | None:
+        """Parse as `parse` does; None where the text is not of the grammar."""
+        try:
+            return cls.parse(text)
+        except ValueError:
+            return None
+
 
 def _number(digits: str, text: str) -> int:
     # str.isdigit alone admits other scripts' digits, as Go's \d does not.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posix
 
 from metalauncher.files import SCRIPT_HEAD, close_read, errno_text, open_read, read_head
-from metalauncher.refusals import Failure, NothingExecuted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     # (path, number of leading arguments to drop) -> errno; does not return where it succeeds.
     Become = Callable[[bytes, int], int]
 
+ITSELF = "is metalauncher itself"  # what stands against a launcher that is
 # E2BIG, ENOMEM, EAGAIN: another launcher would meet the same.
 _FINAL_ERRNOS = frozenset((7, 12, 11))
 
@@ -25,6 +25,23 @@ _FINAL_ERRNOS = frozenset((7, 12, 11))
 _SHIM_LIMIT = 4096
 _PIECE = 1 << 16  # bytes of two files that are compared at a time
 SCRIPTS_LIMIT = 5  # scripts whose interpreter is a script, as the kernel's
+
+
+class Failure:
+    """A launcher that covers the app but can't be exec'd."""
+
+    __slots__ = ("errno", "launcher", "path", "reason")
+
+    def __init__(self, launcher: Launcher, path: bytes, reason: str, errno: int | None = None) -> None:
+        """Hold the launcher, the path that was to be exec'd, what stands against it, and the kernel's errno if any."""
+        self.launcher: Final = launcher
+        self.path: Final = path.decode("utf-8", "surrogateescape")
+        self.reason: Final = reason
+        self.errno: Final = errno
+
+    def __str__(self) -> str:
+        """Return `id@version at path can't be started: reason`."""
+        return f"{self.launcher!r} at {self.path} can't be started: {self.reason}"
 
 
 class Itself:
@@ -105,7 +122,7 @@ def execute(
     skip: int,
     itself: Itself,
     warn: Callable[[Failure], None],
-) -> NothingExecuted:
+) -> tuple[Failure, ...]:
     """Try the launchers in turn; returns only if none is left, or if a failure was one that all of them would share.
 
     Args:
@@ -115,6 +132,9 @@ def execute(
         skip: how many leading arguments are metalauncher's own.
         itself: what must not be exec'd.
         warn: called for each that could not be exec'd, when another is tried; the last one's is the refusal's to say.
+
+    Returns:
+        What was tried, in order.
     """
     failures: list[Failure] = []
     paths = [root.locate(launcher.path.encode()) for launcher in ranked]
@@ -125,7 +145,7 @@ def execute(
         if failures:
             warn(failures[-1])
         errno = 0 if itself.is_at(path) else become(path, skip)
-        failures.append(Failure(launcher, path, errno_text(errno) if errno else "is metalauncher itself"))
+        failures.append(Failure(launcher, path, errno_text(errno) if errno else ITSELF, errno or None))
         if errno in _FINAL_ERRNOS:
             break
-    return NothingExecuted(tuple(failures))
+    return tuple(failures)

@@ -10,8 +10,8 @@ import posix
 from metalauncher.descriptor import Launcher
 from metalauncher.explain.readers import LIFECYCLE, cannot_read
 from metalauncher.explain.releases import RELEASES, supporting
-from metalauncher.registry import InvalidDescriptor, Registry, read_descriptor
-from metalauncher.selection import TRUE_VALUES, find_unread, sift
+from metalauncher.registry import InvalidDescriptor, read_descriptor
+from metalauncher.selection import reads, why_not
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def opt_in_for_all(refusal: BuildpackApisNotCovered, decision: Decision) -> list
         and launcher.platform.covers(record.platform_api)
         and all([api is not None and launcher.buildpack.covers(api) for api in apis])
         and record.keys.issuperset(launcher.requires)
-        and decision.environment.get(launcher.opt_in_env.encode()) not in TRUE_VALUES
+        and launcher.opt_in_env.encode() not in decision.policy.true_variables
     }
     return [
         f"set {variable}=true to let the launcher here take part that supports them all, or" for variable in variables
@@ -147,7 +147,7 @@ def _is_link(path: str) -> bool:
 
 def _would_do(launcher: Launcher, decision: Decision, platform_api: ApiVersion | None) -> bool:
     if decision.record is not None:
-        if decision.record.defect is not None and find_unread(launcher, decision.record.oddities):
+        if decision.record.defect is not None and not reads(launcher, decision.record):
             return False
-        return bool(sift(decision.record, Registry((launcher,)), decision.environment)[0])
+        return why_not(decision.record, launcher, decision.policy) is None
     return platform_api is None or launcher.platform.covers(platform_api)

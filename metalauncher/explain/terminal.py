@@ -5,9 +5,9 @@ from __future__ import annotations
 import _signal
 import posix
 
+from metalauncher.environment import TRUE_VALUES
 from metalauncher.files import errno_text
 from metalauncher.refusals import USAGE
-from metalauncher.selection import TRUE_VALUES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,14 +13,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.decision import Decision, decide
-from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of
+from metalauncher.environment import Policy
+from metalauncher.execute import SCRIPTS_LIMIT, Failure, Itself, interpreter_of
 from metalauncher.explain.forecast import NOTHING_AGAINST, foretell
 from metalauncher.explain.messages import decided_by
 from metalauncher.explain.predict import exec_errno, locate, why_not_executable
 from metalauncher.files import errno_text, read_head, size_text
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
-from metalauncher.record import METADATA_LIMIT, Record, parse_record, read_platform_api
-from metalauncher.refusals import Failure, MetadataUnreadable, NothingExecuted
+from metalauncher.record import METADATA_LIMIT, InvalidMetadata, Record, parse_record
+from metalauncher.refusals import NothingExecuted
 from metalauncher.registry import load_registry
 from metalauncher.selection import Selection
 from metalauncher.tooling.console import decode, encode
@@ -199,7 +200,7 @@ class RunImage:
             found = self._decisions.get(key)
         if found is None:
             registry = load_registry(self.root) if labelled is None else labelled
-            decision = decide(environment, registry, lambda: self._record(environment, metadata))
+            decision = decide(environment, registry, lambda policy: self._record(policy, metadata))
             found = self._foretell(decision, labelled)._replace(buildpacks=self._buildpacks(decision.record, metadata))
             found = found._replace(forecast=self._forecast(found.launcher, metadata))
             with self._lock:
@@ -208,14 +209,14 @@ class RunImage:
                 self._decisions[key] = found
         return found
 
-    def _record(self, environment: Mapping[bytes, bytes], metadata: Metadata) -> Record:
+    def _record(self, policy: Policy, metadata: Metadata) -> Record:
         if metadata.data is None:
-            raise MetadataUnreadable(metadata.path, metadata.detail)
+            raise InvalidMetadata(metadata.path, metadata.detail)
         if len(metadata.data) > METADATA_LIMIT:
-            raise MetadataUnreadable(metadata.path, f"is larger than {size_text(METADATA_LIMIT)}")
+            raise InvalidMetadata(metadata.path, f"is larger than {size_text(METADATA_LIMIT)}")
         # One at a time: parsed, a large one may take a hundred MB.
         with self._scratching():
-            return parse_record(metadata.data, metadata.path, *read_platform_api(environment))
+            return parse_record(metadata.data, metadata.path, policy)
 
     @contextlib.contextmanager
     def _scratching(self) -> Iterator[None]:
@@ -231,8 +232,8 @@ class RunImage:
 
     def _buildpacks(self, record: Record | None, metadata: Metadata) -> tuple[Buildpack, ...]:
         try:
-            return (record or self._record({}, metadata)).buildpacks
-        except MetadataUnreadable:
+            return (record or self._record(Policy({}), metadata)).buildpacks
+        except InvalidMetadata:
             return ()
 
     def _forecast(self, launcher: Launcher | None, metadata: Metadata) -> Forecast:

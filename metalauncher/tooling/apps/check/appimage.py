@@ -15,7 +15,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Final
 
-from metalauncher.record import metadata_path, read_environment
+from metalauncher.environment import metadata_path, read_environment
 from metalauncher.tooling.apps.check.layer_map import Shape, read_shape
 from metalauncher.tooling.apps.check.layer_scan import (
     CNB,

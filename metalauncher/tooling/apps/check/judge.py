@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from metalauncher.environment import metadata_path
 from metalauncher.files import errno_text
 from metalauncher.places import EXECUTABLE
-from metalauncher.record import metadata_path
 from metalauncher.selection import Selection
 from metalauncher.tooling.apps.check.appimage import AppImage, inside
 from metalauncher.tooling.apps.check.entrypoint import Ends, follow
@@ -178,7 +178,7 @@ def _decided(app: AppImage, tree: Tree, run: RunImage, environment: Mapping[byte
         "",
         None,
         "starts" if refused is None else "refused",
-        found.rule if refused is None else run.clean(reason_of(refused)),
+        found.rule if refused is None else run.clean(reason_of(refused, found)),
         launcher=None if launcher is None else Chosen(launcher.id, launcher.version, launcher.path),
         exit_code=None if refused is None else refused.exit_code,
         platform_api=platform_api,
