@@ -1,5 +1,7 @@
 """The path that was exec'd decides: dispatch, or metalauncher's own command line. Imports exactly one of them.
 
+It must not know what either does.
+
 Not argv[0]: anyone may set that. An app's process may itself be called `metalauncher`.
 """
 

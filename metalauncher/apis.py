@@ -1,4 +1,4 @@
-"""CNB API versions, and the sets of them that a launcher supports. Knows no files.
+"""CNB API versions, and the sets of them that a launcher supports. Must not know files.
 
 The grammar and the rule are CNB's own (buildpacks/lifecycle, api/version.go and api/apis.go), not PEP 440's:
 `packaging` would accept " 0.7 " and 0.7.0, reject "0.", and call 0.8 a superset of 0.7.

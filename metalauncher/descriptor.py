@@ -1,4 +1,4 @@
-"""One descriptor: a TOML document -> the launcher that it declares. Pure: opens no file, and knows no directory.
+"""One descriptor: a TOML document -> the launcher that it declares. Pure. Must not know files or records.
 
 docs/descriptor.md is the format's reference.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from metalauncher.files import SCRIPT_HEAD, close_read, errno_text, open_read, read_head
+from metalauncher.files import SCRIPT_HEAD, close_read, open_read, read_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,7 +145,13 @@ def execute(
         if failures:
             warn(failures[-1])
         errno = 0 if itself.is_at(path) else become(path, skip)
-        failures.append(Failure(launcher, path, errno_text(errno) if errno else ITSELF, errno or None))
+        failures.append(_failure(launcher, path, errno))
         if errno in _FINAL_ERRNOS:
             break
     return tuple(failures)
+
+
+def _failure(launcher: Launcher, path: bytes, errno: int) -> Failure:
+    from metalauncher.errnos import errno_text  # words are loaded when there is something to say
+
+    return Failure(launcher, path, errno_text(errno) if errno else ITSELF, errno or None)

@@ -11,50 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-# In Go's wording, which is what the launchers themselves print; the C libraries differ among each other (musl says
-# "Symbolic link loop"), and both forms of metalauncher have to say the same.
-_ERRNO_TEXTS = {
-    1: "operation not permitted",
-    2: "no such file or directory",
-    5: "input/output error",
-    6: "no such device or address",
-    7: "argument list too long",
-    8: "exec format error",
-    9: "bad file descriptor",
-    11: "resource temporarily unavailable",
-    12: "cannot allocate memory",
-    13: "permission denied",
-    20: "not a directory",
-    21: "is a directory",
-    23: "too many open files in system",
-    24: "too many open files",
-    26: "text file busy",
-    27: "file too large",
-    28: "no space left on device",
-    30: "read-only file system",
-    32: "broken pipe",
-    36: "file name too long",
-    40: "too many levels of symbolic links",
-    122: "disk quota exceeded",
-}
-
 MISSING = (2, 20)  # ENOENT, ENOTDIR
 SCRIPT_HEAD = 256  # bytes that the kernel looks at for a script's interpreter
 # O_NONBLOCK: a FIFO without a writer must not hold up the start of a container.
 _FLAGS = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
-
-_KINDS = {
-    0o040000: "a directory",
-    0o010000: "a FIFO",
-    0o020000: "a character device",
-    0o060000: "a block device",
-    0o140000: "a socket",
-}
-
-
-def errno_text(number: int | None) -> str:
-    """Return the text for an errno of Linux, the same whatever the C library."""
-    return _ERRNO_TEXTS.get(number or 0) or f"errno {number}"
 
 
 class Unreadable(Exception):
@@ -82,23 +42,31 @@ def read_file(path: bytes, limit: int) -> bytes:
     try:
         descriptor = open_read(path)
     except OSError as error:
-        raise Unreadable(errno_text(error.errno), errno=error.errno) from None
+        raise _unreadable(error) from None
     try:
         status = posix.fstat(descriptor)
         kind = status.st_mode & 0o170000
         if kind != 0o100000:
-            raise Unreadable(f"is {_KINDS.get(kind, 'no file')}, not a regular file")
+            from metalauncher.errnos import kind_text
+
+            raise Unreadable(f"is {kind_text(kind)}, not a regular file")
         # One byte more than there should be, so that one call shows the end of an ordinary file.
         data = posix.read(descriptor, status.st_size + 1) if status.st_size <= limit else None
         if data is not None and len(data) != status.st_size:
             data = _read_on(descriptor, data, limit)
     except OSError as error:
-        raise Unreadable(errno_text(error.errno), errno=error.errno) from None
+        raise _unreadable(error) from None
     finally:
         close_read(descriptor)
     if data is None:
         raise Unreadable(f"is larger than {size_text(limit)}")
     return data
+
+
+def _unreadable(error: OSError) -> Unreadable:
+    from metalauncher.errnos import errno_text  # words are loaded when there is something to say
+
+    return Unreadable(errno_text(error.errno), errno=error.errno)
 
 
 def _read_on(descriptor: int, data: bytes, limit: int) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Where things lie in a run image (design: vendor-neutral, read-only at dispatch), and under which root to look.
+"""Fixed paths in a run image, and the root under which to look. Must not know what is at them.
 
 Paths are bytes: what the kernel is given must not depend on a locale.
 """

@@ -1,4 +1,4 @@
-"""The launchers a run image carries: `launchers.d/*.toml` -> Registry. Knows no record.
+"""The launchers a run image carries: `launchers.d/*.toml` -> Registry. Must not know records or refusals.
 
 A broken descriptor is left out and kept with its reason; it never stops the others.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import posix
 
 from metalauncher.descriptor import MASK, InvalidValue, Launcher, Mask, parse_descriptor
-from metalauncher.files import Unreadable, errno_text, read_file
+from metalauncher.files import Unreadable, read_file
 from metalauncher.places import IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS
 from metalauncher.toml import parse_toml
 
@@ -42,9 +42,8 @@ class InvalidDescriptor(Exception):
         self.line: Final = line
 
     def __str__(self) -> str:
-        """Return `file:line: key: reason`, without what there is not."""
-        where = self.file if self.line is None or "(at " in self.reason else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (where, self.key, self.reason) if part)
+        """Return `file: key: reason`, without what there is not; where there is a line, the reason has it."""
+        return ": ".join(part for part in (self.file, self.key, self.reason) if part)
 
 
 class Registry:
@@ -140,6 +139,8 @@ def list_descriptors(directory: bytes, invalid: list[InvalidDescriptor]) -> list
             )
     except OSError as error:
         if error.errno != 2:  # ENOENT: a registry need not have both
+            from metalauncher.errnos import errno_text  # words are loaded when there is something to say
+
             invalid.append(InvalidDescriptor(_shown(directory), "", errno_text(error.errno)))
         return []
 

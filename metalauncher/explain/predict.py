@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posix
 
+from metalauncher.errnos import errno_text
 from metalauncher.execute import ITSELF, SCRIPTS_LIMIT, Failure, interpreter_of
-from metalauncher.files import errno_text, read_head
+from metalauncher.files import read_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from metalauncher.places import EXECUTABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Final
 
     from metalauncher.apis import ApiVersion
@@ -36,10 +36,10 @@ class Text:
         headline: list[str],
         what: list[str],
         need: list[str],
-        have: list[str],
-        now: list[str],
-        fix: list[str],
-        details: tuple[str, ...] = (),
+        have: Sequence[str] = (),
+        now: Sequence[str] = (),
+        fix: Sequence[str] = (),
+        details: Sequence[str] = (),
     ) -> None:
         """Hold each section's lines; one without lines is left out.
 

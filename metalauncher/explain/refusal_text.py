@@ -11,7 +11,6 @@ import posix
 from metalauncher import __version__
 from metalauncher.explain.messages import (
     app_needs,
-    buildpack_need,
     buildpack_needs,
     can_not_read,
     name_oddities,
@@ -30,7 +29,7 @@ from metalauncher.explain.refusal_parts import (
     metadata_of,
     unmask,
 )
-from metalauncher.explain.shortfall import add_launcher, add_reader, how_far, opt_in, opt_in_for_all
+from metalauncher.explain.shortfall import add_launcher, add_reader, culprits, how_far, opt_in, opt_in_for_all
 from metalauncher.files import MISSING
 from metalauncher.refusals import (
     BuildpackApisNotCovered,
@@ -47,14 +46,12 @@ from metalauncher.selection import is_pinned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from metalauncher.decision import Decision
     from metalauncher.descriptor import Launcher
     from metalauncher.record import Record
     from metalauncher.refusals import Refusal
-
-_CULPRITS_LIMIT = 10  # buildpacks that no launcher here supports, listed one by one
 
 # CNB's own texts, which people search for (buildpacks/lifecycle cmd/apis.go, cmd/launcher/cli/launcher.go).
 _INCOMPATIBLE = "is incompatible with the lifecycle"
@@ -114,9 +111,7 @@ def _platform_malformed(refusal: PlatformApiMalformed) -> Text:
         headline=[f"failed to parse platform API '{refusal.text}'" if refusal.text.strip() else _ABSENT],
         what=["the app did not start: CNB_PLATFORM_API, which says how it was built, is no API version"],
         need=[f"CNB_PLATFORM_API as MAJOR.MINOR, such as 0.12; it is {refusal.text!r}"],
-        have=[],
         now=["start the container with the CNB_PLATFORM_API of the image's config, unchanged"],
-        fix=[],
         details=INSPECT,
     )
 
@@ -129,9 +124,7 @@ def _stripped(decision: Decision) -> Text:
             " image's, or the app started a launcher itself (launchers remove this variable from what they start)",
         ],
         need=["CNB_PLATFORM_API, the Platform API that this app was exported with", *buildpack_needs(decision.record)],
-        have=[],
         now=["set CNB_PLATFORM_API to its value in the image's config"],
-        fix=[],
         details=INSPECT,
     )
 
@@ -209,36 +202,11 @@ def _buildpacks_not_covered(refusal: BuildpackApisNotCovered, decision: Decision
     return Text(
         headline=headline,
         what=what,
-        need=_culprits(refusal, decision),
+        need=culprits(refusal, decision),
         have=have(decision),
         now=[ALLOW_DEPRECATED if refusal.deprecated else GO_BACK],
         fix=fix,
     )
-
-
-def _culprits(refusal: BuildpackApisNotCovered, decision: Decision) -> list[str]:
-    """Name the buildpacks that the nearest launcher does not support, and count those that it does."""
-    record = decision.record
-    if record is None:
-        return []
-    strict = refusal.deprecated
-    apis = refusal.launcher.buildpack
-    fine = 0
-    lines: list[str] = []
-    more = 0
-    for buildpack in record.buildpacks:
-        api = buildpack.api
-        if api is not None and apis.covers(api) and not (strict and apis.deprecates(api)):
-            fine += 1
-        elif len(lines) < _CULPRITS_LIMIT:
-            lines.append(f"{buildpack_need(buildpack)} <- not supported by {refusal.launcher!r}")
-        else:
-            more += 1
-    if more:
-        lines.append(f"and {more} more that it does not support")
-    if fine:
-        lines.append(f"{fine} other buildpack{'s are' if fine > 1 else ' is'} fine with it ({record.metadata})")
-    return [platform_need(record.platform_text), *lines]
 
 
 def _key_missing(refusal: MetadataKeyMissing, decision: Decision) -> Text:
@@ -307,7 +275,6 @@ def _metadata_missing(refusal: MetadataUnreadable, decision: Decision) -> Text:
             headline=_unreadable(refusal),
             what=["this is a run image, started by itself: there is no app in it, and so nothing to start"],
             need=["an app image that was built on this run image, or rebased onto it"],
-            have=[],
             now=["start the app's image instead"],
             fix=["to see which launchers this run image has, ask about an app that is yet to be:"],
             details=ask_which(decision.environment, " --platform-api 0.12 --buildpack-api example/app=0.10"),
@@ -319,12 +286,10 @@ def _metadata_missing(refusal: MetadataUnreadable, decision: Decision) -> Text:
             " CNB_LAYERS_DIR was changed",
         ],
         need=["the app's metadata.toml, which says which Buildpack APIs the app was built with"],
-        have=[],
         now=[
             "check that CNB_LAYERS_DIR is that of the image's config, and that no volume lies over it; else rebuild the"
             " app",
         ],
-        fix=[],
         details=(copy_out(refusal.path), *INSPECT),
     )
 
@@ -396,15 +361,15 @@ def _pin(refusal: PinUnsatisfied, decision: Decision) -> Text:
 
 def _nothing_executed(refusal: NothingExecuted, decision: Decision) -> Text:
     limit = _LIMITS.get(refusal.failures[-1].errno or 0)
-    have = [str(failure) for failure in refusal.failures[:HAVE_LIMIT]]
+    tried = [str(failure) for failure in refusal.failures[:HAVE_LIMIT]]
     more = len(refusal.failures) - HAVE_LIMIT
-    have += [f"and {more} more"] if more > 0 else []
-    have += [f"left out: {broken}" for broken in decision.registry.invalid[:HAVE_LIMIT]]
+    tried += [f"and {more} more"] if more > 0 else []
+    tried += [f"left out: {broken}" for broken in decision.registry.invalid[:HAVE_LIMIT]]
     return Text(
         headline=[f"failed to launch: {refusal.failures[0].path}: {refusal.failures[0].reason}"],
         what=["the app did not start: metalauncher chose a launcher for it, but the kernel would not start its file"],
         need=app_needs(decision.record),
-        have=have,
+        have=tried,
         now=[limit] if limit else [GO_BACK],
         fix=[] if limit else ["repair the launcher in the run image (metalauncher lint finds what is wrong with it)"],
     )
@@ -417,5 +382,5 @@ _LIMITS: Mapping[int, str] = {  # by errno: E2BIG, EAGAIN, ENOMEM
 }
 
 
-def _then_rebase(fix: list[str]) -> list[str]:
+def _then_rebase(fix: Sequence[str]) -> list[str]:
     return [f"{line}; then rebase again" if line.startswith("add ") else line for line in fix]

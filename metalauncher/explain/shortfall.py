@@ -8,6 +8,7 @@ from __future__ import annotations
 import posix
 
 from metalauncher.descriptor import Launcher
+from metalauncher.explain.messages import buildpack_need, platform_need
 from metalauncher.explain.readers import LIFECYCLE, cannot_read
 from metalauncher.explain.releases import RELEASES, supporting
 from metalauncher.registry import InvalidDescriptor, read_descriptor
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from metalauncher.decision import Decision
     from metalauncher.record import Record
     from metalauncher.refusals import BuildpackApisNotCovered, PlatformApiNotCovered
+
+_CULPRITS_LIMIT = 10  # buildpacks that no launcher here supports, listed one by one
 
 
 def how_far(kind: str, api: ApiVersion, sets: Sequence[tuple[Launcher, ApiSet]], deprecated: bool) -> str:
@@ -51,6 +54,31 @@ def how_far(kind: str, api: ApiVersion, sets: Sequence[tuple[Launcher, ApiSet]],
 
 def _bound(pair: tuple[ApiVersion, Launcher]) -> ApiVersion:
     return pair[0]
+
+
+def culprits(refusal: BuildpackApisNotCovered, decision: Decision) -> list[str]:
+    """Name the buildpacks that the nearest launcher does not support, and count those that it does."""
+    record = decision.record
+    if record is None:
+        return []
+    strict = refusal.deprecated
+    apis = refusal.launcher.buildpack
+    fine = 0
+    lines: list[str] = []
+    more = 0
+    for buildpack in record.buildpacks:
+        api = buildpack.api
+        if api is not None and apis.covers(api) and not (strict and apis.deprecates(api)):
+            fine += 1
+        elif len(lines) < _CULPRITS_LIMIT:
+            lines.append(f"{buildpack_need(buildpack)} <- not supported by {refusal.launcher!r}")
+        else:
+            more += 1
+    if more:
+        lines.append(f"and {more} more that it does not support")
+    if fine:
+        lines.append(f"{fine} other buildpack{'s are' if fine > 1 else ' is'} fine with it ({record.metadata})")
+    return [platform_need(record.platform_text), *lines]
 
 
 def opt_in(refusal: PlatformApiNotCovered, decision: Decision) -> list[str]:

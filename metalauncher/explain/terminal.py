@@ -6,7 +6,7 @@ import _signal
 import posix
 
 from metalauncher.environment import TRUE_VALUES
-from metalauncher.files import errno_text
+from metalauncher.errnos import errno_text
 from metalauncher.refusals import USAGE
 
 TYPE_CHECKING = False

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.apis import ApiVersion
+from metalauncher.errnos import errno_text
 from metalauncher.execute import Itself
 from metalauncher.explain.jsontext import dump
 from metalauncher.explain.messages import by_rank, name_oddities
 from metalauncher.explain.predict import locate
 from metalauncher.explain.terminal import RED, YELLOW
-from metalauncher.files import errno_text
 from metalauncher.places import EXECUTABLE
 from metalauncher.registry import load_registry
 from metalauncher.toml import BOM, BYTE_ORDER_MARK, CONTROL_CHARACTERS, INVALID_UTF_8, ODDITIES, REPLACEMENT_CHARACTERS

@@ -7,9 +7,10 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
+from metalauncher.errnos import errno_text
 from metalauncher.execute import Itself
 from metalauncher.explain.predict import exec_errno
-from metalauncher.files import errno_text, read_head
+from metalauncher.files import read_head
 from metalauncher.places import EXECUTABLE, LAUNCHERS
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.elf import HEAD, inspect, this_architecture

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.decision import Decision, decide
 from metalauncher.environment import Policy
+from metalauncher.errnos import errno_text
 from metalauncher.execute import SCRIPTS_LIMIT, Failure, Itself, interpreter_of
 from metalauncher.explain.forecast import NOTHING_AGAINST, foretell
 from metalauncher.explain.messages import decided_by
 from metalauncher.explain.predict import exec_errno, locate, why_not_executable
-from metalauncher.files import errno_text, read_head, size_text
+from metalauncher.files import read_head, size_text
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
 from metalauncher.record import METADATA_LIMIT, InvalidMetadata, Record, parse_record
 from metalauncher.refusals import NothingExecuted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from metalauncher.environment import metadata_path
-from metalauncher.files import errno_text
+from metalauncher.errnos import errno_text
 from metalauncher.places import EXECUTABLE
 from metalauncher.selection import Selection
 from metalauncher.tooling.apps.check.appimage import AppImage, inside
