@@ -86,4 +86,7 @@ def serves_platform(registry: Registry, policy: Policy) -> bool:
     api = policy.platform_api
     if api is None:
         return bool(registry.launchers) and not policy.platform_text
-    return any([why_not_platform(api, launcher, policy) is None for launcher in registry.launchers])
+    for launcher in registry.launchers:  # noqa: SIM110  # any() would take a frame of its own to find the first
+        if why_not_platform(api, launcher, policy) is None:
+            return True
+    return False

@@ -37,7 +37,7 @@ def metadata_path(environment: Mapping[bytes, bytes]) -> bytes:
 class Policy:
     """What the variables ask of a selection."""
 
-    __slots__ = ("pin", "pin_problem", "pin_text", "platform_api", "platform_text", "strict", "true_variables")
+    __slots__ = ("_environment", "pin", "pin_problem", "pin_text", "platform_api", "platform_text", "strict")
 
     def __init__(self, environment: Mapping[bytes, bytes]) -> None:
         """Parse the variables.
@@ -49,8 +49,8 @@ class Policy:
             pin_text: `METALAUNCHER_PIN` as it came, "" where it is absent.
             pin: None where it is absent or malformed.
             pin_problem: why it is malformed, None where it is not.
-            true_variables: those with a true value, of which some opt launchers in.
         """
+        self._environment: Final = environment
         self.platform_text: Final = _text(environment, b"CNB_PLATFORM_API")
         self.platform_api: Final = ApiVersion.parse_or_none(self.platform_text)
         self.strict: Final = environment.get(b"CNB_DEPRECATION_MODE") == b"error"
@@ -58,11 +58,15 @@ class Policy:
         pin, problem = _parse_pin(self.pin_text) if self.pin_text else (None, None)
         self.pin: Final = pin
         self.pin_problem: Final = problem
-        self.true_variables: Final = frozenset([name for name, value in environment.items() if value in TRUE_VALUES])
+
+    def opts_in(self, variable: str) -> bool:
+        """Tell whether a variable, of a launcher's choice, is true."""
+        return self._environment.get(variable.encode()) in TRUE_VALUES
 
 
 def _text(environment: Mapping[bytes, bytes], name: bytes) -> str:
-    return environment.get(name, b"").decode("utf-8", "surrogateescape")
+    value = environment.get(name)
+    return value.decode("utf-8", "surrogateescape") if value else ""
 
 
 def _parse_pin(text: str) -> tuple[Pin | None, str | None]:

@@ -188,7 +188,7 @@ def why_not_platform(
         policy: what the variables ask for.
     """
     variable = launcher.opt_in_env
-    if variable is not None and variable.encode() not in policy.true_variables and not is_pinned(launcher, policy):
+    if variable is not None and not policy.opts_in(variable) and not is_pinned(launcher, policy):
         return OptInNotGiven(variable)
     if api is None:
         api = launcher.platform.default

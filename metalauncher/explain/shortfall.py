@@ -105,7 +105,7 @@ def opt_in_for_all(refusal: BuildpackApisNotCovered, decision: Decision) -> list
         and launcher.platform.covers(record.platform_api)
         and all([api is not None and launcher.buildpack.covers(api) for api in apis])
         and record.keys.issuperset(launcher.requires)
-        and launcher.opt_in_env.encode() not in decision.policy.true_variables
+        and not decision.policy.opts_in(launcher.opt_in_env)
     }
     return [
         f"set {variable}=true to let the launcher here take part that supports them all, or" for variable in variables
