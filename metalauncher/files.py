@@ -20,12 +20,35 @@ _FLAGS = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
 class Unreadable(Exception):
     """The file gives no content, or its content no document."""
 
-    def __init__(self, detail: str, *, errno: int | None = None, line: int | None = None) -> None:
-        """Hold what is wrong, with its errno or the line (from 1) where there is one."""
-        super().__init__(detail)
-        self.detail: Final = detail
+    def __init__(
+        self, detail: str = "", *, errno: int | None = None, kind: int | None = None, line: int | None = None
+    ) -> None:
+        """Hold what is wrong.
+
+        Args:
+            detail: in words, where it is neither of the two that follow.
+            errno: of the kernel's refusal.
+            kind: that the file is of, `st_mode & S_IFMT`, in place of a regular one.
+            line: from 1, where the parser gave one.
+        """
+        super().__init__(detail, errno, kind, line)
+        self._detail: Final = detail
         self.errno: Final = errno
+        self.kind: Final = kind
         self.line: Final = line
+
+    def __str__(self) -> str:
+        """Return what is wrong."""
+        return self.detail
+
+    @property
+    def detail(self) -> str:
+        """What is wrong, in words; they are loaded only now, for a start that goes on needs none."""
+        if self._detail:
+            return self._detail
+        from metalauncher.errnos import errno_text, kind_text
+
+        return errno_text(self.errno) if self.kind is None else f"is {kind_text(self.kind)}, not a regular file"
 
     @property
     def missing(self) -> bool:
@@ -42,31 +65,23 @@ def read_file(path: bytes, limit: int) -> bytes:
     try:
         descriptor = open_read(path)
     except OSError as error:
-        raise _unreadable(error) from None
+        raise Unreadable(errno=error.errno) from None
     try:
         status = posix.fstat(descriptor)
         kind = status.st_mode & 0o170000
         if kind != 0o100000:
-            from metalauncher.errnos import kind_text
-
-            raise Unreadable(f"is {kind_text(kind)}, not a regular file")
+            raise Unreadable(kind=kind)
         # One byte more than there should be, so that one call shows the end of an ordinary file.
         data = posix.read(descriptor, status.st_size + 1) if status.st_size <= limit else None
         if data is not None and len(data) != status.st_size:
             data = _read_on(descriptor, data, limit)
     except OSError as error:
-        raise _unreadable(error) from None
+        raise Unreadable(errno=error.errno) from None
     finally:
         close_read(descriptor)
     if data is None:
         raise Unreadable(f"is larger than {size_text(limit)}")
     return data
-
-
-def _unreadable(error: OSError) -> Unreadable:
-    from metalauncher.errnos import errno_text  # words are loaded when there is something to say
-
-    return Unreadable(errno_text(error.errno), errno=error.errno)
 
 
 def _read_on(descriptor: int, data: bytes, limit: int) -> bytes | None:

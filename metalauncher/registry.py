@@ -26,7 +26,7 @@ DESCRIPTOR_LIMIT = 64 << 10
 class InvalidDescriptor(Exception):
     """A file, or a whole directory, of `launchers.d` that gives no launcher."""
 
-    def __init__(self, file: str, key: str, reason: str, line: int | None = None) -> None:
+    def __init__(self, file: str, key: str, reason: str | Unreadable, line: int | None = None) -> None:
         """Hold where and why.
 
         Args:
@@ -38,8 +38,13 @@ class InvalidDescriptor(Exception):
         super().__init__(file, key, reason)
         self.file: Final = file
         self.key: Final = key
-        self.reason: Final = reason
+        self._reason: Final = reason
         self.line: Final = line
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in words."""
+        return str(self._reason)
 
     def __str__(self) -> str:
         """Return `file: key: reason`, without what there is not; where there is a line, the reason has it."""
@@ -139,9 +144,7 @@ def list_descriptors(directory: bytes, invalid: list[InvalidDescriptor]) -> list
             )
     except OSError as error:
         if error.errno != 2:  # ENOENT: a registry need not have both
-            from metalauncher.errnos import errno_text  # words are loaded when there is something to say
-
-            invalid.append(InvalidDescriptor(_shown(directory), "", errno_text(error.errno)))
+            invalid.append(InvalidDescriptor(_shown(directory), "", Unreadable(errno=error.errno)))
         return []
 
 
@@ -160,7 +163,7 @@ def read_descriptor(file: bytes, shown: str, *, link: bool = False) -> Launcher 
         document = parse_toml(read_file(file, DESCRIPTOR_LIMIT))
     except Unreadable as error:
         dangling = link and error.missing
-        raise InvalidDescriptor(shown, "", "dangling link" if dangling else error.detail, error.line) from None
+        raise InvalidDescriptor(shown, "", "dangling link" if dangling else error, error.line) from None
     try:
         return parse_descriptor(document, shown)
     except InvalidValue as error:

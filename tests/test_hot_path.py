@@ -89,6 +89,16 @@ def test_words_are_loaded_only_to_be_said(environ: list[bytes]) -> None:
     }
 
 
+def test_what_is_left_out_loads_no_words(environ: list[bytes], tmp_path: Path) -> None:
+    """A descriptor that can't be read takes nothing from the others, not even a module to say so with."""
+    operator = tmp_path / "etc/cnb/launchers.d"
+    operator.mkdir(parents=True)
+    (operator / "dangling.toml").symlink_to("nowhere")
+    (operator / "a-directory.toml").mkdir()
+    (operator / "circle.toml").symlink_to("circle.toml")
+    assert dispatched(environ) == set(EXPECTED)
+
+
 def test_what_dispatches_imports_tomli_alone() -> None:
     """No module of the dispatching forms imports a distribution but tomli, not even where it is seldom needed."""
     imported: set[str] = set()
