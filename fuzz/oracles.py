@@ -21,17 +21,18 @@ from packaging.version import Version
 from metalauncher import __main__ as entry
 from metalauncher import launch
 from metalauncher.apis import ApiVersion
-from metalauncher.decision import Decision
+from metalauncher.decision import decide
 from metalauncher.descriptor import Launcher
+from metalauncher.environment import Policy, read_environment
 from metalauncher.explain import terminal
 from metalauncher.explain.messages import describe, why
 from metalauncher.explain.refusal_text import refusal_lines
 from metalauncher.explain.which import digest
 from metalauncher.places import Root
-from metalauncher.record import Buildpack, Record, read_environment, read_record
+from metalauncher.record import Buildpack, InvalidMetadata, Record, read_record
 from metalauncher.refusals import MetadataUnreadable
 from metalauncher.registry import InvalidDescriptor, Registry, load_registry, read_descriptor
-from metalauncher.selection import Selection, select
+from metalauncher.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,16 +132,17 @@ def _api(text: str | None) -> tuple[int, int] | None:
 
 
 def record(data: bytes) -> None:
-    """Check metadata.toml: a Record that says what the file says, or MetadataUnreadable with a reason."""
+    """Check metadata.toml: a Record that says what the file says, or InvalidMetadata with a reason."""
     path = bench().put(data)
     reference = _reference(data)
     environment = {b"CNB_PLATFORM_API": b"0.9"}
     try:
-        found = read_record(environment, Root(), path)
-    except MetadataUnreadable as error:
+        found = read_record(path, Policy(environment))
+    except InvalidMetadata as error:
         assert error.detail, "no reason"
-        refusal = Decision(environment, bench().registry, None, error)
-        printed(refusal_lines(error, refusal))
+        refused = decide(environment, bench().registry, lambda policy: read_record(path, policy))
+        assert isinstance(refused.outcome, MetadataUnreadable)
+        printed(refusal_lines(refused.outcome, refused))
         if reference is not None:
             assert not _is_record(reference) or any(limit in error.detail for limit in LIMITS), error.detail
         return
@@ -171,12 +173,14 @@ def _is_record(document: dict[str, Any]) -> bool:
 
 def _decided(found: Record, registry: Registry, environment: dict[bytes, bytes]) -> Selection | None:
     """Select, twice, and say it."""
-    outcome = select(found, registry, environment)
+    environment = {**environment, b"CNB_PLATFORM_API": found.platform_text.encode("utf-8", "surrogateescape")}
+    decision = decide(environment, registry, lambda _: found)
+    outcome = decision.outcome
     backwards = Registry(tuple(reversed(registry.launchers)), registry.invalid)
-    again = select(found, backwards, environment)
+    again = decide(environment, backwards, lambda _: found).outcome
     if not isinstance(outcome, Selection):
         assert type(again) is type(outcome)
-        printed(refusal_lines(outcome, Decision(environment, registry, found, outcome)))
+        printed(refusal_lines(outcome, decision))
         return None
     assert isinstance(again, Selection)
     assert again.ranked == outcome.ranked, "the order of files decides"

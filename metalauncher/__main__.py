@@ -1,5 +1,7 @@
 """The path that was exec'd decides: dispatch, or metalauncher's own command line. Imports exactly one of them.
 
+It must not know what either does.
+
 Not argv[0]: anyone may set that. An app's process may itself be called `metalauncher`.
 """
 
@@ -67,7 +69,8 @@ def _is_shim(argv: list[bytes], execfn: bytes) -> bool:
         return False
     if argv[2] == execfn:
         return True
-    from metalauncher.execute import SCRIPTS_LIMIT, interpreter_of, read_head
+    from metalauncher.execute import SCRIPTS_LIMIT, interpreter_of
+    from metalauncher.files import read_head
 
     script = execfn
     for _ in range(SCRIPTS_LIMIT):
@@ -91,7 +94,7 @@ def main() -> None:
     import posix
     import sys
 
-    from metalauncher.execute import PythonProcess
+    from metalauncher.process import PythonProcess
 
     process = PythonProcess(sys.orig_argv, len(sys.orig_argv) - len(sys.argv))
     try:
@@ -106,8 +109,8 @@ def console() -> None:
     import posix
     import sys
 
-    from metalauncher.execute import PythonProcess
     from metalauncher.explain.cli import run
+    from metalauncher.process import PythonProcess
 
     process = PythonProcess(sys.orig_argv, len(sys.orig_argv) - len(sys.argv[1:]))
     try:

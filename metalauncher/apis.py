@@ -1,4 +1,4 @@
-"""CNB API versions, and the sets of them that a launcher supports. Knows no files.
+"""CNB API versions, and the sets of them that a launcher supports. Must not know files.
 
 The grammar and the rule are CNB's own (buildpacks/lifecycle, api/version.go and api/apis.go), not PEP 440's:
 `packaging` would accept " 0.7 " and 0.7.0, reject "0.", and call 0.8 a superset of 0.7.
@@ -43,6 +43,14 @@ class ApiVersion(tuple[int, int]):
         major, dot, minor = text.removeprefix("v").partition(".")
         version = _parsed[text] = cls((_number(major, text), _number(minor, text) if minor else 0))
         return version
+
+    @classmethod
+    def parse_or_none(cls, text: str) -> ApiVersion | None:
+        """Parse as `parse` does; None where the text is not of the grammar."""
+        try:
+            return cls.parse(text)
+        except ValueError:
+            return None
 
 
 def _number(digits: str, text: str) -> int:

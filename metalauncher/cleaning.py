@@ -1,4 +1,6 @@
-r"""What TOML forbids and some launchers read all the same: put a sign in its place. Loaded only for such a file. Pure.
+r"""What TOML forbids and some launchers read all the same: put a sign in its place. Pure. Loaded only for such a file.
+
+It must not know what a document means.
 
 BurntSushi/toml 0.3.1, of lifecycle 0.9 to 0.11, writes control characters as they are, and reads them; it does not look
 at the encoding either. Nothing is deleted: an API `0.\x014` has to stay malformed.
@@ -6,13 +8,13 @@ at the encoding either. Nothing is deleted: an API `0.\x014` has to stay malform
 
 from __future__ import annotations
 
-from metalauncher.tomlfile import (
+from metalauncher.files import Unreadable
+from metalauncher.toml import (
     BOM,
     BYTE_ORDER_MARK,
     CONTROL_CHARACTERS,
     INVALID_UTF_8,
     REPLACEMENT_CHARACTERS,
-    Unreadable,
     parse_toml,
 )
 

@@ -1,4 +1,4 @@
-"""One descriptor: a TOML document -> the launcher that it declares. Pure: opens no file, and knows no directory.
+"""One descriptor: a TOML document -> the launcher that it declares. Pure. Must not know files or records.
 
 docs/descriptor.md is the format's reference.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
 from metalauncher.places import LAUNCHERS
-from metalauncher.tomlfile import ODDITIES, kind_of
+from metalauncher.toml import ODDITIES, kind_of
 from metalauncher.versions import version_key
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ class Launcher:
             priority: higher goes first.
             opt_in_env: the variable that must be true for it to take part.
             requires: keys the app's metadata.toml must have.
-            cannot_read: oddities of a metadata.toml at which it fails, of `tomlfile.ODDITIES`.
+            cannot_read: oddities of a metadata.toml at which it fails, of `toml.ODDITIES`.
             sha256: of the executable, lower-case hex.
             descriptor: the file that declares it, as opened.
 

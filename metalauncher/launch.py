@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from metalauncher.decision import decide
+from metalauncher.environment import metadata_path, read_environment
 from metalauncher.execute import Itself, execute
 from metalauncher.places import root_from
-from metalauncher.record import read_environment, read_record
+from metalauncher.record import read_record
 from metalauncher.registry import load_registry
 from metalauncher.selection import Selection
 
@@ -13,8 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from metalauncher.execute import Become
-    from metalauncher.refusals import Failure
+    from metalauncher.execute import Become, Failure
 
 
 def launch(environ: list[bytes], become: Become, skip: int, *own: bytes) -> int:
@@ -31,7 +31,8 @@ def launch(environ: list[bytes], become: Become, skip: int, *own: bytes) -> int:
     """
     environment = read_environment(environ)
     root = root_from(environment)
-    decision = decide(environment, load_registry(root), lambda: read_record(environment, root))
+    metadata = root.locate_layers(metadata_path(environment))
+    decision = decide(environment, load_registry(root), lambda policy: read_record(metadata, policy))
     outcome = decision.outcome
     itself = Itself(root, *own)
     if environment.get(b"METALAUNCHER_LOG") or environment.get(b"METALAUNCHER_DRYRUN"):
@@ -41,7 +42,10 @@ def launch(environ: list[bytes], become: Become, skip: int, *own: bytes) -> int:
         if status is not None:
             return status
     if isinstance(outcome, Selection):
-        outcome = execute(outcome.ranked, root, become, skip, itself, lambda failure: _warn(failure, environment))
+        failures = execute(outcome.ranked, root, become, skip, itself, lambda failure: _warn(failure, environment))
+        from metalauncher.refusals import NothingExecuted
+
+        outcome = NothingExecuted(failures)
     from metalauncher.explain.report import refuse
 
     refuse(outcome, decision)

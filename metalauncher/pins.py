@@ -1,4 +1,4 @@
-"""`METALAUNCHER_PIN`: an operator's demand for a particular launcher, `ID[@SPEC]`."""
+"""`METALAUNCHER_PIN`: an operator's demand for one launcher, `ID[@SPEC]`. Must not know launchers or variables."""
 
 from __future__ import annotations
 

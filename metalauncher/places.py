@@ -1,4 +1,4 @@
-"""Where things lie in a run image (design: vendor-neutral, read-only at dispatch), and under which root to look.
+"""Fixed paths in a run image, and the root under which to look. Must not know what is at them.
 
 Paths are bytes: what the kernel is given must not depend on a locale.
 """
@@ -59,14 +59,6 @@ def root_from(environment: Mapping[bytes, bytes]) -> Root:
     if not prefix.startswith(b"/") or posix.getuid() != posix.geteuid() or posix.getgid() != posix.getegid():
         return Root()
     return Root(prefix)
-
-
-def close_read(descriptor: int) -> None:
-    """Close what was only read; that a network's file system fails at it takes nothing from what was read."""
-    try:
-        posix.close(descriptor)
-    except OSError:
-        return
 
 
 def _resolve_inside(root: bytes, path: bytes) -> bytes:

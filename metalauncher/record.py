@@ -1,4 +1,4 @@
-"""What one app image recorded: its environment and `metadata.toml` -> Record. Knows no launchers.
+"""What one app image recorded: its `metadata.toml` and Platform API -> Record. Must not know launchers or refusals.
 
 Facts: buildpacks/lifecycle phase/exporter.go (environment), phase/builder.go (the file), launch/launch.go (what a
 launcher reads of it). Keys match without regard to case, as Go's decoder does. What TOML forbids and some launchers
@@ -10,16 +10,14 @@ from __future__ import annotations
 from tomli import loads
 
 from metalauncher.apis import ApiVersion
-from metalauncher.places import LAYERS
-from metalauncher.refusals import MetadataUnreadable, PlatformApiMalformed
-from metalauncher.tomlfile import BOM, Unreadable, kind_of, read_file
+from metalauncher.files import Unreadable, read_file
+from metalauncher.toml import BOM, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any, Final
 
-    from metalauncher.places import Root
+    from metalauncher.environment import Policy
 
 METADATA_LIMIT = 64 << 20  # bytes; the largest seen in the field have a few hundred KB of [[bom]]
 
@@ -38,14 +36,7 @@ class Buildpack:
         """
         self.id: Final = identifier
         self.text: Final = text
-        self.api: Final = _parse(text)
-
-
-def _parse(text: str | None) -> ApiVersion | None:
-    try:
-        return None if text is None else ApiVersion.parse(text)
-    except ValueError:
-        return None
+        self.api: Final = None if text is None else ApiVersion.parse_or_none(text)
 
 
 class Record:
@@ -71,7 +62,7 @@ class Record:
             buildpacks: in file order.
             keys: the file's top-level keys, spelled as there.
             metadata: the file's path.
-            oddities: what the file holds that some launchers can't read, of `tomlfile.ODDITIES`.
+            oddities: what the file holds that some launchers can't read, of `toml.ODDITIES`.
             defect: why the file is not TOML, where only its cleaned text could be read; None for any other.
         """
         self.platform_api: Final = platform_api
@@ -88,70 +79,45 @@ class Record:
         return self.platform_api is None and not any(buildpack.text for buildpack in self.buildpacks)
 
 
-def read_environment(environ: list[bytes]) -> dict[bytes, bytes]:
-    """Return the variables of `environ`; of duplicates the first counts, as in Go and in CPython."""
-    environment: dict[bytes, bytes] = {}
-    for entry in environ:
-        name, equals, value = entry.partition(b"=")
-        if equals and name not in environment:
-            environment[name] = value
-    return environment
+class InvalidMetadata(Exception):
+    """A metadata.toml that gives no record."""
+
+    def __init__(self, path: str, detail: str, errno: int | None = None) -> None:
+        """Hold the file, what is wrong with it, and the errno where it can't be read."""
+        super().__init__(path, detail)
+        self.path: Final = path
+        self.detail: Final = detail
+        self.errno: Final = errno
 
 
-def read_platform_api(environment: Mapping[bytes, bytes]) -> tuple[ApiVersion | None, str]:
-    """Return the Platform API and its text as recorded; None and "" where it is absent or empty.
-
-    Raises:
-        PlatformApiMalformed: it is not an API version.
-    """
-    text = environment.get(b"CNB_PLATFORM_API", b"").decode("utf-8", "surrogateescape")
-    if not text:
-        return None, text
-    try:
-        return ApiVersion.parse(text), text
-    except ValueError:
-        raise PlatformApiMalformed(text) from None
-
-
-def metadata_path(environment: Mapping[bytes, bytes]) -> bytes:
-    """Return the path of the app's metadata.toml, inside the image."""
-    return (environment.get(b"CNB_LAYERS_DIR") or LAYERS) + b"/config/metadata.toml"
-
-
-def read_record(environment: Mapping[bytes, bytes], root: Root, metadata: bytes | None = None) -> Record:
+def read_record(path: bytes, policy: Policy) -> Record:
     """Read the app's record.
 
     Args:
-        environment: the variables the container was started with.
-        root: where the layers are to be found.
-        metadata: a file to read in place of the app's own.
+        path: of its metadata.toml, to be opened.
+        policy: that holds the Platform API.
 
     Raises:
-        PlatformApiMalformed: `CNB_PLATFORM_API` is not an API version.
-        MetadataUnreadable: metadata.toml is absent, unreadable, not TOML, or its values have wrong types.
+        InvalidMetadata: metadata.toml is absent, unreadable, not TOML, or its values have wrong types.
     """
-    platform_api, platform_text = read_platform_api(environment)
-    path = metadata or root.locate_layers(metadata_path(environment))
     shown = path.decode("utf-8", "surrogateescape")
     try:
         data = read_file(path, METADATA_LIMIT)
     except Unreadable as error:
-        # Go's own text for a file it can't open is "open PATH: no such file or directory".
-        raise MetadataUnreadable(shown, error.detail) from None
-    return parse_record(data, shown, platform_api, platform_text)
+        raise InvalidMetadata(shown, error.detail, error.errno) from None
+    return parse_record(data, shown, policy)
 
 
-def parse_record(data: bytes, shown: str, platform_api: ApiVersion | None = None, platform_text: str = "") -> Record:
+def parse_record(data: bytes, shown: str, policy: Policy) -> Record:
     """Return what a metadata.toml says. Pure.
 
     Args:
         data: the file's content.
         shown: its path.
-        platform_api: as `read_platform_api` returns it.
-        platform_text: likewise.
+        policy: that holds the Platform API.
 
     Raises:
-        MetadataUnreadable: it is not TOML even when cleaned, or its values have wrong types.
+        InvalidMetadata: it is not TOML even when cleaned, or its values have wrong types.
     """
     oddities: tuple[str, ...] = ()
     defect: str | None = None
@@ -171,8 +137,8 @@ def parse_record(data: bytes, shown: str, platform_api: ApiVersion | None = None
             document, oddities, defect = read_again(data)
         buildpacks = _buildpacks(_value(document, "buildpacks"))
     except Unreadable as error:
-        raise MetadataUnreadable(shown, defect or error.detail) from None
-    return Record(platform_api, platform_text, buildpacks, frozenset(document), shown, oddities, defect)
+        raise InvalidMetadata(shown, defect or error.detail) from None
+    return Record(policy.platform_api, policy.platform_text, buildpacks, frozenset(document), shown, oddities, defect)
 
 
 def _buildpacks(value: Any) -> tuple[Buildpack, ...]:

@@ -1,7 +1,7 @@
-"""Why a dispatch ends without a launcher, and with which exit code. Facts only: no I/O, no wording.
+"""Why a dispatch ends without a launcher, and with which exit code. Facts alone: must not know files or wording.
 
 The codes are CNB's own where CNB has one (11, 12, 1, and 82 of the 80s reserved for launch); docs/exit-codes.md lists
-them. `which.py` turns a refusal into the text that people read.
+them. `explain/` turns a refusal into the text that people read.
 """
 
 from __future__ import annotations
@@ -12,43 +12,12 @@ if TYPE_CHECKING:
 
     from metalauncher.apis import ApiVersion
     from metalauncher.descriptor import Launcher
+    from metalauncher.execute import Failure
     from metalauncher.record import Buildpack
 
 USAGE = 3
 INTERNAL = 70
 DRY_RUN = 83  # a launcher would have been started; not 0, for a job must not pass for done
-
-# In Go's wording, which is what the launchers themselves print; the C libraries differ among each other (musl says
-# "Symbolic link loop"), and both forms of metalauncher have to say the same.
-_ERRNO_TEXTS = {
-    1: "operation not permitted",
-    2: "no such file or directory",
-    5: "input/output error",
-    6: "no such device or address",
-    7: "argument list too long",
-    8: "exec format error",
-    9: "bad file descriptor",
-    11: "resource temporarily unavailable",
-    12: "cannot allocate memory",
-    13: "permission denied",
-    20: "not a directory",
-    21: "is a directory",
-    23: "too many open files in system",
-    24: "too many open files",
-    26: "text file busy",
-    27: "file too large",
-    28: "no space left on device",
-    30: "read-only file system",
-    32: "broken pipe",
-    36: "file name too long",
-    40: "too many levels of symbolic links",
-    122: "disk quota exceeded",
-}
-
-
-def errno_text(number: int | None) -> str:
-    """Return the text for an errno of Linux, the same whatever the C library."""
-    return _ERRNO_TEXTS.get(number or 0) or f"errno {number}"
 
 
 class Refused(Exception):
@@ -83,7 +52,7 @@ class PlatformApiAbsent(Refused):
 
 
 class PlatformApiNotCovered(Refused):
-    """No launcher that takes part supports the Platform API."""
+    """No eligible launcher supports the Platform API."""
 
     exit_code = 11
     kind = "platform-api-not-covered"
@@ -137,11 +106,12 @@ class MetadataUnreadable(Refused):
     exit_code = 1
     kind = "metadata-unreadable"
 
-    def __init__(self, path: str, detail: str) -> None:
-        """Hold the file and what is wrong with it."""
+    def __init__(self, path: str, detail: str, errno: int | None = None) -> None:
+        """Hold the file, what is wrong with it, and the errno where it can't be read."""
         super().__init__(detail)
         self.path: Final = path
         self.detail: Final = detail
+        self.errno: Final = errno
 
 
 class NoLauncherInstalled(Refused):
@@ -162,22 +132,6 @@ class PinUnsatisfied(Refused):
         super().__init__(pin)
         self.pin: Final = pin
         self.malformed: Final = malformed
-
-
-class Failure:
-    """A launcher that covers the app but can't be exec'd."""
-
-    __slots__ = ("launcher", "path", "reason")
-
-    def __init__(self, launcher: Launcher, path: bytes, reason: str) -> None:
-        """Hold the launcher, the path that was to be exec'd, and what stands against it."""
-        self.launcher: Final = launcher
-        self.path: Final = path.decode("utf-8", "surrogateescape")
-        self.reason: Final = reason
-
-    def __str__(self) -> str:
-        """Return `id@version at path can't be started: reason`."""
-        return f"{self.launcher!r} at {self.path} can't be started: {self.reason}"
 
 
 class NothingExecuted(Refused):

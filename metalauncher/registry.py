@@ -1,4 +1,4 @@
-"""The launchers a run image carries: `launchers.d/*.toml` -> Registry. Knows no record.
+"""The launchers a run image carries: `launchers.d/*.toml` -> Registry. Must not know records or refusals.
 
 A broken descriptor is left out and kept with its reason; it never stops the others.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import posix
 
 from metalauncher.descriptor import MASK, InvalidValue, Launcher, Mask, parse_descriptor
+from metalauncher.files import Unreadable, read_file
 from metalauncher.places import IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS
-from metalauncher.refusals import errno_text
-from metalauncher.tomlfile import Unreadable, parse_toml, read_file
+from metalauncher.toml import parse_toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ DANGLING = "dangling link"
 class InvalidDescriptor(Exception):
     """A file, or a whole directory, of `launchers.d` that gives no launcher."""
 
-    def __init__(self, file: str, key: str, reason: str, line: int | None = None) -> None:
+    def __init__(self, file: str, key: str, reason: str | Unreadable, line: int | None = None) -> None:
         """Hold where and why.
 
         Args:
@@ -43,13 +43,17 @@ class InvalidDescriptor(Exception):
         super().__init__(file, key, reason)
         self.file: Final = file
         self.key: Final = key
-        self.reason: Final = reason
+        self._reason: Final = reason
         self.line: Final = line
 
+    @property
+    def reason(self) -> str:
+        """What is wrong, in words."""
+        return str(self._reason)
+
     def __str__(self) -> str:
-        """Return `file:line: key: reason`, without what there is not."""
-        where = self.file if self.line is None or "(at " in self.reason else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (where, self.key, self.reason) if part)
+        """Return `file: key: reason`, without what there is not; where there is a line, the reason has it."""
+        return ": ".join(part for part in (self.file, self.key, self.reason) if part)
 
 
 class Registry:
@@ -145,7 +149,7 @@ def list_descriptors(directory: bytes, invalid: list[InvalidDescriptor]) -> list
             return sorted([(entry.name, entry.is_symlink()) for entry in entries if is_descriptor(entry.name)])
     except OSError as error:
         if error.errno != 2:  # ENOENT: a registry need not have both
-            invalid.append(InvalidDescriptor(_shown(directory), "", errno_text(error.errno)))
+            invalid.append(InvalidDescriptor(_shown(directory), "", Unreadable(errno=error.errno)))
         return []
 
 
@@ -184,7 +188,7 @@ def read_descriptor(file: bytes, shown: str, *, link: bool = False) -> Launcher 
         data = read_file(file, DESCRIPTOR_LIMIT)
     except Unreadable as error:
         dangling = link and error.missing
-        raise InvalidDescriptor(shown, "", DANGLING if dangling else error.detail, error.line) from None
+        raise InvalidDescriptor(shown, "", DANGLING if dangling else error, error.line) from None
     return parse_file(data, shown)
 
 
@@ -197,7 +201,7 @@ def parse_file(data: bytes, shown: str) -> Launcher | Mask:
     try:
         return parse_descriptor(parse_toml(data), shown)
     except Unreadable as error:
-        raise InvalidDescriptor(shown, "", error.detail, error.line) from None
+        raise InvalidDescriptor(shown, "", error, error.line) from None
     except InvalidValue as error:
         raise InvalidDescriptor(shown, error.key, error.reason) from None
 

@@ -1,38 +1,24 @@
-"""Decide which launcher serves a record. Pure: no files, and the same answer whatever the order of files.
+"""Which launchers cover a record, and which goes first. Pure. Must not know files, wording or refusals.
 
-Coverage is set membership under CNB's own rule, never "same major", never "newest".
+Coverage is set membership under CNB's own rule, never "same major", never "newest"; the order of files decides nothing.
 """
 
 from __future__ import annotations
 
-from metalauncher.refusals import (
-    BuildpackApisNotCovered,
-    MetadataKeyMissing,
-    MetadataUnreadable,
-    NoLauncherInstalled,
-    PinUnsatisfied,
-    PlatformApiAbsent,
-    PlatformApiNotCovered,
-)
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from typing import Any, Final
 
-    from metalauncher.apis import ApiSet, ApiVersion
+    from metalauncher.apis import ApiVersion
     from metalauncher.descriptor import Launcher
-    from metalauncher.pins import Pin
+    from metalauncher.environment import Policy
     from metalauncher.record import Buildpack, Record
-    from metalauncher.refusals import Refusal
     from metalauncher.registry import Registry
-
-# What Go's strconv.ParseBool takes for true; launchers read CNB_NO_COLOR with it.
-TRUE_VALUES = frozenset((b"1", b"t", b"T", b"true", b"TRUE", b"True"))
 
 
 class OptInNotGiven:
-    """The launcher takes part only when `variable` is true."""
+    """The launcher is eligible only when `variable` is true."""
 
     __slots__ = ("variable",)
 
@@ -87,6 +73,19 @@ if TYPE_CHECKING:
     Rejection = OptInNotGiven | KeyMissing | PlatformNotCovered | BuildpackNotCovered | NotPinned
 
 
+class Sifted:
+    """The registry divided by a record, both parts ranked, whatever a pin says."""
+
+    __slots__ = ("covering", "left_out")
+
+    def __init__(
+        self, covering: tuple[Launcher, ...] = (), left_out: tuple[tuple[Launcher, Rejection], ...] = ()
+    ) -> None:
+        """Hold the launchers that cover the record, best first, and every other one with its reason."""
+        self.covering: Final = covering
+        self.left_out: Final = left_out
+
+
 class Selection:
     """The launchers that cover the record, best first, and every other one with its reason."""
 
@@ -113,84 +112,42 @@ class Selection:
         self.oddities: Final = oddities
 
 
-def select(record: Record, registry: Registry, environment: Mapping[bytes, bytes]) -> Selection | Refusal:
-    """Rank the launchers of `registry` that cover `record`.
-
-    Args:
-        record: what the app recorded.
-        registry: the launchers there are.
-        environment: read for opt-in variables, `CNB_DEPRECATION_MODE` and `METALAUNCHER_PIN`.
-
-    Returns:
-        The selection, or the reason why there is none: the first that applies in the order of docs/exit-codes.md.
-    """
-    refusal = refuse_platform(record.platform_api, record.platform_text, registry, environment)
-    if refusal is not None:
-        return refusal
-    if record.defect is not None and not any([_reads(launcher, record) for launcher in registry.launchers]):
-        return MetadataUnreadable(record.metadata, record.defect)
-    if record.platform_api is None and not record.unrecorded:
-        return PlatformApiAbsent(stripped=True)
-    ranked, left_out = sift(record, registry, environment)
-    if not ranked:
-        return _not_covered(record, left_out, strict=_is_strict(environment))
-    outcome = _obey_pin(ranked, left_out, environment, record.oddities)
-    if record.defect is not None and isinstance(outcome, Selection) and not _reads(outcome.ranked[0], record):
-        return MetadataUnreadable(record.metadata, record.defect)
-    return outcome
-
-
-def find_unread(launcher: Launcher, oddities: Iterable[str]) -> tuple[str, ...]:
-    """Return those of a metadata.toml's oddities at which the launcher fails."""
-    return tuple([kind for kind in oddities if kind in launcher.cannot_read])
-
-
-def _reads(launcher: Launcher, record: Record) -> bool:
-    return not find_unread(launcher, record.oddities)
-
-
-def refuse_platform(
-    api: ApiVersion | None, text: str, registry: Registry, environment: Mapping[bytes, bytes]
-) -> Refusal | None:
-    """Return why the Platform API alone already ends the dispatch, before metadata.toml is opened; None if it doesn't.
-
-    Every launcher of CNB checks the platform first as well (spec platform.md, "Platform API compatibility").
-    """
-    if not registry.launchers:
-        return NoLauncherInstalled()
-    if api is None:  # the file has to tell whether it was stripped or never recorded
-        return None
-    strict = _is_strict(environment)
-    pin = _read_pin(environment)
-    deprecated = False
-    for launcher in registry.launchers:
-        if launcher.platform.covers(api) and _takes_part(launcher, environment, pin):
-            if not (strict and launcher.platform.deprecates(api)):
-                return None
-            deprecated = True
-    return PlatformApiNotCovered(api, text, deprecated=deprecated)
-
-
-def sift(
-    record: Record, registry: Registry, environment: Mapping[bytes, bytes]
-) -> tuple[list[Launcher], list[tuple[Launcher, Rejection]]]:
-    """Divide the registry into launchers that cover the record and those left out, both ranked; pins apart."""
-    pin = _read_pin(environment)
-    strict = _is_strict(environment)
-    ranked: list[Launcher] = []
+def sift(record: Record, registry: Registry, policy: Policy) -> Sifted:
+    """Divide the registry into launchers that cover the record and those left out."""
+    covering: list[Launcher] = []
     left_out: list[tuple[Launcher, Rejection]] = []
     for launcher in sorted(registry.launchers, key=_identity):
-        reason = _why_not(record, launcher, environment, pin, strict=strict)
+        reason = why_not(record, launcher, policy)
         if reason is None:
-            ranked.append(launcher)
+            covering.append(launcher)
         else:
             left_out.append((launcher, reason))
     # Sorted by id and path above, and stable: of equals up to version the first by name goes first.
-    ranked.sort(key=rank, reverse=True)
+    covering.sort(key=rank, reverse=True)
     left_out.sort(key=lambda pair: rank(pair[0]), reverse=True)
     if record.oddities:
-        ranked.sort(key=lambda launcher: not _reads(launcher, record))
-    return ranked, left_out
+        covering.sort(key=lambda launcher: not reads(launcher, record))
+    return Sifted(tuple(covering), tuple(left_out))
+
+
+def choose(record: Record, sifted: Sifted, policy: Policy) -> Selection | None:
+    """Rank the launchers that the dispatch may become; None where there is none.
+
+    Args:
+        record: what the app recorded.
+        sifted: the registry, by that record.
+        policy: what the variables ask for.
+    """
+    if record.platform_api is None and not record.unrecorded:  # the variable was lost on the way
+        return None
+    ranked, left_out = sifted.covering, sifted.left_out
+    if policy.pin_text:
+        ranked = tuple([launcher for launcher in sifted.covering if is_pinned(launcher, policy)])
+        others = [(launcher, NotPinned(policy.pin_text)) for launcher in sifted.covering if launcher not in ranked]
+        left_out = (*others, *left_out)
+    if not ranked or (record.defect is not None and not reads(ranked[0], record)):
+        return None
+    return Selection(ranked, left_out, policy.pin_text or None, record.oddities)
 
 
 def _identity(launcher: Launcher) -> tuple[str, str, str]:
@@ -204,21 +161,15 @@ def rank(launcher: Launcher) -> tuple[bool, int, Any]:
     return launcher.opt_in_env is not None, launcher.priority, launcher.version_key
 
 
-def _why_not(
-    record: Record, launcher: Launcher, environment: Mapping[bytes, bytes], pin: Pin | None, *, strict: bool
-) -> Rejection | None:
-    if not _takes_part(launcher, environment, pin):
-        return OptInNotGiven(launcher.opt_in_env or "")
-    platform_api = record.platform_api if record.platform_api is not None else launcher.platform.default
-    if platform_api is None:
-        return PlatformNotCovered(None)
-    covered = launcher.platform.covers(platform_api)
-    if not covered or (strict and launcher.platform.deprecates(platform_api)):
-        return PlatformNotCovered(platform_api, deprecated=covered)
+def why_not(record: Record, launcher: Launcher, policy: Policy) -> Rejection | None:
+    """Return the first reason why a launcher does not cover a record; None if it does."""
+    reason = why_not_platform(record.platform_api, launcher, policy)
+    if reason is not None:
+        return reason
     for buildpack in record.buildpacks:
         api = launcher.buildpack.default if record.platform_api is None else buildpack.api
         covered = api is not None and launcher.buildpack.covers(api)
-        if api is None or not covered or (strict and launcher.buildpack.deprecates(api)):
+        if api is None or not covered or (policy.strict and launcher.buildpack.deprecates(api)):
             return BuildpackNotCovered(buildpack, deprecated=covered)
     for key in launcher.requires:
         if key not in record.keys:
@@ -226,73 +177,39 @@ def _why_not(
     return None
 
 
-def _takes_part(launcher: Launcher, environment: Mapping[bytes, bytes], pin: Pin | None) -> bool:
-    return (
-        launcher.opt_in_env is None
-        or environment.get(launcher.opt_in_env.encode()) in TRUE_VALUES
-        or (pin is not None and pin.names(launcher.id, launcher.version_key))
-    )
+def why_not_platform(
+    api: ApiVersion | None, launcher: Launcher, policy: Policy
+) -> OptInNotGiven | PlatformNotCovered | None:
+    """Return why a launcher is not for a platform, or not without being asked for; None if it is.
+
+    Args:
+        api: None where none was recorded: then it is the launcher's default.
+        launcher: that is looked at.
+        policy: what the variables ask for.
+    """
+    variable = launcher.opt_in_env
+    if variable is not None and not policy.opts_in(variable) and not is_pinned(launcher, policy):
+        return OptInNotGiven(variable)
+    if api is None:
+        api = launcher.platform.default
+        if api is None:
+            return PlatformNotCovered(None)
+    covered = launcher.platform.covers(api)
+    if not covered or (policy.strict and launcher.platform.deprecates(api)):
+        return PlatformNotCovered(api, deprecated=covered)
+    return None
 
 
-def _is_strict(environment: Mapping[bytes, bytes]) -> bool:
-    return environment.get(b"CNB_DEPRECATION_MODE") == b"error"
+def is_pinned(launcher: Launcher, policy: Policy) -> bool:
+    """Tell whether the pin, where there is one, names this launcher."""
+    return policy.pin is not None and policy.pin.names(launcher.id, launcher.version_key)
 
 
-def _read_pin(environment: Mapping[bytes, bytes]) -> Pin | None:
-    """Return the pin, None if there is none or if it is malformed; that is reported in its turn."""
-    text = environment.get(b"METALAUNCHER_PIN")
-    try:
-        return _parse_pin(text.decode("utf-8", "surrogateescape")) if text else None
-    except ValueError:
-        return None
+def find_unread(launcher: Launcher, oddities: Iterable[str]) -> tuple[str, ...]:
+    """Return those of a metadata.toml's oddities at which the launcher fails."""
+    return tuple([kind for kind in oddities if kind in launcher.cannot_read])
 
 
-def _parse_pin(text: str) -> Pin:
-    from metalauncher.pins import Pin  # a dispatch without a pin does without it
-
-    return Pin(text)
-
-
-def _not_covered(record: Record, left_out: list[tuple[Launcher, Rejection]], *, strict: bool) -> Refusal:
-    if record.unrecorded:
-        return PlatformApiAbsent(stripped=False)
-    offences = [(launcher, reason) for launcher, reason in left_out if isinstance(reason, BuildpackNotCovered)]
-    if not offences:  # the Platform API is covered, so what is left is a missing key
-        return next(MetadataKeyMissing(launcher, why.key) for launcher, why in left_out if isinstance(why, KeyMissing))
-    launcher, offence = offences[0]
-    sets = [candidate.buildpack for candidate, _ in offences]
-    return BuildpackApisNotCovered(
-        launcher,
-        offence.buildpack,
-        deprecated=offence.deprecated,
-        # Where a launcher lacks but a key, it does support them together.
-        each_covered=not any(isinstance(why, KeyMissing) for _, why in left_out)
-        and all(_some_covers(sets, buildpack, strict=strict) for buildpack in record.buildpacks),
-    )
-
-
-def _some_covers(sets: list[ApiSet], buildpack: Buildpack, *, strict: bool) -> bool:
-    api = buildpack.api
-    return api is not None and any(apis.covers(api) and not (strict and apis.deprecates(api)) for apis in sets)
-
-
-def _obey_pin(
-    ranked: list[Launcher],
-    left_out: list[tuple[Launcher, Rejection]],
-    environment: Mapping[bytes, bytes],
-    oddities: tuple[str, ...],
-) -> Selection | Refusal:
-    text = environment.get(b"METALAUNCHER_PIN", b"").decode("utf-8", "surrogateescape")
-    if not text:
-        return Selection(tuple(ranked), tuple(left_out), None, oddities)
-    try:
-        pin = _parse_pin(text)
-    except ValueError as error:
-        return PinUnsatisfied(text, str(error))
-    named = [launcher for launcher in ranked if pin.names(launcher.id, launcher.version_key)]
-    if not named:
-        return PinUnsatisfied(text, None)
-    others: list[tuple[Launcher, Rejection]] = [
-        (launcher, NotPinned(text)) for launcher in ranked if launcher not in named
-    ]
-    return Selection(tuple(named), (*others, *left_out), text, oddities)
+def reads(launcher: Launcher, record: Record) -> bool:
+    """Tell whether the launcher reads whatever oddities the record's file holds."""
+    return not find_unread(launcher, record.oddities)

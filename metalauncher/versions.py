@@ -1,4 +1,4 @@
-"""Launcher versions in PEP 440's order.
+"""Launcher versions in PEP 440's order. Must not know launchers or ranges.
 
 Written out here because every dispatch compares versions, and a pin may have a range. Measured with packaging 26.3,
 imported only where it is needed: a version that is more than dotted integers costs the zipapp 1.2 to 1.3 times its

@@ -164,6 +164,16 @@ def circle(imports: Mapping[str, list[Import]], kinds: tuple[str, ...] = ("at on
     return next((found for module in imports if (found := walk(module, []))), [])
 
 
+def above_tooling(imports: Mapping[str, list[Import]]) -> dict[str, list[Import]]:
+    """Return the imports of what dispatches and what explains it, by each other."""
+    rooms = ("dispatch", "explain")
+    return {
+        module: [each for each in found if each.target and room(each.target) in rooms]
+        for module, found in imports.items()
+        if room(module) in rooms
+    }
+
+
 def test_who_imports_whom() -> None:
     """Nothing is imported but what docs/architecture.md allows."""
     assert list(strangers(IMPORTS)) == []
@@ -177,6 +187,11 @@ def test_no_private_name_crosses_a_module() -> None:
 def test_no_import_circle() -> None:
     """No module imports itself by way of others, not even when a function of it runs."""
     assert circle(IMPORTS) == []
+
+
+def test_no_circle_of_types() -> None:
+    """Of what dispatches and what explains it, no module knows itself by way of others, not even for types alone."""
+    assert circle(above_tooling(IMPORTS), ("at once", "later", "types")) == []
 
 
 def test_the_page_has_every_module() -> None:
@@ -224,6 +239,12 @@ BROKEN = {
         [],
         ["apis", "places", "apis"],
     ),
+    "a circle, half of it for types": (
+        {"apis.py": "if TYPE_CHECKING:\n    import metalauncher.places\n", "places.py": "import metalauncher.apis\n"},
+        [],
+        [],
+        ["apis", "places", "apis"],
+    ),
 }
 
 
@@ -238,4 +259,5 @@ def test_each_is_found(tmp_path: Path, case: str) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     trees, imports = read(tmp_path)
-    assert [list(strangers(imports)), list(private(trees, imports)), circle(imports)] == expected
+    kinds = ("at once", "later", "types") if "types" in case else ("at once", "later")
+    assert [list(strangers(imports)), list(private(trees, imports)), circle(imports, kinds)] == expected

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from harness import DATA, REFERENCE_REGISTRY
-from making import environment, record, reference_registry
+from making import environment, record, reference_registry, select
 
 from metalauncher.descriptor import Launcher
 from metalauncher.record import Record
 from metalauncher.registry import Registry, read_descriptor
-from metalauncher.selection import Selection, select
+from metalauncher.selection import Selection
 
 LINES: list[dict[str, Any]] = json.loads((DATA / "lifecycle_apis.json").read_text())["lines"]
 REGISTRY = reference_registry()

@@ -24,6 +24,7 @@ import strategies
 from harness import DATA, PROJECT, REFERENCE_REGISTRY, Image, python_form, static_form
 from hypothesis import given
 from hypothesis import strategies as st
+from making import select
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from strategies import Apis, App, Case, Declared
@@ -34,7 +35,7 @@ from metalauncher.places import Root
 from metalauncher.record import Record
 from metalauncher.refusals import MetadataUnreadable, NoLauncherInstalled, PinUnsatisfied, PlatformApiAbsent
 from metalauncher.registry import Registry, load_registry
-from metalauncher.selection import Selection, select
+from metalauncher.selection import Selection
 
 Select = Callable[[Record, Registry, Mapping[bytes, bytes]], Any]
 

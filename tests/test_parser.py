@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from metalauncher.explain.terminal import printable
+from metalauncher.files import Unreadable
 from metalauncher.record import METADATA_LIMIT
-from metalauncher.tomlfile import Unreadable, read_toml
+from metalauncher.toml import read_toml
 
 
 @pytest.fixture(scope="session")

@@ -15,18 +15,14 @@ from pathlib import Path
 
 import pytest
 from harness import APPS, DATA
-from making import unprivileged
+from making import apis, launcher, unprivileged
 
+from metalauncher.decision import decide
+from metalauncher.environment import Policy, metadata_path, read_environment
 from metalauncher.places import Root
-from metalauncher.record import (
-    Record,
-    metadata_path,
-    parse_record,
-    read_environment,
-    read_platform_api,
-    read_record,
-)
+from metalauncher.record import InvalidMetadata, Record, parse_record, read_record
 from metalauncher.refusals import MetadataUnreadable, PlatformApiMalformed
+from metalauncher.registry import Registry
 
 CASES = sorted((DATA / "metadata").glob("*.toml"))
 EXPECTED = sorted((DATA / "metadata").glob("*.expect"))
@@ -34,23 +30,27 @@ EXPECTED = sorted((DATA / "metadata").glob("*.expect"))
 
 def read(file: Path) -> Record:
     """Read the record of an app without CNB_PLATFORM_API whose metadata.toml is `file`."""
-    return read_record({}, Root(), str(file).encode())
+    return read_record(str(file).encode(), Policy({}))
 
 
 def error_of(file: Path) -> str:
     """Return what is wrong with `file`."""
-    with pytest.raises(MetadataUnreadable) as refused:
+    with pytest.raises(InvalidMetadata) as invalid:
         read(file)
-    assert refused.value.path == str(file)
-    assert refused.value.exit_code == 1
-    return refused.value.detail
+    error = invalid.value
+    refusal = decide({}, Registry((launcher(),)), lambda policy: read_record(str(file).encode(), policy)).outcome
+    assert isinstance(refusal, MetadataUnreadable)
+    assert refusal.exit_code == 1
+    assert (refusal.path, refusal.detail, refusal.errno) == (error.path, error.detail, error.errno)
+    assert error.path == str(file)
+    return error.detail
 
 
 def summary(file: Path) -> str:
     """Return a record's content, or what is wrong with the file, as `.expect` files have it."""
     try:
         record = read(file)
-    except MetadataUnreadable as error:
+    except InvalidMetadata as error:
         return f"error {error.detail}\n"
     lines: list[str] = []
     for buildpack in record.buildpacks:
@@ -98,15 +98,12 @@ def test_what_a_record_keeps(tmp_path: Path) -> None:
     file = bytes(tmp_path) + b"/\xff.toml"
     with open(file, "wb") as out:
         out.write(b"x = 1\n")
-    record = read_record({b"CNB_PLATFORM_API": b"v0.09"}, Root(), file)
+    record = read_record(file, Policy({b"CNB_PLATFORM_API": b"v0.09"}))
     assert (record.platform_text, str(record.platform_api)) == ("v0.09", "0.9")
     assert record.metadata == f"{tmp_path}/\udcff.toml"
     assert (record.oddities, record.defect) == ((), None)
-    alone = parse_record(b"", "m")
+    alone = parse_record(b"", "m", Policy({}))
     assert (alone.platform_api, alone.platform_text, alone.metadata) == (None, "", "m")
-    with pytest.raises(PlatformApiMalformed) as refused:
-        read_record({b"CNB_PLATFORM_API": b"0.\xff"}, Root(), file)
-    assert refused.value.text == "0.\udcff"
 
 
 def test_missing(tmp_path: Path) -> None:
@@ -226,7 +223,7 @@ def test_nesting(kind: str, tmp_path: Path) -> None:
     file.write_text(NESTED[kind] + '\n[[buildpacks]]\nid = "a/b"\napi = "0.7"\n')
     try:
         assert [buildpack.id for buildpack in read(file).buildpacks] == ["a/b"]
-    except MetadataUnreadable as error:
+    except InvalidMetadata as error:
         detail = error.detail
     else:
         detail = "toml: "
@@ -266,7 +263,7 @@ def test_nesting_in_a_small_stack(tmp_path: Path) -> None:
         ([b"=x=1", b"A==", b"\xff=\xfe"], {b"": b"x=1", b"A": b"=", b"\xff": b"\xfe"}),
     ],
 )
-def test_environment(entries: list[bytes], expected: dict[bytes, bytes]) -> None:
+def test_read_environment(entries: list[bytes], expected: dict[bytes, bytes]) -> None:
     """Of two entries of one name the first counts, as in Go; one without "=" is no variable."""
     assert read_environment(entries) == expected
 
@@ -283,18 +280,29 @@ def test_environment(entries: list[bytes], expected: dict[bytes, bytes]) -> None
 def test_platform_api(value: bytes | None, api: tuple[int, int] | None, text: str) -> None:
     """CNB_PLATFORM_API is parsed by CNB's grammar and kept as it came; empty means absent."""
     variables = {} if value is None else {b"CNB_PLATFORM_API": value}
-    assert read_platform_api(variables) == (api, text)
+    policy = Policy(variables)
+    assert (policy.platform_api, policy.platform_text) == (api, text)
 
 
-@pytest.mark.parametrize("value", [b" ", b"0.12 ", b"\n0.12", b"junk", b"\xff", b"0.7.1", b"99999999999999999999"])
+@pytest.mark.parametrize(
+    "value", [b" ", b"0.12 ", b"\n0.12", b"junk", b"\xff", b"0.\xff", b"0.7.1", b"99999999999999999999"]
+)
 def test_malformed_platform_api(value: bytes) -> None:
     """A Platform API of another grammar is refused with 11, and kept for the message."""
-    with pytest.raises(PlatformApiMalformed) as refused:
-        read_platform_api({b"CNB_PLATFORM_API": value})
-    assert refused.value.text == value.decode("utf-8", "surrogateescape")
-    assert refused.value.exit_code == 11
-    with pytest.raises(PlatformApiMalformed):
-        read_record({b"CNB_PLATFORM_API": value}, Root(), str(CASES[0]).encode())
+    text = value.decode("utf-8", "surrogateescape")
+    policy = Policy({b"CNB_PLATFORM_API": value})
+    assert (policy.platform_api, policy.platform_text) == (None, text)
+    opened: list[Policy] = []
+
+    def read(policy: Policy) -> Record:
+        opened.append(policy)
+        return read_record(str(CASES[0]).encode(), policy)
+
+    # Also where a launcher has a default, which is for apps that recorded nothing.
+    registry = Registry((launcher(platform=apis("0.7", default="0.7"), buildpack=apis("0.7", default="0.7")),))
+    refusal = decide({b"CNB_PLATFORM_API": value}, registry, read).outcome
+    assert isinstance(refusal, PlatformApiMalformed)
+    assert (refusal.text, refusal.exit_code, opened) == (text, 11, [])
 
 
 @pytest.mark.parametrize(
@@ -317,7 +325,8 @@ def test_whole_root(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text('[[buildpacks]]\nid = "a/b"\napi = "0.7"\n')
     (tmp_path / "layers").symlink_to("/real")
-    record = read_record({b"CNB_PLATFORM_API": b"0.7"}, Root(str(tmp_path).encode(), whole=True))
+    root = Root(str(tmp_path).encode(), whole=True)
+    record = read_record(root.locate_layers(metadata_path({})), Policy({b"CNB_PLATFORM_API": b"0.7"}))
     assert record.metadata == str(file)
     assert record.platform_api == (0, 7)
 
@@ -337,4 +346,4 @@ def test_whole_root(tmp_path: Path) -> None:
 def test_unrecorded(platform: bytes, case: str, unrecorded: bool) -> None:
     """Nothing was recorded only if there is neither a Platform API nor any buildpack with an api."""
     file = DATA / "metadata" / f"{case}.toml"
-    assert read_record({b"CNB_PLATFORM_API": platform}, Root(), str(file).encode()).unrecorded == unrecorded
+    assert read_record(str(file).encode(), Policy({b"CNB_PLATFORM_API": platform})).unrecorded == unrecorded

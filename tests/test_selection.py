@@ -16,16 +16,17 @@ import pytest
 from harness import DATA
 from hypothesis import given
 from hypothesis import strategies as st
-from making import apis, environment, launcher, minors, record
+from making import apis, decision_of, environment, launcher, minors, record, select
 
 from metalauncher.apis import ApiSet, ApiVersion
 from metalauncher.decision import Decision, decide
+from metalauncher.environment import Policy, metadata_path
 from metalauncher.explain.messages import decided_by, why
 from metalauncher.places import Root
-from metalauncher.record import Buildpack, Record, read_platform_api, read_record
-from metalauncher.refusals import PinUnsatisfied, Refused
+from metalauncher.record import Buildpack, Record, read_record
+from metalauncher.refusals import PinUnsatisfied, PlatformApiNotCovered, Refused
 from metalauncher.registry import Registry, load_registry
-from metalauncher.selection import BuildpackNotCovered, PlatformNotCovered, Selection, refuse_platform, select
+from metalauncher.selection import BuildpackNotCovered, PlatformNotCovered, Selection, why_not_platform
 
 if TYPE_CHECKING:
     from metalauncher.descriptor import Launcher
@@ -49,11 +50,11 @@ def outcome_of(case: dict[str, Any]) -> dict[str, object]:
         for declared in case.get("launchers", [])
     ]
     variables = environment(**case.get("environment", {}))
-    api, text = read_platform_api(variables)
+    policy = Policy(variables)
     buildpacks = tuple(Buildpack(identifier, api or None) for identifier, api in case.get("buildpacks", []))
     keys = frozenset(case.get("keys", ["buildpacks", "processes"]))
     odd = tuple(case.get("oddities", ())), case.get("defect")
-    app = Record(api, text, buildpacks, keys, "metadata.toml", *odd)
+    app = Record(policy.platform_api, policy.platform_text, buildpacks, keys, "metadata.toml", *odd)
     outcome = select(app, Registry(tuple(launchers)), variables)
     if isinstance(outcome, Selection):
         return {
@@ -263,9 +264,9 @@ def test_order_of_checks(holding: set[str], tmp_path: Path) -> None:
         variables[b"METALAUNCHER_PIN"] = b"@"
     opened: list[bool] = []
 
-    def read() -> Record:
+    def read(policy: Policy) -> Record:
         opened.append(True)
-        return read_record(variables, root)
+        return read_record(root.locate_layers(metadata_path(variables)), policy)
 
     root = Root(str(tmp_path).encode())
     decision: Decision = decide(variables, load_registry(root), read)
@@ -281,12 +282,22 @@ def test_platform_is_refused_without_the_file() -> None:
     for platform, mode, opt in itertools.product(["0.7", "0.8", "0.9", "1.0"], ["quiet", "error"], ["", "1"]):
         variables = environment(CNB_DEPRECATION_MODE=mode, OPT=opt)
         app = record(platform, "0.7")
-        alone = refuse_platform(app.platform_api, platform, registry, variables)
-        whole = select(app, registry, variables)
+        decision = decision_of(app, registry, variables)
+        alone = None if decision.record else decision.outcome
         covered = platform == "0.7" or (platform == "0.8" and mode == "quiet") or (platform == "0.9" and opt == "1")
         assert (alone is None) == covered
         if alone is not None:
-            assert isinstance(whole, type(alone))
+            assert isinstance(alone, PlatformApiNotCovered)
+            assert alone.deprecated == (platform == "0.8")
+        else:
+            # The record's own rejections are by the same rule: whoever is for the platform is so with the file.
+            served = [
+                each for each in registry.launchers if why_not_platform(app.platform_api, each, decision.policy) is None
+            ]
+            assert served == [
+                *decision.sifted.covering,
+                *[each for each, why in decision.sifted.left_out if isinstance(why, BuildpackNotCovered)],
+            ]
 
 
 def test_a_pin_of_any_bytes() -> None:

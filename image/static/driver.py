@@ -87,6 +87,10 @@ def _prune_module(module: ModuleType, used: set[str] | None) -> None:
     for name in list(namespace):
         if (name not in used and not name.startswith("__")) or name in ("__all__", "__cached__", "__file__"):
             del namespace[name]
+    # A dict keeps the table that it once grew to; what is left is put into one of its own size.
+    left = dict(namespace)
+    namespace.clear()
+    namespace.update(left)
 
 
 def _code_of(module: ModuleType) -> Iterator[CodeType]:

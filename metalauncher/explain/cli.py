@@ -5,8 +5,8 @@ from __future__ import annotations
 import posix
 
 from metalauncher import __version__
+from metalauncher.environment import read_environment
 from metalauncher.explain.terminal import RED, Unwritten, print_text, report_unwritten, write_message
-from metalauncher.record import read_environment
 from metalauncher.refusals import USAGE
 
 TYPE_CHECKING = False

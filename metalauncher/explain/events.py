@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from metalauncher import __version__
 from metalauncher.explain.jsontext import dump
-from metalauncher.explain.messages import headline
+from metalauncher.explain.refusal_text import text_of
 from metalauncher.explain.terminal import STDERR, write_text
 from metalauncher.explain.which import forecast_document, rule
 from metalauncher.selection import Selection
@@ -23,7 +23,7 @@ def log_dispatch(answer: Answer, *, dry: bool) -> None:
     decision = answer.decision
     record = decision.record
     event: dict[str, Json] = {
-        "platform_api": decision.environment.get(b"CNB_PLATFORM_API", b"").decode("utf-8", "surrogateescape") or None,
+        "platform_api": decision.policy.platform_text or None,
         "buildpacks": [{"id": b.id, "api": b.text} for b in record.buildpacks] if record else [],
         "dry_run": dry,
     }
@@ -41,7 +41,7 @@ def log_dispatch(answer: Answer, *, dry: bool) -> None:
             "launcher": None,
             "exit_code": outcome.exit_code,
             "kind": outcome.kind,
-            "error": headline(outcome)[-1],
+            "error": text_of(outcome, decision).headline[-1],
         }
         _write("error", "dispatch", event)
 

@@ -25,7 +25,8 @@ from metalauncher.explain.constructs import (
 )
 from metalauncher.explain.messages import name_oddities
 from metalauncher.explain.readers import cannot_read, parsers_of, release_of
-from metalauncher.tomlfile import BOM, ODDITIES, Unreadable, kind_of, parse_toml
+from metalauncher.files import Unreadable
+from metalauncher.toml import BOM, ODDITIES, kind_of, parse_toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

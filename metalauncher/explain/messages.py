@@ -1,22 +1,10 @@
-"""What the dispatch decides, in words: CNB's own first lines, APIs and launchers as people name them, reasons.
+"""What the dispatch decides, in words: APIs and launchers as people name them, reasons.
 
-First comes CNB's own text where there is one, because people search for it (buildpacks/lifecycle cmd/apis.go,
-cmd/launcher/cli/launcher.go). What a whole refusal says stands in refusal_text.py. Loaded only when something is said.
+What a whole refusal says stands in refusal_text.py. Loaded only when something is said.
 """
 
 from __future__ import annotations
 
-from metalauncher.refusals import (
-    BuildpackApisNotCovered,
-    MetadataKeyMissing,
-    MetadataUnreadable,
-    NoLauncherInstalled,
-    NothingExecuted,
-    PinUnsatisfied,
-    PlatformApiAbsent,
-    PlatformApiMalformed,
-    PlatformApiNotCovered,
-)
 from metalauncher.selection import (
     BuildpackNotCovered,
     KeyMissing,
@@ -26,7 +14,7 @@ from metalauncher.selection import (
     find_unread,
     rank,
 )
-from metalauncher.tomlfile import BYTE_ORDER_MARK, CONTROL_CHARACTERS, INVALID_UTF_8, REPLACEMENT_CHARACTERS
+from metalauncher.toml import BYTE_ORDER_MARK, CONTROL_CHARACTERS, INVALID_UTF_8, REPLACEMENT_CHARACTERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +23,6 @@ if TYPE_CHECKING:
     from metalauncher.apis import ApiSet, ApiVersion
     from metalauncher.descriptor import Launcher
     from metalauncher.record import Buildpack, Record
-    from metalauncher.refusals import Refusal
     from metalauncher.selection import Rejection, Selection
     from metalauncher.versions import VersionKey
 
@@ -48,52 +35,6 @@ _ODDITIES: Mapping[str, str] = {
     REPLACEMENT_CHARACTERS: "the character U+FFFD",
     BYTE_ORDER_MARK: "a byte order mark",
 }
-_INCOMPATIBLE = "is incompatible with the lifecycle"
-_ABSENT = (
-    "failed to get platform API version; please set 'CNB_PLATFORM_API' to specify the desired platform API version"
-)
-
-
-def headline(refusal: Refusal) -> list[str]:
-    """Return the first lines: CNB's own text where it has one."""
-    match refusal:
-        case PlatformApiMalformed():
-            # A blank one is what launchers since 0.18 call absent.
-            return [f"failed to parse platform API '{refusal.text}'" if refusal.text.strip() else _ABSENT]
-        case PlatformApiAbsent():
-            return [_ABSENT]
-        case PlatformApiNotCovered():
-            return [
-                *_deprecated(f"Platform requested deprecated API '{refusal.text}'", refusal.deprecated),
-                f"failed to set platform API: platform API version '{refusal.text}' {_INCOMPATIBLE}",
-            ]
-        case BuildpackApisNotCovered():
-            identifier, text = refusal.offender.id, refusal.offender.text
-            if refusal.offender.api is None:
-                # The literal is CNB's: its launchers print what they failed to parse, not what they were given.
-                return [f"failed to parse buildpack API '<nil>' for buildpack '{identifier}'"]
-            return [
-                *_deprecated(f"buildpack '{identifier}' requests deprecated API '{text}'", refusal.deprecated),
-                f"failed to set API for buildpack '{identifier}': buildpack API version '{text}' {_INCOMPATIBLE}",
-            ]
-        case MetadataKeyMissing():
-            return [f"no launcher can read this app's metadata: '{refusal.key}' is missing from it"]
-        case MetadataUnreadable():
-            return [f"failed to read metadata: open {refusal.path}: {refusal.detail}"]
-        case PinUnsatisfied():
-            what = (
-                "is malformed: " + refusal.malformed if refusal.malformed else "is not among those that cover this app"
-            )
-            return [f"pinned launcher '{refusal.pin}' {what}"]
-        case NothingExecuted():
-            first = refusal.failures[0]
-            return [f"failed to launch: {first.path}: {first.reason}"]
-        case NoLauncherInstalled():
-            return ["no launcher is installed: there is no usable descriptor"]
-
-
-def _deprecated(line: str, deprecated: bool) -> list[str]:
-    return [line, "Deprecated APIs are disabled by CNB_DEPRECATION_MODE=error"] if deprecated else []
 
 
 def platform_need(text: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posix
 
-from metalauncher.execute import SCRIPTS_LIMIT, interpreter_of, read_head
-from metalauncher.refusals import errno_text
+from metalauncher.errnos import errno_text
+from metalauncher.execute import ITSELF, SCRIPTS_LIMIT, Failure, interpreter_of
+from metalauncher.files import read_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,11 +34,17 @@ def locate(launcher: Launcher, root: Root) -> bytes:
 
 def why_not_executable(launcher: Launcher, root: Root, itself: Itself) -> str | None:
     """Return why exec would fail, in the words of the dispatch's warning; None if nothing speaks against it."""
+    failure = foretell_failure(launcher, root, itself)
+    return failure.reason if failure else None
+
+
+def foretell_failure(launcher: Launcher, root: Root, itself: Itself) -> Failure | None:
+    """Return what the dispatch would be told if it exec'd a launcher; None if nothing speaks against it."""
     path = locate(launcher, root)
     if itself.is_at(path):
-        return "is metalauncher itself"
+        return Failure(launcher, path, ITSELF)
     errno = exec_errno(path, root)
-    return errno_text(errno) if errno else None
+    return Failure(launcher, path, errno_text(errno), errno) if errno else None
 
 
 def exec_errno(path: bytes, root: Root, depth: int = 0) -> int:

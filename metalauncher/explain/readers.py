@@ -7,7 +7,7 @@ said.
 
 from __future__ import annotations
 
-from metalauncher.tomlfile import BYTE_ORDER_MARK, CONTROL_CHARACTERS, INVALID_UTF_8, REPLACEMENT_CHARACTERS
+from metalauncher.toml import BYTE_ORDER_MARK, CONTROL_CHARACTERS, INVALID_UTF_8, REPLACEMENT_CHARACTERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import posix
 
 from metalauncher.descriptor import Launcher
+from metalauncher.explain.messages import buildpack_need, platform_need
 from metalauncher.explain.readers import LIFECYCLE, cannot_read
 from metalauncher.explain.releases import RELEASES, supporting
-from metalauncher.registry import InvalidDescriptor, Registry, read_descriptor
-from metalauncher.selection import TRUE_VALUES, find_unread, sift
+from metalauncher.registry import InvalidDescriptor, read_descriptor
+from metalauncher.selection import reads, why_not
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from metalauncher.decision import Decision
     from metalauncher.record import Record
     from metalauncher.refusals import BuildpackApisNotCovered, PlatformApiNotCovered
+
+_CULPRITS_LIMIT = 10  # buildpacks that no launcher here supports, listed one by one
 
 
 def how_far(kind: str, api: ApiVersion, sets: Sequence[tuple[Launcher, ApiSet]], deprecated: bool) -> str:
@@ -53,6 +56,31 @@ def _bound(pair: tuple[ApiVersion, Launcher]) -> ApiVersion:
     return pair[0]
 
 
+def culprits(refusal: BuildpackApisNotCovered, decision: Decision) -> list[str]:
+    """Name the buildpacks that the nearest launcher does not support, and count those that it does."""
+    record = decision.record
+    if record is None:
+        return []
+    strict = refusal.deprecated
+    apis = refusal.launcher.buildpack
+    fine = 0
+    lines: list[str] = []
+    more = 0
+    for buildpack in record.buildpacks:
+        api = buildpack.api
+        if api is not None and apis.covers(api) and not (strict and apis.deprecates(api)):
+            fine += 1
+        elif len(lines) < _CULPRITS_LIMIT:
+            lines.append(f"{buildpack_need(buildpack)} <- not supported by {refusal.launcher!r}")
+        else:
+            more += 1
+    if more:
+        lines.append(f"and {more} more that it does not support")
+    if fine:
+        lines.append(f"{fine} other buildpack{'s are' if fine > 1 else ' is'} fine with it ({record.metadata})")
+    return [platform_need(record.platform_text), *lines]
+
+
 def opt_in(refusal: PlatformApiNotCovered, decision: Decision) -> list[str]:
     """Name the variables that would let launchers take part which support the Platform API, were it not deprecated."""
     if refusal.deprecated:
@@ -77,7 +105,7 @@ def opt_in_for_all(refusal: BuildpackApisNotCovered, decision: Decision) -> list
         and launcher.platform.covers(record.platform_api)
         and all([api is not None and launcher.buildpack.covers(api) for api in apis])
         and record.keys.issuperset(launcher.requires)
-        and decision.environment.get(launcher.opt_in_env.encode()) not in TRUE_VALUES
+        and not decision.policy.opts_in(launcher.opt_in_env)
     }
     return [
         f"set {variable}=true to let the launcher here take part that supports them all, or" for variable in variables
@@ -147,7 +175,7 @@ def _is_link(path: str) -> bool:
 
 def _would_do(launcher: Launcher, decision: Decision, platform_api: ApiVersion | None) -> bool:
     if decision.record is not None:
-        if decision.record.defect is not None and find_unread(launcher, decision.record.oddities):
+        if decision.record.defect is not None and not reads(launcher, decision.record):
             return False
-        return bool(sift(decision.record, Registry((launcher,)), decision.environment)[0])
+        return why_not(decision.record, launcher, decision.policy) is None
     return platform_api is None or launcher.platform.covers(platform_api)

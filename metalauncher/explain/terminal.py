@@ -5,8 +5,9 @@ from __future__ import annotations
 import _signal
 import posix
 
-from metalauncher.refusals import USAGE, errno_text
-from metalauncher.selection import TRUE_VALUES
+from metalauncher.environment import TRUE_VALUES
+from metalauncher.errnos import errno_text
+from metalauncher.refusals import USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

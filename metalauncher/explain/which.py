@@ -6,11 +6,12 @@ import posix
 
 from metalauncher import __version__
 from metalauncher.decision import Decision, decide
+from metalauncher.environment import metadata_path
 from metalauncher.execute import Itself
 from metalauncher.explain.forecast import NOTHING_AGAINST, foretell
 from metalauncher.explain.jsontext import dump
 from metalauncher.explain.messages import app_needs, can_not_read, decided_by, describe, name_oddities, why
-from metalauncher.explain.predict import locate, why_not_executable
+from metalauncher.explain.predict import foretell_failure, locate
 from metalauncher.explain.refusal_text import refusal_lines
 from metalauncher.explain.terminal import (
     RED,
@@ -22,19 +23,12 @@ from metalauncher.explain.terminal import (
     write_lines,
     write_message,
 )
+from metalauncher.files import Unreadable, read_file
 from metalauncher.places import EXECUTABLE, Root, root_from
-from metalauncher.record import (
-    METADATA_LIMIT,
-    Buildpack,
-    Record,
-    metadata_path,
-    read_platform_api,
-    read_record,
-)
-from metalauncher.refusals import Failure, MetadataUnreadable, NothingExecuted, PlatformApiAbsent
+from metalauncher.record import METADATA_LIMIT, Buildpack, Record, read_record
+from metalauncher.refusals import MetadataUnreadable, NothingExecuted, PlatformApiAbsent
 from metalauncher.registry import load_registry
-from metalauncher.selection import Selection, sift
-from metalauncher.tomlfile import Unreadable, read_file
+from metalauncher.selection import Selection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +37,7 @@ if TYPE_CHECKING:
 
     from metalauncher.apis import ApiSet
     from metalauncher.descriptor import Launcher
+    from metalauncher.environment import Policy
     from metalauncher.explain.forecast import Forecast
     from metalauncher.explain.jsontext import Json
     from metalauncher.refusals import Refusal
@@ -84,10 +79,13 @@ class Answer:
         self.outcome: Selection | Refusal = decision.outcome
         obstacles: list[tuple[Launcher, str | None]] = []
         if isinstance(decision.outcome, Selection):
-            obstacles = [(launcher, why_not_executable(launcher, root, itself)) for launcher in decision.outcome.ranked]
-            failures = [
-                Failure(launcher, locate(launcher, root), why) for launcher, why in obstacles if why is not None
+            ranked = decision.outcome.ranked
+            foretold = [foretell_failure(launcher, root, itself) for launcher in ranked]
+            obstacles = [
+                (launcher, failure.reason if failure else None)
+                for launcher, failure in zip(ranked, foretold, strict=True)
             ]
+            failures = [failure for failure in foretold if failure]
             if len(failures) == len(obstacles):
                 self.outcome = NothingExecuted(tuple(failures))
         self.obstacles: Final = obstacles
@@ -122,7 +120,8 @@ def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes)
         environment = {**environment, b"CNB_PLATFORM_API": question.platform_api}
     root = root_from(environment) if question.root is None else Root(question.root, whole=True)
     registry = load_registry(root)
-    decision = decide(environment, registry, lambda: _read(question, environment, root, registry))
+    metadata = question.metadata or root.locate_layers(metadata_path(environment))
+    decision = decide(environment, registry, lambda policy: _read(question, metadata, registry, policy))
     answer = Answer(decision, root, Itself(root, execfn, root.locate(EXECUTABLE.encode())))
     if question.as_json:
         print_text(dump(document(answer), indent=2) + "\n")
@@ -147,17 +146,16 @@ def _write_path(path: bytes) -> None:
         print_bytes(path + b"\n")
 
 
-def _read(question: Question, environment: Mapping[bytes, bytes], root: Root, registry: Registry) -> Record:
+def _read(question: Question, metadata: bytes, registry: Registry, policy: Policy) -> Record:
     """Read the record asked about: the app's, with the Buildpack APIs given in place of those it recorded.
 
     Where Buildpack APIs are given and no file, no file is needed: it is a question about an app yet to be.
     """
     given = [Buildpack(identifier, text or None) for identifier, text in question.buildpack_apis]
     if given and question.metadata is None:
-        api, text = read_platform_api(environment)
         keys = frozenset([key for launcher in registry.launchers for key in launcher.requires])
-        return Record(api, text, tuple(given), keys, _NO_FILE)
-    record = read_record(environment, root, question.metadata)
+        return Record(policy.platform_api, policy.platform_text, tuple(given), keys, _NO_FILE)
+    record = read_record(metadata, policy)
     replaced = {buildpack.id: buildpack for buildpack in given}
     buildpacks = [replaced.pop(buildpack.id, buildpack) for buildpack in record.buildpacks]
     return Record(
@@ -239,11 +237,8 @@ def _others(answer: Answer) -> list[tuple[Launcher, str]]:
             if launcher is not chosen
         ]
         return ranked + [(launcher, why(reason)) for launcher, reason in decision.outcome.left_out]
-    if decision.record is None:
-        return []
-    covering, left_out = sift(decision.record, decision.registry, decision.environment)
-    ranked = [(launcher, _covering(launcher, decision, "covers the app")) for launcher in covering]
-    return ranked + [(launcher, why(r)) for launcher, r in left_out]
+    ranked = [(launcher, _covering(launcher, decision, "covers the app")) for launcher in decision.sifted.covering]
+    return ranked + [(launcher, why(reason)) for launcher, reason in decision.sifted.left_out]
 
 
 def _covering(launcher: Launcher, decision: Decision, text: str) -> str:
@@ -309,9 +304,8 @@ def _need_document(decision: Decision) -> dict[str, Json]:
         metadata = record.metadata
     elif isinstance(decision.outcome, MetadataUnreadable):
         metadata = decision.outcome.path
-    recorded = decision.environment.get(b"CNB_PLATFORM_API", b"").decode("utf-8", "surrogateescape")
     return {
-        "platform_api": recorded or None,
+        "platform_api": decision.policy.platform_text or None,
         "metadata": metadata,
         "metadata_read": record is not None,
         "unrecorded": record.unrecorded if record is not None else None,

@@ -7,6 +7,7 @@ import posix
 import re
 from typing import TYPE_CHECKING, Final
 
+from metalauncher.errnos import errno_text
 from metalauncher.explain.terminal import (
     RED,
     STDERR,
@@ -18,7 +19,6 @@ from metalauncher.explain.terminal import (
     write_message,
     write_text,
 )
-from metalauncher.refusals import errno_text
 from metalauncher.tooling.output import STDOUT as STANDARD_OUTPUT
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import stat
 import tempfile
 from typing import TYPE_CHECKING, Final, Protocol
 
+from metalauncher.errnos import errno_text
 from metalauncher.explain.terminal import BROKEN_PIPE_ERRNO, Unwritten, print_bytes, write_bytes
-from metalauncher.refusals import errno_text
 from metalauncher.tooling.writing import write_whole
 
 if TYPE_CHECKING:

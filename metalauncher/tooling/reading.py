@@ -13,8 +13,8 @@ import stat
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, Literal
 
-from metalauncher.refusals import errno_text
-from metalauncher.tomlfile import size_text
+from metalauncher.errnos import errno_text
+from metalauncher.files import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -272,7 +272,7 @@ def test_starting_points(
     """Both starting points find their arguments after the interpreter's own, and exit without finalising anything."""
     monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", "-IS", argv[0], *arguments])
     monkeypatch.setattr(sys, "argv", argv)
-    monkeypatch.setattr("metalauncher.execute._original_environ", lambda: [b"METALAUNCHER_ROOT=/nowhere"])
+    monkeypatch.setattr("metalauncher.process._original_environ", lambda: [b"METALAUNCHER_ROOT=/nowhere"])
     codes: list[int] = []
 
     def leave(code: int) -> None:
@@ -289,7 +289,7 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while it starts ends it as SIGINT ends any other program."""
     codes: list[int] = []
     monkeypatch.setattr("posix._exit", codes.append)
-    monkeypatch.setattr("metalauncher.execute.PythonProcess.interrupt", staticmethod(lambda: 130))
+    monkeypatch.setattr("metalauncher.process.PythonProcess.interrupt", staticmethod(lambda: 130))
 
     def interrupted(*_arguments: object) -> int:
         raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from making import launcher
 from reading import NEW, OLD, VERSIONS, forecast, start
 from real_launchers import EACH, Launchers
 
+from metalauncher.environment import Policy
 from metalauncher.explain.forecast import foretell
 from metalauncher.record import parse_record
 
@@ -42,7 +43,7 @@ def test_there_are_cases() -> None:
     assert len(CASES) > 60
     assert [file.stem for file in CASES] == [file.stem for file in sorted((DATA / "forecasts").glob("*.expect"))]
     for file in CASES:
-        assert parse_record(file.read_bytes(), file.name).buildpacks
+        assert parse_record(file.read_bytes(), file.name, Policy({})).buildpacks
 
 
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)

@@ -23,15 +23,20 @@ from metalauncher import __version__
 from metalauncher import refusals as errors
 from metalauncher.__main__ import start
 from metalauncher.decision import Decision
+from metalauncher.environment import Policy
+from metalauncher.execute import Failure
 from metalauncher.explain.messages import span
 from metalauncher.explain.refusal_text import refusal_lines
 from metalauncher.explain.report import report_bug
 from metalauncher.explain.terminal import printable, write_message, write_text
 from metalauncher.refusals import NothingExecuted, Refused
 from metalauncher.registry import Registry, load_registry
+from metalauncher.selection import Sifted, sift
 
 if TYPE_CHECKING:
     from metalauncher.descriptor import Launcher
+    from metalauncher.record import Record
+    from metalauncher.refusals import Refusal
 
 CASES = sorted((DATA / "refusals").glob("*.toml"))
 SOURCE = Form("source", PROJECT / "metalauncher/__main__.py")
@@ -206,6 +211,12 @@ def test_remedy(errno: int, remedy: str, tmp_path: Path, capfd: pytest.CaptureFi
     assert len(tried) == err.count("Warning: ") + 1 == (2 if errno == 13 else 1)
 
 
+def decision(registry: Registry, app: Record | None, refusal: Refusal) -> Decision:
+    """Return a decision that ended in a refusal, be there a reason for it or not."""
+    policy = Policy({})
+    return Decision({}, policy, registry, app, sift(app, registry, policy) if app else Sifted(), refusal)
+
+
 def test_every_refusal_has_words() -> None:
     """No kind of refusal falls through the wording."""
     some = launcher()
@@ -220,12 +231,12 @@ def test_every_refusal_has_words() -> None:
         errors.NoLauncherInstalled(),
         errors.PinUnsatisfied("x@1", None),
         errors.PlatformApiNotCovered(app.platform_api or app.platform_api, "0.7", deprecated=False),  # type: ignore[arg-type]  # it is not None
-        NothingExecuted((errors.Failure(some, b"/x", "y"),)),
+        NothingExecuted((Failure(some, b"/x", "y"),)),
     ]
     assert {type(refusal) for refusal in refusals} == set(Refused.__subclasses__())
     for refusal in refusals:
         for known in (app, None):
-            lines = refusal_lines(refusal, Decision({}, Registry((some,)), known, refusal))
+            lines = refusal_lines(refusal, decision(Registry((some,)), known, refusal))
             assert lines[0].startswith("ERROR: ")
             assert {line[2:11].strip() for line in lines} & {"now:", "fix:"}
             assert all(line[11:].strip() for line in lines[1:] if not line.startswith("ERROR: "))
@@ -251,7 +262,7 @@ def test_long_lists_are_cut(tmp_path: Path) -> None:
     """Of hundreds of launchers twenty are listed, the highest-ranked first, and the rest counted."""
     many: list[Launcher] = [launcher(f"a/b@{number}") for number in range(300)]
     refusal = errors.PlatformApiNotCovered(many[0].platform.newest, "0.8", deprecated=False)
-    text = "\n".join(refusal_lines(refusal, Decision({}, Registry(tuple(many)), None, refusal)))
+    text = "\n".join(refusal_lines(refusal, decision(Registry(tuple(many)), None, refusal)))
     assert "a/b@299: " in text
     assert "a/b@280: " in text
     assert "a/b@279: " not in text

@@ -23,12 +23,12 @@ from making import decide_app
 from reading import NEW, NEWEST, OLD, VERSIONS, Started, forecast, start
 from real_launchers import Launchers
 
+from metalauncher.environment import Policy
 from metalauncher.execute import Itself
 from metalauncher.explain.releases import RELEASES
 from metalauncher.explain.which import Answer
 from metalauncher.places import Root
-from metalauncher.record import parse_record
-from metalauncher.refusals import MetadataUnreadable
+from metalauncher.record import InvalidMetadata, parse_record
 
 if TYPE_CHECKING:
     from metalauncher.explain.forecast import Forecast
@@ -227,8 +227,8 @@ def test_edited_files_by_every_launcher(real: Launchers) -> None:
         platform, api = NEW if VERSIONS.index(version) >= VERSIONS.index("0.13.5") else OLD
         data = text.replace(b'"0.7"', f'"{api}"'.encode())
         try:
-            record = parse_record(data, "metadata.toml")
-        except MetadataUnreadable:
+            record = parse_record(data, "metadata.toml", Policy({}))
+        except InvalidMetadata:
             continue
         foretold = forecast(data, version)
         if foretold.doubt or any(buildpack.text != api for buildpack in record.buildpacks):

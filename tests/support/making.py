@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import REFERENCE_REGISTRY
 
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
 from metalauncher.decision import Decision, decide
 from metalauncher.descriptor import Launcher
+from metalauncher.environment import metadata_path
 from metalauncher.places import Root
 from metalauncher.record import Buildpack, Record, read_record
 from metalauncher.registry import Registry, load_registry, read_descriptor
+
+if TYPE_CHECKING:
+    from metalauncher.refusals import Refusal
+    from metalauncher.selection import Selection
 
 KEYS = frozenset(("buildpacks", "processes"))
 METADATA = "/layers/config/metadata.toml"
@@ -102,7 +108,19 @@ def reference_registry() -> Registry:
 
 def decide_app(root: Root, variables: dict[bytes, bytes], metadata: bytes | None = None) -> Decision:
     """Decide for an app whose metadata.toml, if not at the place the variables say, is given."""
-    return decide(variables, load_registry(root), lambda: read_record(variables, root, metadata))
+    path = metadata or root.locate_layers(metadata_path(variables))
+    return decide(variables, load_registry(root), lambda policy: read_record(path, policy))
+
+
+def decision_of(app: Record, registry: Registry, variables: Mapping[bytes, bytes]) -> Decision:
+    """Decide for an app whose record is given; its Platform API counts, whatever the variables say."""
+    variables = {**variables, b"CNB_PLATFORM_API": app.platform_text.encode("utf-8", "surrogateescape")}
+    return decide(variables, registry, lambda _: app)
+
+
+def select(app: Record, registry: Registry, variables: Mapping[bytes, bytes]) -> Selection | Refusal:
+    """Return what is decided for such an app."""
+    return decision_of(app, registry, variables).outcome
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metalauncher.tomlfile import ODDITIES
+from metalauncher.toml import ODDITIES
 from metalauncher.tooling.cli.arguments import (
     Parser,
     add_format,

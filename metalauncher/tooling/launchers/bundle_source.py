@@ -7,7 +7,7 @@ import json
 import os
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from metalauncher.tomlfile import size_text
+from metalauncher.files import size_text
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.elf import HEAD, inspect
 from metalauncher.tooling.launchers.checksums import NoDigest, digest_for, parse_digest

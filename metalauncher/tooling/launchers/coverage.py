@@ -6,9 +6,10 @@ from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.apis import ApiRange, ApiSet, ApiVersion
+from metalauncher.environment import Policy
 from metalauncher.explain.releases import RELEASES
 from metalauncher.record import Buildpack, Record
-from metalauncher.selection import Selection, select
+from metalauncher.selection import sift
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,8 +67,8 @@ def serving(registry: Registry, need: Need) -> Launcher | None:
         frozenset([key for launcher in registry.launchers for key in launcher.requires]),
         "",
     )
-    outcome = select(record, registry, {})
-    return outcome.ranked[0] if isinstance(outcome, Selection) else None
+    covering = sift(record, registry, Policy({})).covering
+    return covering[0] if covering else None
 
 
 def gaps(registry: Registry, needs: Iterable[Need]) -> list[Need]:

@@ -10,7 +10,7 @@ import tomli
 from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
 from metalauncher.explain.readers import LIFECYCLE, cannot_read
 from metalauncher.explain.which import api_set_document
-from metalauncher.tomlfile import ODDITIES
+from metalauncher.toml import ODDITIES
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.launchers.bundle_source import COMMAND
 from metalauncher.tooling.launchers.tarball import TOML

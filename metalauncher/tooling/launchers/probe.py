@@ -21,22 +21,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.apis import ApiVersion
+from metalauncher.errnos import errno_text
 from metalauncher.execute import Itself
 from metalauncher.explain.jsontext import dump
 from metalauncher.explain.messages import by_rank, name_oddities
 from metalauncher.explain.predict import locate
 from metalauncher.explain.terminal import RED, YELLOW
 from metalauncher.places import EXECUTABLE
-from metalauncher.refusals import errno_text
 from metalauncher.registry import load_registry
-from metalauncher.tomlfile import (
-    BOM,
-    BYTE_ORDER_MARK,
-    CONTROL_CHARACTERS,
-    INVALID_UTF_8,
-    ODDITIES,
-    REPLACEMENT_CHARACTERS,
-)
+from metalauncher.toml import BOM, BYTE_ORDER_MARK, CONTROL_CHARACTERS, INVALID_UTF_8, ODDITIES, REPLACEMENT_CHARACTERS
 from metalauncher.tooling.console import GREEN, Console, Unable, count, decode
 from metalauncher.tooling.installed import DIRECTORIES, choose
 from metalauncher.tooling.launchers.coverage import enumerate_apis
@@ -85,7 +78,7 @@ class Trial(NamedTuple):
         platform: the Platform API of the app.
         buildpacks: the Buildpack APIs of the app.
         requires: the keys that the descriptor says metadata.toml must have.
-        oddity: what the metadata.toml holds, of `tomlfile.ODDITIES`; "" for nothing.
+        oddity: what the metadata.toml holds, of `toml.ODDITIES`; "" for nothing.
     """
 
     kind: Kind

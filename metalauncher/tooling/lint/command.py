@@ -7,9 +7,9 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher import __version__
+from metalauncher.errnos import errno_text
 from metalauncher.explain.terminal import RED, YELLOW
 from metalauncher.places import IMAGE_DESCRIPTORS, Root
-from metalauncher.refusals import errno_text
 from metalauncher.registry import DESCRIPTOR_LIMIT, InvalidDescriptor, Registry, list_descriptors, load_registry
 from metalauncher.tooling.console import FAINT, Console, Unable, count, decode, encode
 from metalauncher.tooling.installed import DIRECTORIES, installed

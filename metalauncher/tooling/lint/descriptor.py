@@ -7,8 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
+from metalauncher.files import Unreadable
 from metalauncher.registry import DESCRIPTOR_LIMIT, is_mask
-from metalauncher.tomlfile import Unreadable, read_toml
+from metalauncher.toml import read_toml
 from metalauncher.tooling.lint.positions import locate, positions
 from metalauncher.tooling.lint.rules import Finding
 from metalauncher.tooling.reading import ReadError, read_regular

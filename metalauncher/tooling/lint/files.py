@@ -7,10 +7,11 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from metalauncher.execute import Itself, read_head
+from metalauncher.errnos import errno_text
+from metalauncher.execute import Itself
 from metalauncher.explain.predict import exec_errno
+from metalauncher.files import read_head
 from metalauncher.places import EXECUTABLE, LAUNCHERS
-from metalauncher.refusals import errno_text
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.elf import HEAD, inspect, this_architecture
 from metalauncher.tooling.installed import DIRECTORIES, digest_of

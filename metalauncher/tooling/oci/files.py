@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
-from metalauncher.refusals import errno_text
+from metalauncher.errnos import errno_text
 from metalauncher.tooling import reading
 from metalauncher.tooling.oci.model import ImageError
 

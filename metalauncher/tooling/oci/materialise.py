@@ -7,7 +7,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from metalauncher.refusals import errno_text
+from metalauncher.errnos import errno_text
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from metalauncher.descriptor import Launcher
 from metalauncher.explain.messages import by_rank
 from metalauncher.explain.releases import RELEASES
 from metalauncher.registry import Registry
-from metalauncher.tomlfile import ODDITIES
+from metalauncher.toml import ODDITIES
 from metalauncher.tooling.launchers.coverage import enumerate_apis
 
 if TYPE_CHECKING:

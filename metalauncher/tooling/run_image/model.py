@@ -10,10 +10,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
-from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of, read_head
+from metalauncher.errnos import errno_text
+from metalauncher.execute import SCRIPTS_LIMIT, Itself, interpreter_of
 from metalauncher.explain.predict import exec_errno, locate, why_not_executable
+from metalauncher.files import read_head
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
-from metalauncher.refusals import errno_text
 from metalauncher.registry import load_registry
 from metalauncher.tooling.console import decode, encode
 from metalauncher.tooling.elf import HEAD, has_note, inspect, this_architecture

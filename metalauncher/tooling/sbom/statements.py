@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metalauncher.tomlfile import Unreadable, kind_of, read_toml
+from metalauncher.files import Unreadable
+from metalauncher.toml import kind_of, read_toml
 from metalauncher.tooling.console import Unable, decode
 from metalauncher.tooling.sbom.model import Product, Statement, is_hash, is_purl
 

@@ -13,8 +13,9 @@ from bundles import MACHINE, Tool, elf, release
 from harness import DATA, PROJECT, REFERENCE_REGISTRY
 from jsonschema import Draft202012Validator
 
+from metalauncher.files import Unreadable
 from metalauncher.registry import DESCRIPTOR_LIMIT, InvalidDescriptor, read_descriptor
-from metalauncher.tomlfile import Unreadable, read_toml
+from metalauncher.toml import read_toml
 from metalauncher.tooling.cli.commands import SCHEMAS
 
 FILES = sorted((DATA / "descriptors").glob("*/*.toml"))

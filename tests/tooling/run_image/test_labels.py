@@ -15,11 +15,11 @@ from fleets import stock
 from harness import PROJECT
 from images import Layer, Layout, base, file, folder, link, pack
 from jsonschema import Draft202012Validator
-from making import launcher, minors, record, reference_registry
+from making import launcher, minors, record, reference_registry, select
 from registries import start_registry
 
 from metalauncher.registry import Registry
-from metalauncher.selection import Selection, select
+from metalauncher.selection import Selection
 from metalauncher.tooling.launchers.descriptor_writer import values
 from metalauncher.tooling.run_image.labels import (
     APIS,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.record import metadata_path, read_environment
+from metalauncher.environment import metadata_path, read_environment
 from metalauncher.tooling.apps.check.contents import APP, Contents
 from metalauncher.tooling.apps.check.layer_map import LayerMap, read_layer_map
 from metalauncher.tooling.apps.check.layer_scan import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.execute import read_head
+from metalauncher.files import read_head
 from metalauncher.tooling.console import encode
 from metalauncher.tooling.elf import HEAD
 from metalauncher.tooling.reading import ReadError, open_regular

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.decision import Decision, decide
 from metalauncher.descriptor import MASK
+from metalauncher.environment import Policy, metadata_path
+from metalauncher.errnos import errno_text
+from metalauncher.execute import Failure
 from metalauncher.explain.forecast import NOTHING_AGAINST, foretell
 from metalauncher.explain.messages import decided_by
+from metalauncher.files import Unreadable, size_text
 from metalauncher.places import Root
-from metalauncher.record import METADATA_LIMIT, metadata_path, parse_record, read_platform_api
-from metalauncher.refusals import Failure, MetadataUnreadable, NothingExecuted, errno_text
+from metalauncher.record import METADATA_LIMIT, InvalidMetadata, parse_record
+from metalauncher.refusals import NothingExecuted
 from metalauncher.registry import (
     DANGLING,
     DESCRIPTOR_LIMIT,
@@ -21,7 +25,6 @@ from metalauncher.registry import (
     parse_file,
 )
 from metalauncher.selection import Selection
-from metalauncher.tomlfile import size_text
 from metalauncher.tooling.apps.check.layer_scan import WHOLE_LIMIT
 from metalauncher.tooling.apps.check.permissions import READ
 from metalauncher.tooling.console import decode, encode
@@ -150,7 +153,7 @@ class _Descriptors:
         errno = place.errno or (20 if place.node is not None and place.node.kind != "directory" else 0)
         if place.node is None or errno:
             if errno != 2:
-                invalid.append(InvalidDescriptor(path, "", errno_text(errno)))
+                invalid.append(InvalidDescriptor(path, "", Unreadable(errno=errno)))
             return []
         if len(place.node.children) > _ENTRIES_LIMIT:
             raise ImageError("too-large", f"has more than {_ENTRIES_LIMIT} files in {path}")
@@ -170,9 +173,9 @@ class _Descriptors:
         place = self._walk.resolver.find(decode(file))
         if place.node is None:
             missing = link and place.errno in (2, 20)
-            raise InvalidDescriptor(shown, "", DANGLING if missing else errno_text(place.errno))
+            raise InvalidDescriptor(shown, "", DANGLING if missing else Unreadable(errno=place.errno))
         if not self._walk.resolver.access(place, READ):
-            raise InvalidDescriptor(shown, "", errno_text(13))
+            raise InvalidDescriptor(shown, "", Unreadable(errno=13))
         if place.node.kind != "file":
             what = "a directory" if place.node.kind == "directory" else "no file"
             raise InvalidDescriptor(shown, "", f"is {what}, not a regular file")
@@ -200,23 +203,23 @@ class _RecordFile:
         self._record: Record | None = None
         self.data: bytes | None = None
 
-    def read(self) -> Record:
+    def read(self, policy: Policy) -> Record:
         """Read it.
 
         Raises:
-            MetadataUnreadable: it can't be read, or is no record.
+            InvalidMetadata: it can't be read, or is no record.
         """
         path = decode(metadata_path(self._environment))
         if self.data is None:
             self.data = self._read(path)
         _refuse_structure(self.data)
         if len(self.data) <= _LARGE:
-            return self._parse(path, self.data)
+            return self._parse(path, self.data, policy)
         with self._one_large:
-            return self._parse(path, self.data)
+            return self._parse(path, self.data, policy)
 
-    def _parse(self, path: str, data: bytes) -> Record:
-        self._record = parse_record(data, path, *read_platform_api(self._environment))
+    def _parse(self, path: str, data: bytes, policy: Policy) -> Record:
+        self._record = parse_record(data, path, policy)
         return self._record
 
     def buildpacks(self) -> tuple[Buildpack, ...]:
@@ -226,18 +229,18 @@ class _RecordFile:
                 path = decode(metadata_path(self._environment))
                 self.data = self.data or self._read(path)
                 _refuse_structure(self.data)
-                self._record = parse_record(self.data, path, *read_platform_api({}))
-        except MetadataUnreadable:
+                self._record = parse_record(self.data, path, Policy({}))
+        except InvalidMetadata:
             return ()
         return self._record.buildpacks
 
     def _read(self, path: str) -> bytes:
         place = self._walk.resolver.read(path, self._walk.cwd)
         if place.node is None:
-            raise MetadataUnreadable(path, errno_text(place.errno))
+            raise InvalidMetadata(path, errno_text(place.errno), place.errno)
         if place.node.kind != "file":
             what = "a directory" if place.node.kind == "directory" else "no file"
-            raise MetadataUnreadable(path, f"is {what}, not a regular file")
+            raise InvalidMetadata(path, f"is {what}, not a regular file")
         if not self._walk.contents.is_apps(place):
             raise ImageError("unsupported", f"takes its metadata.toml from the run image, at /{place.path}")
         if place.node.size > WHOLE_LIMIT:
@@ -245,7 +248,7 @@ class _RecordFile:
             raise ImageError("too-large", f"has a metadata.toml of {size}; {WHOLE_LIMIT >> 10} are looked at")
         data = self._walk.contents.whole(place, METADATA_LIMIT)
         if len(data) > METADATA_LIMIT:
-            raise MetadataUnreadable(path, f"is larger than {size_text(METADATA_LIMIT)}")
+            raise InvalidMetadata(path, f"is larger than {size_text(METADATA_LIMIT)}")
         return data
 
 

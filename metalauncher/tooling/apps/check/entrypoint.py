@@ -8,7 +8,8 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.refusals import USAGE, errno_text
+from metalauncher.errnos import errno_text
+from metalauncher.refusals import USAGE
 from metalauncher.tooling.apps.check.app_image import CNB
 from metalauncher.tooling.apps.check.inits import starts
 from metalauncher.tooling.apps.check.layer_scan import is_at

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from metalauncher import __version__
 from metalauncher.apis import ApiRange, ApiVersion
 from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
+from metalauncher.environment import Policy
 from metalauncher.explain.messages import by_rank
 from metalauncher.record import Buildpack, Record
 from metalauncher.registry import Registry
@@ -260,7 +261,7 @@ def _cells(
     record = Record(_parse(platform), platform or "", tuple([Buildpack("", api) for api in buildpacks]), keys, "")
     if platform is not None and record.platform_api is None:  # malformed: the dispatch ends before any launcher
         return tuple([Cell("lacks", f"Platform {shorten(platform, API_LIMIT)}") for _ in launchers])
-    _, left_out = sift(record, Registry(launchers), {})
+    left_out = sift(record, Registry(launchers), Policy({})).left_out
     reasons: dict[int, Rejection] = {id(launcher): reason for launcher, reason in left_out}
     stripped = record.platform_api is None and not record.unrecorded
     broken = {id(launcher) for launcher, why in zip(launchers, run_image.obstacles, strict=False) if why is not None}

@@ -210,7 +210,7 @@ class _Under:
         if refused is not None:
             return result._replace(
                 kind="refused",
-                reason=reason_of(refused),
+                reason=reason_of(refused, found),
                 exit_code=refused.exit_code,
                 remedy=remedy_of(refused, found),
                 notes=notes,

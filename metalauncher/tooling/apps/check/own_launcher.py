@@ -12,7 +12,7 @@ import tempfile
 import threading
 from typing import IO, TYPE_CHECKING, Final, Literal, NamedTuple
 
-from metalauncher.refusals import errno_text
+from metalauncher.errnos import errno_text
 from metalauncher.tooling.apps.check.app_image import CNB, AppImage, RunTree
 from metalauncher.tooling.apps.check.layer_scan import HEAD, Scanner, is_at
 from metalauncher.tooling.apps.check.resolver import ENOENT, Resolver

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
-from metalauncher.explain.messages import headline
-from metalauncher.explain.refusal_text import fixes
+from metalauncher.explain.refusal_text import text_of
 from metalauncher.explain.shortfall import add_launcher, opt_in
 from metalauncher.refusals import (
     BuildpackApisNotCovered,
@@ -31,7 +30,7 @@ _NOTHING_RECORDED: Final = "it recorded no API at all, as lifecycle 0.8 and earl
 _STRIPPED: Final = "its config has no CNB_PLATFORM_API, though its buildpacks recorded their APIs"
 
 
-def reason_of(refusal: Refusal) -> str:
+def reason_of(refusal: Refusal, found: Found) -> str:
     """Return what the dispatch would say, in one line."""
     match refusal:
         case PlatformApiAbsent():
@@ -39,7 +38,7 @@ def reason_of(refusal: Refusal) -> str:
         case NothingExecuted():
             return "; ".join([str(failure) for failure in refusal.failures])
         case _:
-            return ": ".join(headline(refusal))
+            return ": ".join(text_of(refusal, found.decision).headline)
 
 
 def remedy_of(refusal: Refusal, found: Found) -> str:
@@ -53,7 +52,7 @@ def remedy_of(refusal: Refusal, found: Found) -> str:
             add = add_launcher(refusal.api, apis, what, refusal.deprecated)
             return " ".join([*opt_in(refusal, decision), add])
         case BuildpackApisNotCovered() | MetadataKeyMissing():
-            return " ".join(fixes(refusal, decision))
+            return " ".join(text_of(refusal, decision).fix)
         case PlatformApiMalformed():
             return "rebuild the app, or correct CNB_PLATFORM_API in its config"
         case PlatformApiAbsent():
@@ -63,7 +62,7 @@ def remedy_of(refusal: Refusal, found: Found) -> str:
         case MetadataUnreadable():
             if decision.record is None:
                 return "rebuild the app, whose file this is"
-            return " ".join(fixes(refusal, decision)) or "take METALAUNCHER_PIN out of the image's config"
+            return " ".join(text_of(refusal, decision).fix) or "take METALAUNCHER_PIN out of the image's config"
         case NoLauncherInstalled():
             repair = "repair its descriptors, or " if decision.registry.invalid else ""
             return f"{repair}install launchers in the run image: metalauncher bundle add"

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metalauncher.tomlfile import Unreadable, read_toml
+from metalauncher.files import Unreadable
+from metalauncher.toml import read_toml
 from metalauncher.tooling.console import Unable, encode
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from metalauncher.errnos import errno_text
 from metalauncher.explain.terminal import printable
-from metalauncher.refusals import errno_text
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.oci.http.login_files import Login, whole_characters
 from metalauncher.tooling.oci.model import ImageError

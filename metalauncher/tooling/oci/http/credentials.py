@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from metalauncher.tomlfile import size_text
+from metalauncher.files import size_text
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.http.credential_helpers import HELPER_SECONDS, Helpers

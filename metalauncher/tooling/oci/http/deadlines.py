@@ -12,7 +12,7 @@ import urllib3
 import urllib3.connection
 import urllib3.exceptions as trouble
 
-from metalauncher.refusals import errno_text
+from metalauncher.errnos import errno_text
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import urllib3.exceptions as trouble
 
 from metalauncher.explain.terminal import printable
-from metalauncher.tomlfile import size_text
+from metalauncher.files import size_text
 from metalauncher.tooling.oci.compression import HEAD, compression_of, decompressed
 from metalauncher.tooling.oci.http.deadlines import Broken, broken
 from metalauncher.tooling.oci.http.errors import ERROR_LIMIT, words

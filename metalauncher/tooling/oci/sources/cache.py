@@ -21,7 +21,7 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING, Final
 
-from metalauncher.refusals import errno_text
+from metalauncher.errnos import errno_text
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.verified import Verified, read_whole
 from metalauncher.tooling.reading import ReadError, open_regular, read_regular
