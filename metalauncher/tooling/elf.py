@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.execute import interpreter_of
+from metalauncher.tooling.architectures import from_elf
+from metalauncher.tooling.architectures import this_architecture as this_architecture  # noqa: PLC0414  # for run_image/model, until it takes it from there
 
 if TYPE_CHECKING:
     from typing import Literal
 
 HEAD = 4096  # bytes: an ELF file's program headers and interpreter lie at its beginning
 
-_MACHINES = {62: "x86-64", 183: "arm64", 21: "ppc64le", 22: "s390x", 243: "riscv64", 3: "386", 40: "arm"}
-ARCHITECTURES = ("x86-64", "arm64", "ppc64le", "s390x", "riscv64")  # as in the names of lifecycle's tarballs
-_UNAME = {"x86_64": "x86-64", "aarch64": "arm64"}
 _PT_LOAD, _PT_INTERP, _PT_NOTE = 1, 3, 4
 _HEADER_SIZE = 56  # bytes of a program header of 64 bits
 _NOTE_NAME, _NOTE_TYPE = b"metalauncher\0", 1  # as image/static/start.c has it
@@ -62,9 +61,7 @@ def _inspect_elf(head: bytes) -> Binary | str:
     if number(16, 2) not in _EXECUTABLE_TYPES:
         return "is an ELF file, but no executable (an object file or a core dump)"
     code = number(18, 2)
-    machine = _MACHINES.get(code, f"machine {code}")
-    if code == 21 and order == "big":
-        machine = "ppc64"
+    machine = from_elf(code, big_endian=order == "big")
     if head[4] == 1:  # 32 bits: its headers are laid out differently; the machine tells enough
         return Binary("elf", machine if code in (3, 40) else f"{machine}, 32 bits", "", 0)
     start, size, entries = number(32, 8), number(54, 2), number(56, 2)
@@ -113,8 +110,3 @@ def _is_noted(notes: bytes, order: Literal["little", "big"], alignment: int) -> 
         at = behind + -behind % alignment + description
         at += -at % alignment
     return False
-
-
-def this_architecture(uname_machine: str) -> str:
-    """Return this machine's architecture as lifecycle's tarballs name it."""
-    return _UNAME.get(uname_machine, uname_machine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metalauncher.tomlfile import ODDITIES
+from metalauncher.tooling.architectures import ARCHITECTURES
 from metalauncher.tooling.cli.arguments import (
     Parser,
     add_format,
@@ -16,7 +17,6 @@ from metalauncher.tooling.cli.arguments import (
     positive_integer,
 )
 from metalauncher.tooling.cli.image_commands import check, image, labels, sbom, vex
-from metalauncher.tooling.elf import ARCHITECTURES
 
 SCHEMAS = (
     "descriptor",

@@ -10,8 +10,8 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.places import EXECUTABLE, LAUNCHERS
+from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.console import Console, Unable, decode, system_text
-from metalauncher.tooling.elf import this_architecture
 from metalauncher.tooling.installed import (
     DIRECTORIES,
     Installed,
@@ -122,7 +122,7 @@ def add(addition: Addition, root: Root, console: Console) -> Outcome:
         OSError: it can't be written. Either way nothing was changed.
     """
     wishes = addition.wishes
-    architecture = addition.architecture or this_architecture(os.uname().machine)
+    architecture = addition.architecture or this_architecture()
     bundle = read_source(addition.source, architecture, addition.sha256)
     if bundle.sha256 == digest_of(root.locate(EXECUTABLE.encode())):
         raise Unable(

@@ -11,8 +11,9 @@ from metalauncher.execute import Itself, read_head
 from metalauncher.explain.predict import exec_errno
 from metalauncher.places import EXECUTABLE, LAUNCHERS
 from metalauncher.refusals import errno_text
+from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.console import decode
-from metalauncher.tooling.elf import HEAD, inspect, this_architecture
+from metalauncher.tooling.elf import HEAD, inspect
 from metalauncher.tooling.installed import DIRECTORIES, digest_of
 from metalauncher.tooling.lint.rules import Finding
 from metalauncher.tooling.writing import leftovers
@@ -31,7 +32,7 @@ def architecture_of(root: Root, known: str | None = None) -> str:
     """Return the architecture that the root's metalauncher is for, else the one known, else this machine's."""
     binary = inspect(read_head(root.locate(EXECUTABLE.encode()), HEAD))
     if isinstance(binary, str) or not binary.machine:
-        return known or this_architecture(os.uname().machine)
+        return known or this_architecture()
     return binary.machine
 
 
@@ -86,7 +87,7 @@ def _why_not_started(interpreter: str, root: Root, architecture: str) -> str:
     if number == errno.ENOENT:
         return "is missing"
     # Of another machine's programs this one's kernel says nothing.
-    foreign = number == errno.ENOEXEC and architecture != this_architecture(os.uname().machine)
+    foreign = number == errno.ENOEXEC and architecture != this_architecture()
     return f"can't be started: {errno_text(number)}" if number and not foreign else ""
 
 
