@@ -263,7 +263,7 @@ def _probe() -> Parser:
         ("metalauncher probe --root rootfs", "metalauncher probe buildpacks/lifecycle@0.17.7 --json"),
         summary="run the launchers to prove what they claim",
     )
-    command.set_defaults(module="launchers.probe")
+    command.set_defaults(module="launchers.probe.command")
     command.add_argument("names", metavar="ID[@VERSION]", nargs="*", help="the launchers (default: all in effect)")
     command.add_argument(
         "--timeout", metavar="SECONDS", type=positive, default=10.0, help="for each start (default: 10)"
