@@ -17,9 +17,10 @@ from typing import IO, TYPE_CHECKING, Final
 from metalauncher.tooling.oci.http.authorize import Authorizer
 from metalauncher.tooling.oci.http.challenge import parse_challenges
 from metalauncher.tooling.oci.http.deadlines import Broken, Deadline
-from metalauncher.tooling.oci.http.errors import ACCEPT, media_type, refusal, status_text
+from metalauncher.tooling.oci.http.errors import refusal, status_text
 from metalauncher.tooling.oci.http.rate_limit import Pace
 from metalauncher.tooling.oci.http.transport import Transport
+from metalauncher.tooling.oci.media_types import ACCEPT, manifest_type
 from metalauncher.tooling.oci.model import INDEXES, MANIFEST_LIMIT, MANIFESTS, Descriptor, ImageError
 from metalauncher.tooling.oci.sources.mirrors import Place, parse_mirror
 from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
@@ -67,7 +68,7 @@ class Registry:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.random,  # noqa: S311  # how long to wait is no secret
         note: Callable[..., None] = lambda _, **__: None,
     ) -> None:
         """Prepare; nothing is connected.
@@ -79,8 +80,7 @@ class Registry:
             mirrors: by the registry's host, URLs to ask first, in order; a path goes before the repository.
             ca_file: certificates in PEM to trust besides the system's.
             connections: to keep open per host: as many as there are threads.
-            seconds: for one thing to be had, besides what its bytes may take, and for a host that only says that it is
-                asked too much.
+            seconds: for one thing, besides what its bytes may take; and for a host that says it is asked too much.
             connect_seconds: to wait for a connection.
             read_seconds: to wait for the next bytes.
             clock: seconds, of any beginning.
@@ -287,7 +287,7 @@ class RegistryStore:
         digest = f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}"
         if self._name.digest and digest != self._name.digest:
             raise ImageError("damaged", f"{place.host} served a manifest with the digest {digest}")
-        return Descriptor(media_type(body, header), digest, len(body)), body
+        return Descriptor(manifest_type(body, header), digest, len(body)), body
 
     def _fetch(self, place: Place, descriptor: Descriptor) -> bytes:
         deadline = self._registry.deadline()
