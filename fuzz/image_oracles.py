@@ -80,7 +80,7 @@ def reference(data: bytes) -> None:
         match["digest"] or "",
     )
     assert Reference.parse(str(name)) == name, f"{name} is read otherwise"
-    assert str(name).isascii() and str(name).isprintable(), str(name)  # noqa: PT018
+    assert str(name).isascii() and str(name).isprintable(), str(name)
     assert name.api_host == name.api_host.lower()
     assert name.reference in {name.digest, name.tag}
 
@@ -262,7 +262,7 @@ class _Transport:
         """Answer with the rest of the input."""
         del deadline
         assert method in {"GET", "POST"}
-        assert url.isascii() and url.isprintable() and " " not in url, url  # noqa: PT018
+        assert url.isascii() and url.isprintable() and " " not in url, url
         assert re.match(r"https://[^/?#@]+(?:[/?#]|$)", url, re.IGNORECASE), url
         assert not any(secret in url for secret in _SECRETS), url
         for name, value in headers.items():

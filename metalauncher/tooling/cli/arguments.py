@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
         if helps:
             self.add_argument("-h", "--help", action="help", help="show this and exit")
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:  # type: ignore[override]
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:  # type: ignore[override]  # typeshed wants a protocol of its own
         del file  # help is what was asked for: it goes to stdout
         print_text(message)
 

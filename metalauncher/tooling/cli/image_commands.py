@@ -62,6 +62,19 @@ def check() -> Parser:
         more="jsonl has each result as a line, as soon as it is there; markdown is a comment for a pull request;"
         " html is a page to look at",
     )
+    _add_parts(command)
+    command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
+    add_registries(command)
+    command.add_argument(
+        "--cache", metavar="DIR", help="where what was fetched is kept (default: ~/.cache/metalauncher/blobs)"
+    )
+    command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
+    add_log(command)
+    return command
+
+
+def _add_parts(command: Parser) -> None:
+    """Add what takes up and puts together parts of a run."""
     command.add_argument(
         "--resume", metavar="FILE", help="keep results there as they arrive, and take up those of an interrupted run"
     )
@@ -75,14 +88,6 @@ def check() -> Parser:
         default=[],
         help="check nothing: report what --resume or --format jsonl left in these files, those of all parts",
     )
-    command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
-    add_registries(command)
-    command.add_argument(
-        "--cache", metavar="DIR", help="where what was fetched is kept (default: ~/.cache/metalauncher/blobs)"
-    )
-    command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
-    add_log(command)
-    return command
 
 
 def image() -> Parser:

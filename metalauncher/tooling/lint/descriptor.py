@@ -71,34 +71,39 @@ def lint_text(file: bytes, shown: str, *, link: bool) -> tuple[Launcher | None, 
     except (ReadError, UnicodeDecodeError) as error:  # changed while it was read
         return None, [_unreadable(shown, str(error), None)]
     places = positions(text)
-    findings: list[Finding] = []
 
-    def find(rule: str, path: Path, message: str) -> None:
-        line, column = locate(places, path)
-        findings.append(Finding(shown, line, column, rule, message))
+    def finding(rule: str, path: Path, message: str) -> Finding:
+        return Finding(shown, *locate(places, path), rule, message)
 
-    for key, reason, code in _problems(document):
-        name = tuple(key.split(".", 2) if key.startswith("apis") else key.split(".", 1)) if key else ()
-        find(_RULES[code], name, f"{key}: {reason}" if key else reason)
-    for path, key in _unknown(document):
-        find("ML008", (*path, key), f"{'.'.join((*path, key))}: unknown key, ignored")
-    if any(finding.level == "error" for finding in findings):
+    findings = [finding(*found) for found in _lint_keys(document)]
+    if any(one.level == "error" for one in findings):
         return None, findings
     launcher = parse_descriptor(document, shown)
     if not isinstance(launcher, Launcher):
         return None, findings
-    for kind, apis in (("platform", launcher.platform), ("buildpack", launcher.buildpack)):
-        stray = [str(version) for version in apis.deprecated if not apis.covers(version)]
-        if stray:
-            find(
-                "ML007",
-                ("apis", kind, "deprecated"),
-                f"apis.{kind}.deprecated: {', '.join(stray)} is not among those supported",
-            )
+    findings += [finding(*found) for found in _lint_deprecated(launcher)]
     wanted = f"{launcher.id.replace('/', '_')}@{launcher.version}.toml"
     if shown.rpartition("/")[2] != wanted:
         findings.append(Finding(shown, None, None, "ML009", f"is not named {wanted}: `bundle` would not find it again"))
     return launcher, findings
+
+
+def _lint_keys(document: dict[str, Any]) -> Iterator[tuple[str, Path, str]]:
+    """Yield rule, place and message of each key that is wrong or unknown."""
+    for key, reason, code in _problems(document):
+        path = tuple(key.split(".", 2) if key.startswith("apis") else key.split(".", 1)) if key else ()
+        yield _RULES[code], path, f"{key}: {reason}" if key else reason
+    for path, key in _unknown(document):
+        yield "ML008", (*path, key), f"{'.'.join((*path, key))}: unknown key, ignored"
+
+
+def _lint_deprecated(launcher: Launcher) -> Iterator[tuple[str, Path, str]]:
+    """Yield the same for deprecated APIs that are not supported at all."""
+    for kind, apis in (("platform", launcher.platform), ("buildpack", launcher.buildpack)):
+        stray = [str(version) for version in apis.deprecated if not apis.covers(version)]
+        if stray:
+            message = f"apis.{kind}.deprecated: {', '.join(stray)} is not among those supported"
+            yield "ML007", ("apis", kind, "deprecated"), message
 
 
 def _unreadable(shown: str, detail: str, line: int | None) -> Finding:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from metalauncher.tooling.console import Console
     from metalauncher.tooling.launchers.probe.trials import Result
 
+    Finding = tuple[Literal["error", "note"], str]
+
 SCHEMA_VERSION = 1  # schemas/probe.schema.json
 
 _SAY = "its descriptor's cannot-read should have"
@@ -38,32 +40,32 @@ class Report(NamedTuple):
     obstacle: str
     results: tuple[Result, ...]
 
-    def findings(self) -> list[tuple[Literal["error", "note"], str]]:
+    def findings(self) -> list[Finding]:
         """Return where claim and behaviour differ: less than claimed is an error, more is a note."""
         if self.obstacle:
             return [("error", f"can't be run: {self.obstacle}")]
-        found: list[tuple[Literal["error", "note"], str]] = []
-        for trial, behaviour, code, said in self.results:
-            what = f"{trial.kind.capitalize()} API {trial.api}"
-            if trial.oddity:
-                what = f"{name_oddities([trial.oddity])} in metadata.toml"
-            how = (
-                f"exit code {code}" + (f": {said}" if said else "") if code is not None else said or "no answer in time"
-            )
-            if trial.oddity:
-                if trial.claimed and behaviour != "accepted":
-                    found.append(("error", f"can't read {what}, and does not say so ({how}): {_SAY} {trial.oddity!r}"))
-                elif not trial.claimed and behaviour == "accepted":
-                    found.append(("note", f"reads {what}, which it says it can't"))
-            elif trial.claimed and behaviour == "refused":
-                found.append(("error", f"claims {what}, and refuses it ({how})"))
-            elif trial.claimed and behaviour == "unclear":
-                found.append(("error", f"claims {what}, and fails ({how})"))
-            elif not trial.claimed and behaviour == "accepted":
-                found.append(("note", f"accepts {what}, which it does not claim"))
+        found = [finding for result in self.results if (finding := _difference(result))]
         if not any(result.behaviour == "accepted" for result in self.results if result.trial.kind == "platform"):
             found.append(("error", "accepts no Platform API at all: its Buildpack APIs could not be tried"))
         return found
+
+
+def _difference(result: Result) -> Finding | None:
+    """Return where claim and behaviour of one start differ; None where they don't."""
+    trial, behaviour, code, said = result
+    if trial.claimed == (behaviour == "accepted"):
+        return None
+    what = f"{name_oddities([trial.oddity])} in metadata.toml" if trial.oddity else ""
+    what = what or f"{trial.kind.capitalize()} API {trial.api}"
+    if behaviour == "accepted":
+        return (
+            "note",
+            f"reads {what}, which it says it can't" if trial.oddity else f"accepts {what}, which it does not claim",
+        )
+    how = f"exit code {code}" + (f": {said}" if said else "") if code is not None else said or "no answer in time"
+    if trial.oddity:
+        return "error", f"can't read {what}, and does not say so ({how}): {_SAY} {trial.oddity!r}"
+    return "error", f"claims {what}, and {'refuses it' if behaviour == 'refused' else 'fails'} ({how})"
 
 
 def lines(report: Report, console: Console) -> list[str]:

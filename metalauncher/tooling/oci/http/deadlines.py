@@ -140,7 +140,7 @@ class _TimedResponse(http.client.HTTPResponse):
 
 
 class _Verbatim(urllib3.connection.HTTPConnection):
-    def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:  # noqa: FBT002 - as its base has it
+    def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:  # noqa: FBT002  # as its base has it
         current = CURRENT.get()
         super().putrequest(method, current.target if current else url, skip_host, skip_accept_encoding)
 
@@ -165,7 +165,19 @@ class TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-def broken(error: Exception, host: str, proxy: str = "", trusted: str = "") -> Broken:
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what led to it, as urllib3 and Python link them, no more than eight."""
+    causes: list[BaseException] = []
+    while error is not None and len(causes) < 8:
+        causes.append(error)
+        nested = error.args[-1] if error.args and isinstance(error.args[-1], Exception) else None
+        error = error.__cause__ or error.__context__ or nested
+    return causes
+
+
+def broken(  # noqa: C901, PLR0911  # one kind of failure each, in the order in which they are told apart
+    error: Exception, host: str, proxy: str = "", trusted: str = ""
+) -> Broken:
     """Say what an error means; never in its own words, which may hold a URL with secrets in it.
 
     Args:
@@ -182,13 +194,7 @@ def broken(error: Exception, host: str, proxy: str = "", trusted: str = "") -> B
             if isinstance(error, trouble.ProxyError)
             else f"{host} (by way of {proxy})"
         )
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and len(causes) < 8:
-        causes.append(cause)
-        nested = cause.args[-1] if cause.args and isinstance(cause.args[-1], Exception) else None
-        cause = cause.__cause__ or cause.__context__ or nested
-    for cause in causes:
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason = f"{who}: its certificate is not trusted: {cause.verify_message}; trusted are {trusted}"
             return Broken(f"{reason}; --ca-file FILE adds others", again=False)

@@ -28,7 +28,7 @@ from registries import Reply, Request, auth, basic, hostile
 
 LIMIT = 1 << 20
 
-SECRET = "very-secret"  # noqa: S105 - of nobody
+SECRET = "very-secret"  # noqa: S105  # of nobody
 
 
 def _bearer(realm: str, accepted: Callable[[str], bool]) -> Callable[[Request], Reply]:

@@ -26,7 +26,7 @@ from metalauncher.tooling.oci.reference import Reference
 
 LIMIT = 1 << 20
 
-SECRET = "very-secret"  # noqa: S105 - of nobody
+SECRET = "very-secret"  # noqa: S105  # of nobody
 
 
 def _to(location: str, status: str = "307 Temporary Redirect") -> Reply:

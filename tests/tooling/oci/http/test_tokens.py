@@ -37,7 +37,7 @@ from metalauncher.tooling.oci.model import ImageError
 
 LIMIT = 1 << 20
 
-SECRET = "very-secret"  # noqa: S105 - of nobody
+SECRET = "very-secret"  # noqa: S105  # of nobody
 
 
 def _bearer(realm: str, accepted: Callable[[str], bool]) -> Callable[[Request], Reply]:
@@ -292,7 +292,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_passes_on_no_secret_that_a_token_server_repeats(spelling: str, kind: str, tmp_path: Path) -> None:
     """However it is written."""
-    secret = "a b/c+d=%é.*"  # noqa: S105 - of nobody
+    secret = "a b/c+d=%é.*"  # noqa: S105  # of nobody
     said = SPELLINGS[spelling](secret).removeprefix("Basic").removeprefix("%20").strip()
     entry = {"auth": auth("ann", secret)} | ({"identitytoken": secret} if kind == "identity token" else {})
     reply = Reply("403 Forbidden", json.dumps({"error": f"not {said}: no"}).encode())

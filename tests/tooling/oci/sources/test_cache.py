@@ -63,7 +63,7 @@ class CountingStore:
         time.sleep(self.wait)
         if self.failure:
             raise self.failure
-        yield Verified(io.BytesIO(self.blobs[wanted.digest]), wanted)  # type: ignore[misc]
+        yield Verified(io.BytesIO(self.blobs[wanted.digest]), wanted)  # type: ignore[misc]  # a RawIOBase is read as an IO[bytes] is
 
 
 def entries(folder: Path) -> list[Path]:

@@ -33,7 +33,7 @@ from metalauncher.tooling.oci.sources.stores import Stores
 
 LIMIT = 1 << 20
 
-SECRET = "very-secret"  # noqa: S105 - of nobody
+SECRET = "very-secret"  # noqa: S105  # of nobody
 
 
 def _mirrored(server: HostileRegistry, mirror: HostileRegistry, prefix: str = "") -> dict[str, tuple[str, ...]]:
