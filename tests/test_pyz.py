@@ -64,7 +64,7 @@ def test_modules_of_the_package() -> None:
     """
     explain = """
         __init__ cli constructs events forecast jsontext messages
-        observe predict readers refusal_text releases report shortfall terminal which
+        observe options predict readers refusal_text releases report shortfall terminal which
     """
     assert (
         sorted([*[f"{name}.py" for name in dispatch.split()], *[f"explain/{name}.py" for name in explain.split()]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from metalauncher.explain.options import TOOLS
 from metalauncher.explain.terminal import print_text
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
@@ -38,11 +39,11 @@ class Parser(argparse.ArgumentParser):
             prog: its name.
             description: what it does, one paragraph.
             examples: command lines.
-            summary: the same in a few words, for lists of commands.
+            summary: the same in a few words, for lists of commands; that of `TOOLS` for those it has.
             helps: whether it has `--help`.
         """
         self.examples = tuple(examples)
-        self.summary = summary
+        self.summary = summary or TOOLS.get(prog.partition(" ")[2], "")
         self.instead: dict[str, str] = {}  # options that it has not, and what to do about each
         text = "examples:\n" + "".join([f"  $ {example}\n" for example in examples]) if examples else ""
         super().__init__(

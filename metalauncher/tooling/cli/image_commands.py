@@ -30,7 +30,6 @@ def check() -> Parser:
             "metalauncher check --from apps.txt --run-image acme/run:noble \\\n      --resume results.jsonl --format"
             " html --output report.html",
         ),
-        summary="prove that apps will start on a run image",
     )
     command.set_defaults(module="apps.check.command")
     command.add_argument("apps", metavar="APP", nargs="*", help="an app image; - reads a list on stdin")
@@ -106,7 +105,6 @@ def image() -> Parser:
             "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
             "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
         ),
-        summary="build a run image without a daemon",
     )
     command.set_defaults(module="image.build", extra="image")
     command.add_argument(
@@ -148,7 +146,6 @@ def labels() -> Parser:
             "metalauncher labels --root rootfs --format args",
             "metalauncher labels --verify oci:run:12",
         ),
-        summary="print a run image's labels, or check them",
     )
     command.set_defaults(module="image.labels_command")
     command.add_argument(
@@ -178,7 +175,6 @@ def sbom() -> Parser:
             "metalauncher sbom --run-image acme/run:noble --output launchers.cdx.json",
             "metalauncher sbom --root rootfs --verify launchers.spdx.json",
         ),
-        summary="print the SBOM of metalauncher and the launchers",
     )
     command.set_defaults(module="sbom.command", extra="sbom")
     command.add_argument(
@@ -205,7 +201,6 @@ def vex() -> Parser:
             "metalauncher vex --root rootfs --output openvex.json",
             "metalauncher vex --root rootfs --statements acme.toml",
         ),
-        summary="print what known vulnerabilities mean for them",
     )
     command.set_defaults(module="sbom.vex")
     command.add_argument(
