@@ -22,7 +22,7 @@ from metalauncher.tooling.console import Unable
 from metalauncher.tooling.oci.http.authorize import Authorizer
 from metalauncher.tooling.oci.http.challenge import Challenge, parse_challenges, parse_retry_after
 from metalauncher.tooling.oci.http.credentials import read_credentials
-from metalauncher.tooling.oci.http.deadlines import Broken, Deadline
+from metalauncher.tooling.oci.http.deadlines import Deadline, TransportError
 from metalauncher.tooling.oci.image import Image, load_image
 from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.location import parse_location
@@ -294,7 +294,7 @@ def challenge(data: bytes) -> None:
         for _ in range(2):
             try:
                 refused = authorizer.asked(host, "org/app", challenges, refused, deadline)
-            except (ImageError, Broken) as error:
+            except (ImageError, TransportError) as error:
                 reason = error.reason
                 assert reason, "no reason"
                 assert not any(secret in reason for secret in _SECRETS if secret.encode() not in data), reason
