@@ -21,9 +21,10 @@ from metalauncher.tooling.installed import (
     is_own,
     own_folder,
 )
+from metalauncher.tooling.launcher_json import launcher_document
 from metalauncher.tooling.launchers.bundle_report import Outcome, document, lines
 from metalauncher.tooling.launchers.bundle_source import Bundle, read_source
-from metalauncher.tooling.launchers.descriptor_writer import Wishes, declare, values
+from metalauncher.tooling.launchers.descriptor_writer import Wishes, declare
 from metalauncher.tooling.launchers.tarball import SBOMS
 from metalauncher.tooling.pep440 import parse_version
 from metalauncher.tooling.roots import on_root
@@ -148,7 +149,7 @@ def add(addition: Addition, root: Root, console: Console) -> Outcome:
             if (
                 known
                 and not changes
-                and values(known[0].launcher) == values(launcher)
+                and launcher_document(known[0].launcher) == launcher_document(launcher)
                 and _is_whole(bundle, result, root)
             ):
                 return Outcome("unchanged", (result,), cleaned, warnings)
@@ -227,7 +228,7 @@ def _changes(bundle: Bundle, launcher: Launcher, there: Sequence[Installed], tar
         if digest is not None and digest != bundle.sha256:
             changes.append(f"{decode(item.file)}: another executable, sha256 {digest}")
         elif item.file == target.file:
-            before, after = values(old), values(launcher)
+            before, after = launcher_document(old), launcher_document(launcher)
             changes += [
                 f"{decode(item.file)}: {key.replace('_', '-')} is {_json(before[key])}, not {_json(after[key])}"
                 for key in before
