@@ -8,6 +8,7 @@ from metalauncher import __version__
 from metalauncher.explain.messages import name_oddities
 from metalauncher.explain.terminal import RED, YELLOW
 from metalauncher.tooling.console import GREEN, count, decode
+from metalauncher.tooling.launcher_json import launcher_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,9 +86,7 @@ def document(reports: Sequence[Report]) -> dict[str, Json]:
         "metalauncher": __version__,
         "launchers": [
             {
-                "id": report.launcher.id,
-                "version": report.launcher.version,
-                "descriptor": report.launcher.descriptor,
+                **launcher_name(report.launcher),
                 "path": decode(report.path),
                 "obstacle": report.obstacle or None,
                 "findings": [{"level": level, "message": text} for level, text in report.findings()],
@@ -99,7 +98,7 @@ def document(reports: Sequence[Report]) -> dict[str, Json]:
                         "claimed": trial.claimed,
                         "behaviour": behaviour,
                         "exit_code": code,
-                        "said": said or None,
+                        "output": said or None,
                     }
                     for trial, behaviour, code, said in report.results
                 ],
