@@ -17,6 +17,7 @@ from asking import (
     CONFIG_DATA,
     CONFIG_DESCRIPTOR,
     DESCRIPTOR,
+    LIMIT,
     MANIFEST_DATA,
     MANIFEST_TYPE,
     PATH,
@@ -34,7 +35,6 @@ from metalauncher.tooling.console import Unable
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, Descriptor
 from metalauncher.tooling.oci.reference import Reference
 
-LIMIT = 1 << 20
 GOOD = Reply(body=BLOB)
 
 

@@ -12,6 +12,7 @@ from asking import (
     CONFIG_DATA,
     CONFIG_DESCRIPTOR,
     DESCRIPTOR,
+    LIMIT,
     MANIFEST_DATA,
     MANIFEST_TYPE,
     Time,
@@ -30,7 +31,6 @@ from metalauncher.tooling.oci.http.deadlines import Deadline, TransportError
 from metalauncher.tooling.oci.http.rate_limit import FIRST_GAP, LEFT_ALONE, LONGEST_GAP, LONGEST_PAUSE, Pace, Turn
 from metalauncher.tooling.oci.sources.registry import REFUSALS
 
-LIMIT = 1 << 20
 MANIFEST = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
 
 

@@ -10,6 +10,8 @@ from asking import (
     BLOB,
     BLOB_PATH,
     DESCRIPTOR,
+    LIMIT,
+    SECRET,
     Time,
     always,
     client,
@@ -23,10 +25,6 @@ from registries import Reply, Request, auth, basic, digest_of, hostile, make_cer
 from metalauncher.tooling.oci.http.deadlines import TransportError
 from metalauncher.tooling.oci.http.urls import parse_url
 from metalauncher.tooling.oci.reference import Reference
-
-LIMIT = 1 << 20
-
-SECRET = "very-secret"  # noqa: S105  # of nobody
 
 
 def _to(location: str, status: str = "307 Temporary Redirect") -> Reply:
