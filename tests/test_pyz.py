@@ -63,7 +63,7 @@ def test_modules_of_the_package() -> None:
         pins places record refusals registry selection tomlfile versions
     """
     explain = """
-        __init__ cli constructs events forecast jsontext messages
+        __init__ cli constructs elf events forecast jsontext messages
         observe options predict readers refusal_text releases report shortfall terminal which
     """
     assert (
