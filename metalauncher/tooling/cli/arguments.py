@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
         return found, left
 
     def _guess(self, word: str) -> str:
-        """Return what is to be written in place of an option that there is not; "" where nobody can tell."""
+        """Return what is to be written in place of an option that there is not; "" where that is unknown."""
         name, _, value = word.partition("=")
         if name in self.instead:
             return self.instead[name]

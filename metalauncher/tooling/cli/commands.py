@@ -123,7 +123,7 @@ def _bundle_add() -> Parser:
     command.add_argument("--id", metavar="ID", help="the launcher's id (default: buildpacks/lifecycle)")
     command.add_argument("--version", metavar="V", help="its version (default: what lifecycle.toml says)")
     command.add_argument("--priority", metavar="N", type=int, help="higher goes first (default: 0)")
-    command.add_argument("--opt-in-env", metavar="VAR", help="it takes part only where VAR is true")
+    command.add_argument("--opt-in-env", metavar="VAR", help="it is eligible only where VAR is true")
     command.add_argument(
         "--requires", metavar="KEY", action="append", help="a key that metadata.toml must have; may be repeated"
     )

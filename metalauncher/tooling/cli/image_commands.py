@@ -53,7 +53,7 @@ def check() -> Parser:
         "--unknown",
         choices=("fail", "warn"),
         default="fail",
-        help="where it can't be told of an app: exit 3, or only say so (default: fail)",
+        help="what to do about an app whose verdict is unknown: exit 3, or only say so (default: fail)",
     )
     add_format(
         command,

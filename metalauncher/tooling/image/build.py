@@ -201,7 +201,7 @@ def _write(built: Built, reference: Location, console: Console) -> None:
         raise Unable(
             f"--out {reference}: {error.reason}",
             need="a layout, a new or empty directory, or a file; and a base that is whole",
-            do="name another place, or mend the base",
+            do="name another place, or fix the base image",
             command=_COMMAND,
         ) from None
     except OSError as error:

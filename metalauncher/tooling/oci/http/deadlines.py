@@ -188,7 +188,7 @@ def transport_error(  # noqa: C901, PLR0911  # one kind of failure each, in the 
     """
     who = host
     if proxy:
-        # Which of the two it was that did not answer, nobody can tell.
+        # Which of the two did not answer is unknown.
         who = (
             f"the proxy for {host} ({proxy})"
             if isinstance(error, urllib3_errors.ProxyError)

@@ -1,4 +1,4 @@
-"""Images in registries, by the OCI distribution protocol: nothing is believed that its digest does not vouch for.
+"""Images in registries, by the OCI distribution protocol: all content is verified by digest.
 
 Source: the OCI distribution specification 1.1 (pulling manifests, pulling blobs). Needs urllib3, which the extra
 `check` brings.
