@@ -22,12 +22,12 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
 
-import images  # noqa: E402
-from fleets import make_fleet, stock  # noqa: E402
-from harness import static_form  # noqa: E402
-from native import Native, Starter  # noqa: E402
-from rebased import Rig, World  # noqa: E402
-from registries import start_registry  # noqa: E402
+import images
+from fleets import make_fleet, stock
+from harness import static_form
+from native import Native, Starter
+from rebased import Rig, World
+from registries import start_registry
 
 PROCESSORS = 2
 KINDS = 40  # of apps, that make_fleet makes
@@ -145,7 +145,7 @@ def main() -> int:
             runs = {"cold": check(folder, host, *more), "warm": check(folder, host, *more)}
             skopeo = loop(apps)
         finally:
-            registry.close()  # type: ignore[attr-defined]
+            registry.close()  # type: ignore[attr-defined]  # no store but that of a registry has it
     print(f"\n{len(apps):,} images in a registry on the same {len(processors)} processors")
     print(f"{'':<8}{'seconds':>10}{'of processors':>15}{'MiB':>8}{'manifests':>12}{'blobs':>8}{'images a minute':>18}")
     for title, run in runs.items():

@@ -16,8 +16,8 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT / "image/static"), str(PROJECT / "tests/real")]
 
-import golang  # noqa: E402
-import launchers as real  # noqa: E402
+import golang
+import launchers as real
 
 APPS = PROJECT / "tests/data/apps"
 DESCRIPTORS = PROJECT / "launchers.d"

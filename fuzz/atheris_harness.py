@@ -13,10 +13,10 @@ PARSERS = ["tomli"] if sys.argv[1:2] in (["record"], ["descriptor"]) else []
 with atheris.instrument_imports(include=["metalauncher", *PARSERS]):
     import image_oracles
     import oracles
-    import tomli  # noqa: F401
+    import tomli  # noqa: F401  # so that it is instrumented
 
-    import metalauncher.explain.events
-    import metalauncher.explain.which  # noqa: F401
+    import metalauncher.explain.events  # noqa: F401  # the same
+    import metalauncher.explain.which  # noqa: F401  # the same
 
 
 def main() -> None:

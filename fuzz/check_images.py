@@ -24,11 +24,11 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "tests/support")]
 
-from native import Native  # noqa: E402  # its folder has to be in the path
-from oracle import Oracle, scratch  # noqa: E402
-from oracle_search import compose, shrink, steps  # noqa: E402
-from oracle_truth import Case  # noqa: E402
-from recipes import Recipe, write_recipe  # noqa: E402
+from native import Native  # its folder has to be in the path
+from oracle import Oracle, scratch
+from oracle_search import compose, shrink, steps
+from oracle_truth import Case
+from recipes import Recipe, write_recipe
 
 CHUNK = 20
 FINDINGS = PROJECT / "build/fuzz/check"

@@ -22,7 +22,7 @@ from metalauncher.tooling.console import Unable
 from metalauncher.tooling.oci.http.authorize import Authorizer
 from metalauncher.tooling.oci.http.challenge import Challenge, parse_challenges, parse_retry_after
 from metalauncher.tooling.oci.http.credentials import read_credentials
-from metalauncher.tooling.oci.http.deadlines import Broken, Deadline
+from metalauncher.tooling.oci.http.deadlines import Deadline, TransportError
 from metalauncher.tooling.oci.image import Image, load_image
 from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.location import parse_location
@@ -80,7 +80,7 @@ def reference(data: bytes) -> None:
         match["digest"] or "",
     )
     assert Reference.parse(str(name)) == name, f"{name} is read otherwise"
-    assert str(name).isascii() and str(name).isprintable(), str(name)  # noqa: PT018
+    assert str(name).isascii() and str(name).isprintable(), str(name)
     assert name.api_host == name.api_host.lower()
     assert name.reference in {name.digest, name.tag}
 
@@ -262,7 +262,7 @@ class _Transport:
         """Answer with the rest of the input."""
         del deadline
         assert method in {"GET", "POST"}
-        assert url.isascii() and url.isprintable() and " " not in url, url  # noqa: PT018
+        assert url.isascii() and url.isprintable() and " " not in url, url
         assert re.match(r"https://[^/?#@]+(?:[/?#]|$)", url, re.IGNORECASE), url
         assert not any(secret in url for secret in _SECRETS), url
         for name, value in headers.items():
@@ -294,7 +294,7 @@ def challenge(data: bytes) -> None:
         for _ in range(2):
             try:
                 refused = authorizer.asked(host, "org/app", challenges, refused, deadline)
-            except (ImageError, Broken) as error:
+            except (ImageError, TransportError) as error:
                 reason = error.reason
                 assert reason, "no reason"
                 assert not any(secret in reason for secret in _SECRETS if secret.encode() not in data), reason

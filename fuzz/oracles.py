@@ -230,7 +230,7 @@ def descriptor(data: bytes) -> None:
     Version(found.version)
     parts = [part for part in found.path.split("/") if part not in ("", ".")]
     assert found.path.startswith("/"), found.path
-    assert parts and parts[0] != "cnb" and ".." not in parts and "\0" not in found.path, found.path  # noqa: PT018
+    assert parts and parts[0] != "cnb" and ".." not in parts and "\0" not in found.path, found.path
     assert -(2**63) <= found.priority < 2**63
     for apis in (found.platform, found.buildpack):
         for version in (apis.newest, apis.oldest):

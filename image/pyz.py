@@ -21,9 +21,9 @@ import metalauncher
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).resolve().parent / "static"))
 
-from application import application_sources  # noqa: E402
-from cache import Cache  # noqa: E402
-from fetch import TOMLI, fetch_tomli, pins  # noqa: E402
+from application import application_sources
+from cache import Cache
+from fetch import TOMLI, fetch_tomli, pins
 
 # An absolute interpreter: PATH begins with /cnb/process, where an app may have a process called python3.
 # -I: nothing of the app's PYTHON* variables or working directory; -S: no site-packages.

@@ -65,6 +65,10 @@ def _number(digits: str, text: str) -> int:
     raise ValueError(f"{text!r} is not an API version (expected MAJOR.MINOR)")
 
 
+class OpenRange(ValueError):
+    """Nothing closes a range above."""
+
+
 class ApiRange:
     """A PEP 440 range over `major.minor` that closes above, such as ">=0.3,<=0.12".
 
@@ -79,7 +83,8 @@ class ApiRange:
         """Parse `text`.
 
         Raises:
-            ValueError: a clause is not admitted, or nothing closes the range above.
+            OpenRange: nothing closes the range above.
+            ValueError: a clause is not admitted.
         """
         self.text: Final = text
         clauses: list[tuple[str, ApiVersion]] = []
@@ -89,7 +94,7 @@ class ApiRange:
             clauses.append((operator, version))
             closed = closed or _closes(operator, version)
         if not closed:
-            raise ValueError(f"range {text!r} is open above: add <=X.Y, or <X.Y with Y > 0")
+            raise OpenRange(f"range {text!r} is open above: add <=X.Y, or <X.Y with Y > 0")
         self.clauses: Final = tuple(clauses)
 
     def __contains__(self, version: ApiVersion) -> bool:

@@ -5,7 +5,7 @@ docs/descriptor.md is the format's reference.
 
 from __future__ import annotations
 
-from metalauncher.apis import ApiRange, ApiSet, ApiVersion
+from metalauncher.apis import ApiRange, ApiSet, ApiVersion, OpenRange
 from metalauncher.places import LAUNCHERS
 from metalauncher.toml import ODDITIES, kind_of
 from metalauncher.versions import version_key
@@ -99,14 +99,32 @@ class Mask:
 MASK = Mask()
 
 
+# What can be wrong with a key: codes for programs, `reason` has the words.
+INVALID, WRONG_TYPE, UNKNOWN_KEY, OPEN_RANGE, APP_PATH, DIRECTORY_PATH = (
+    "invalid",
+    "wrong-type",
+    "unknown-key",
+    "open-range",
+    "app-path",
+    "directory-path",
+)
+
+
 class InvalidValue(Exception):
     """A key's value is not what the format says."""
 
-    def __init__(self, key: str, reason: str) -> None:
-        """Hold the key, dotted, "" for the document as a whole, and what is wrong."""
-        super().__init__(key, reason)
+    def __init__(self, key: str, reason: str, code: str = INVALID) -> None:
+        """Hold what is wrong.
+
+        Args:
+            key: dotted, "" for the document as a whole.
+            reason: in words.
+            code: one of the six above.
+        """
+        super().__init__(key, reason, code)
         self.key: Final = key
         self.reason: Final = reason
+        self.code: Final = code
 
 
 def parse_descriptor(document: dict[str, Any], shown: str = "") -> Launcher | Mask:
@@ -129,7 +147,7 @@ def parse_descriptor(document: dict[str, Any], shown: str = "") -> Launcher | Ma
         return _mask(document, table)
     for key in table:
         if key not in LAUNCHER_KEYS:
-            raise InvalidValue(f"launcher.{key}", "unknown key")
+            raise InvalidValue(f"launcher.{key}", "unknown key", UNKNOWN_KEY)
     identifier = _string(table, "launcher", "id")
     _check_id(identifier)
     if "version" in table:
@@ -171,7 +189,7 @@ def _table(document: dict[str, Any], key: str, needed: str = "") -> dict[str, An
     if value is None:
         raise InvalidValue(needed or key, "is missing")
     if not isinstance(value, dict):
-        raise InvalidValue(key, "is not a table")
+        raise InvalidValue(key, "is not a table", WRONG_TYPE)
     return value
 
 
@@ -180,7 +198,7 @@ def _string(table: dict[str, Any], section: str, key: str) -> str:
     if value is None:
         raise InvalidValue(f"{section}.{key}", "is missing")
     if not isinstance(value, str):
-        raise InvalidValue(f"{section}.{key}", f"is {kind_of(value)}, not a string in quotes")
+        raise InvalidValue(f"{section}.{key}", f"is {kind_of(value)}, not a string in quotes", WRONG_TYPE)
     return value
 
 
@@ -204,17 +222,17 @@ def _path(table: dict[str, Any]) -> str:
         raise InvalidValue("launcher.path", f"{path!r} is not a plain path to a file")
     if path.endswith("/"):
         # To the kernel it is a directory's: a file of that name is refused with ENOTDIR (path_resolution(7)).
-        raise InvalidValue("launcher.path", f"{path!r} ends in '/', which only a directory's path does")
+        raise InvalidValue("launcher.path", f"{path!r} ends in '/', which only a directory's path does", DIRECTORY_PATH)
     if segments[0] == "cnb":
         # The app's own launcher layer always lies over that.
-        raise InvalidValue("launcher.path", f"{path!r} is under /cnb, which belongs to the app")
+        raise InvalidValue("launcher.path", f"{path!r} is under /cnb, which belongs to the app", APP_PATH)
     return path
 
 
 def _priority(table: dict[str, Any]) -> int:
     priority = table.get("priority", 0)
     if not isinstance(priority, int) or isinstance(priority, bool):
-        raise InvalidValue("launcher.priority", f"is {kind_of(priority)}, not an integer")
+        raise InvalidValue("launcher.priority", f"is {kind_of(priority)}, not an integer", WRONG_TYPE)
     if not -(2**63) <= priority < 2**63:  # what TOML guarantees; tomli itself sets no bound
         raise InvalidValue("launcher.priority", "is not a 64-bit integer")
     return priority
@@ -258,7 +276,11 @@ def _api_set(apis: dict[str, Any], kind: str) -> ApiSet:
     table = apis.get(kind)
     section = f"apis.{kind}"
     if not isinstance(table, dict):
-        raise InvalidValue(section, "is missing" if table is None else "is not a table")
+        raise (
+            InvalidValue(section, "is missing")
+            if table is None
+            else InvalidValue(section, "is not a table", WRONG_TYPE)
+        )
     supported = table.get("supported")
     if supported is None or supported in ("", []):
         raise InvalidValue(f"{section}.supported", "is missing" if supported is None else "is empty")
@@ -266,6 +288,8 @@ def _api_set(apis: dict[str, Any], kind: str) -> ApiSet:
     if isinstance(supported, str):
         try:
             versions = ApiRange(supported)
+        except OpenRange as error:
+            raise InvalidValue(f"{section}.supported", str(error), OPEN_RANGE) from None
         except ValueError as error:
             raise InvalidValue(f"{section}.supported", str(error)) from None
     else:
@@ -281,14 +305,14 @@ def _api_set(apis: dict[str, Any], kind: str) -> ApiSet:
 
 def _versions(value: Any, key: str) -> list[ApiVersion]:
     if not isinstance(value, list):
-        raise InvalidValue(key, f"is {kind_of(value)}, not an array of versions in quotes")
+        raise InvalidValue(key, f"is {kind_of(value)}, not an array of versions in quotes", WRONG_TYPE)
     return [_version(item, key) for item in value]
 
 
 def _version(value: Any, key: str) -> ApiVersion:
     if not isinstance(value, str):
         # An unquoted 0.10 is the float 0.1.
-        raise InvalidValue(key, f"holds {kind_of(value)}, not a version in quotes")
+        raise InvalidValue(key, f"holds {kind_of(value)}, not a version in quotes", WRONG_TYPE)
     try:
         return ApiVersion.parse(value)
     except ValueError as error:

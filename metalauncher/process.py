@@ -5,7 +5,7 @@ The static executable brings its own `become` (image/static), which hands the ke
 
 from __future__ import annotations
 
-import _signal
+import _signal  # noqa: PLC2701  # what `signal` is made of: its own import costs more than a dispatch
 import posix
 
 from metalauncher.files import close_read

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from metalauncher.selection import Sifted
 
 
-def refuse(policy: Policy, registry: Registry, found: Record | InvalidMetadata | None, sifted: Sifted) -> Refusal:
+def refuse(  # noqa: PLR0911  # one return for each refusal, in their order
+    policy: Policy, registry: Registry, found: Record | InvalidMetadata | None, sifted: Sifted
+) -> Refusal:
     """Return the first refusal that applies, in the order of docs/exit-codes.md.
 
     Args:

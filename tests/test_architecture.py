@@ -24,6 +24,23 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"oci", "sbom", "launchers", "image", "run_image", "lint", "apps"},
 }
 
+MODULE_LINES, FUNCTION_LINES = 400, 60
+# What may be longer. The functions of compare's cases are tables: each row is a case, and nothing else is in them.
+LONG = {
+    "metalauncher": {
+        "explain/refusal_text.py",
+        "tooling/launchers/compare/cases_apis.py:_of_platform",
+        "tooling/launchers/compare/cases_arguments.py:cases",
+        "tooling/launchers/compare/cases_directories.py:_paths",
+        "tooling/launchers/compare/cases_directories.py:_working_directories",
+        "tooling/launchers/compare/cases_files.py:_odd_files",
+        "tooling/launchers/compare/cases_hooks.py:_profiles",
+        "tooling/launchers/compare/cases_hooks.py:_programs",
+        "tooling/launchers/compare/cases_refusals.py:_contents",
+        "tooling/launchers/compare/cases_routes.py:cases",
+    }
+}
+
 
 class Import:
     """One import of a module of the package by another.
@@ -203,6 +220,36 @@ def test_the_page_has_every_module() -> None:
     assert sorted(name for row in rows for name in row[0]) == sorted([*(modules - {"explain"}), *ROOMS])
     allowed = {row[0][0]: set(row[2]) for row in rows if row[0][0] in ROOMS and len(row) > 2}
     assert allowed == {**ROOMS, "cli": set()}  # it may import all
+
+
+def too_long(package: Path) -> Iterator[str]:
+    """Give each module and function that is longer than a reader's patience."""
+    for file in sorted(package.rglob("*.py")):
+        name = str(file.relative_to(package))
+        text = file.read_text()
+        if text.count("\n") > MODULE_LINES:
+            yield name
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES:
+                yield f"{name}:{node.name}"
+
+
+@pytest.mark.parametrize("folder", ["metalauncher", "bench", "demo", "fuzz", "image", "tools"])
+def test_nothing_is_too_long(folder: str) -> None:
+    """Modules and functions keep to a length, but for those that are named, which exceed it indeed."""
+    assert set(too_long(PROJECT / folder)) == LONG.get(folder, set())
+
+
+def test_what_is_too_long_is_found(tmp_path: Path) -> None:
+    """One line more than is allowed is too long, of a module and of a function."""
+    (tmp_path / "a.py").write_text("\n" * MODULE_LINES + "def f():\n" + "    x\n" * (FUNCTION_LINES - 1))
+    assert list(too_long(tmp_path)) == ["a.py"]
+    (tmp_path / "a.py").write_text("class C:\n    def f():\n" + "        x\n" * FUNCTION_LINES)
+    assert list(too_long(tmp_path)) == ["a.py:f"]
+    (tmp_path / "a.py").write_text(
+        "\n" * (MODULE_LINES - FUNCTION_LINES) + "def f():\n" + "    x\n" * (FUNCTION_LINES - 1)
+    )
+    assert list(too_long(tmp_path)) == []
 
 
 BROKEN = {

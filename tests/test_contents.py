@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from application import application_sources, module_name
 from cache import Cache
-from contents import ContentsError, Image, Linked, _components, frozen_modules, linked_into
+from contents import ContentsError, Image, Linked, frozen_modules, linked_into, list_components
 from driver import KEPT
 from fetch import CPYTHON_VERSION, MYPYC, TOMLI, cpython_sha256, fetch_tomli, pins
 from harness import PROJECT, Form, python_form, static_form
@@ -192,11 +192,11 @@ def test_unknown_library(tmp_path: Path) -> None:
     with pytest.raises(
         ContentsError, match=r"^/lib/libz\.a is linked in, and contents\.py does not know what that is$"
     ):
-        _components(linked, Path(), "1", tools, ["sys"])
+        list_components(linked, Path(), "1", tools, ["sys"])
     with pytest.raises(ContentsError, match=r"^the linker's map names neither CPython nor the parser$"):
-        _components(Linked({}, set()), Path(), "1", tools, ["sys"])
+        list_components(Linked({}, set()), Path(), "1", tools, ["sys"])
     with pytest.raises(ContentsError, match=r"^the linker's map and the table of built-in modules differ about _sha2$"):
-        _components(Linked({Path("libpython3.13.a"): {"a"}}, {"native.o"}), Path(), "1", tools, ["_sha2"])
+        list_components(Linked({Path("libpython3.13.a"): {"a"}}, {"native.o"}), Path(), "1", tools, ["_sha2"])
 
 
 def test_frozen_modules() -> None:

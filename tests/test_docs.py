@@ -19,7 +19,7 @@ from sboms import install_dispatcher, sha256, sidecar
 from metalauncher import descriptor
 from metalauncher import refusals as errors
 from metalauncher.descriptor import Launcher
-from metalauncher.explain.cli import HELP
+from metalauncher.explain.options import help_text
 from metalauncher.places import Root
 from metalauncher.registry import read_descriptor
 from metalauncher.tooling.run_image.labels import MIRRORS
@@ -100,7 +100,7 @@ def test_exit_codes() -> None:
     owned = {kind.exit_code for kind in errors.Refused.__subclasses__()}
     owned |= {errors.USAGE, errors.INTERNAL, errors.DRY_RUN}
     assert listed == owned
-    in_help = {int(code) for code in re.findall(r"\b(\d+) [A-Za-z]", HELP.partition("Exit codes:")[2])}
+    in_help = {int(code) for code in re.findall(r"\b(\d+) [A-Za-z]", help_text().partition("Exit codes:")[2])}
     assert in_help == owned - {errors.INTERNAL} | {0}
 
 

@@ -256,7 +256,9 @@ def _has_errno(call: str) -> bool:
     return call != "brk"
 
 
-def _judge(outcome: Outcome, call: str, path: str, number: int, scene: Scene) -> str:
+def _judge(  # noqa: PLR0911  # one return for each thing that may be wrong
+    outcome: Outcome, call: str, path: str, number: int, scene: Scene
+) -> str:
     """Return what is wrong with the outcome of a dispatch during which one call failed, "" if nothing is."""
     if outcome.became == "best":
         return ""

@@ -136,7 +136,7 @@ def better(one: Declared, other: Declared, app: App) -> bool:
     return (one.id, one.launcher().path, one.descriptor) < (other.id, other.launcher().path, other.descriptor)
 
 
-def oracle(case: Case) -> list[str] | int:
+def oracle(case: Case) -> list[str] | int:  # noqa: PLR0911  # one return for each refusal
     """Return the descriptors of the ranked launchers, or the exit code."""
     app, variables = case.app, dict(case.environment)
     strict = variables.get("CNB_DEPRECATION_MODE") == "error"

@@ -63,8 +63,8 @@ def test_modules_of_the_package() -> None:
         pins places process record refusals refusing registry selection toml versions
     """
     explain = """
-        __init__ cli constructs events forecast jsontext messages
-        observe predict readers refusal_parts refusal_text releases report shortfall terminal which
+        __init__ cli constructs elf events forecast jsontext messages
+        observe options predict readers refusal_parts refusal_text releases report shortfall terminal which
     """
     assert (
         sorted([*[f"{name}.py" for name in dispatch.split()], *[f"explain/{name}.py" for name in explain.split()]])

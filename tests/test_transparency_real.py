@@ -24,24 +24,12 @@ from _pytest.mark import ParameterSet
 from bundles import as_process
 from harness import APPS, PROJECT, REFERENCE_REGISTRY, Form, Image
 from native import Native, Started, Starter
+from reading import NEWEST
 from real_launchers import EACH, Launchers
 from test_transparency import BREAKS, CASES, PRETEND, Case, names_the_path
 
 WAYS = ("link", "shim")
 LAUNCHER = "usr/lib/cnb/launchers/buildpacks/lifecycle/{}/launcher"
-# Platform and Buildpack API of the app that the states are tried with: the newest that the launcher supports.
-NEWEST = {
-    "0.9.3": ("0.4", "0.4"),
-    "0.10.2": ("0.5", "0.5"),
-    "0.11.4": ("0.6", "0.6"),
-    "0.13.5": ("0.8", "0.7"),
-    "0.14.3": ("0.9", "0.8"),
-    "0.15.3": ("0.10", "0.9"),
-    "0.17.7": ("0.12", "0.10"),
-    "0.18.5": ("0.12", "0.10"),
-    "0.20.11": ("0.14", "0.11"),
-    "0.21.17": ("0.15", "0.12"),
-}
 ALL_APPS = sorted(folder.name for folder in APPS.iterdir())
 
 

@@ -23,7 +23,7 @@ class _Version(NamedTuple):
 # mypyc writes C for the Python that it runs in: sys.version_info decides on immortal objects and a module's slots, and
 # the names of extension modules get into the result. From here on that is the Python of the static executable.
 TARGET = (3, 13)
-sys.version_info = _Version(*TARGET, 0, "final", 0)  # type: ignore[assignment]
+sys.version_info = _Version(*TARGET, 0, "final", 0)  # type: ignore[assignment]  # what mypyc takes for its own
 importlib.machinery.EXTENSION_SUFFIXES[:] = [".so"]
 sysconfig.get_config_vars().update(EXT_SUFFIX=".so", SIZEOF_SIZE_T=8, Py_GIL_DISABLED=0)
 
@@ -35,8 +35,8 @@ vars(sys.modules["distutils"]).update(
     ccompiler=sys.modules["distutils.ccompiler"], sysconfig=sys.modules["distutils.sysconfig"]
 )
 
-from mypyc.build import mypyc_build  # noqa: E402
-from mypyc.options import CompilerOptions  # noqa: E402
+from mypyc.build import mypyc_build
+from mypyc.options import CompilerOptions
 
 # What is changed in tomli._parser for speed, not for meaning: tests hold the result against tomli as published.
 CHANGES = (

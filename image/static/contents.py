@@ -156,7 +156,7 @@ def describe(program: Path, work: Path, source: Path, version: str, tools: Toolc
     document = {
         "schema_version": 1,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "components": _components(linked, source, version, tools, built_in),
+        "components": list_components(linked, source, version, tools, built_in),
         "modules": {
             "cpython": sorted({name for name in built_in if not name.startswith("tomli.")} | (python - own)),
             "application": sorted(own | {name for name in built_in if name.startswith("tomli.")}),
@@ -165,9 +165,14 @@ def describe(program: Path, work: Path, source: Path, version: str, tools: Toolc
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
-def _components(
+def list_components(
     linked: Linked, source: Path, version: str, tools: Toolchain, built_in: list[str]
 ) -> list[dict[str, Any]]:
+    """Return what is linked into the executable, as its SBOM lists it.
+
+    Raises:
+        ContentsError: something is linked that nobody has described.
+    """
     members = {path.name: names for path, names in linked.libraries.items()}
     python = members.get("libpython3.13.a", set())
     if not python or "native.o" not in linked.objects:

@@ -57,7 +57,7 @@ def _warm_up(start: Callable[..., int]) -> None:
 
 def _prune() -> None:
     """Drop what only imports needed, so that the snapshot holds what can still be reached."""
-    import _codecs
+    import _codecs  # noqa: PLC2701  # `codecs` would come into the snapshot
     import encodings
 
     # utf-8, ascii and latin-1 are CPython's own; other codecs would be modules, which are not there.

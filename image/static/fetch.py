@@ -68,7 +68,7 @@ def fetch_cpython(folder: Path) -> None:
     with tarfile.open(archive) as tar:
         # Python 3.11.3 and older know no filters (Debian 12 has 3.11.2); what is unpacked is known by its digest.
         tar.extraction_filter = getattr(tarfile, "tar_filter", None)
-        tar.extractall(folder / "unpacked")  # noqa: S202
+        tar.extractall(folder / "unpacked")  # noqa: S202  # pinned by hash
     (unpacked,) = (folder / "unpacked").iterdir()
     unpacked.rename(folder / "source")
     (folder / "unpacked").rmdir()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from linkmap import Placed, read_map  # noqa: E402
+from linkmap import Placed, read_map
 
 HERE = Path(__file__).resolve().parent
 CODE, DATA = (".text", ".cold"), (".data", ".cold_data")  # layout.ld's

@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from cache import Cache  # noqa: E402
-from steps import HERE, RESULT, TREE  # noqa: E402
+from cache import Cache
+from steps import HERE, RESULT, TREE
 
 PINNED = ("source", "tomli", "mypyc", "zig")
 ENVIRON = {

@@ -13,9 +13,9 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from cache import Cache  # noqa: E402
-from run import BuildError, run  # noqa: E402
-from steps import COMMON, NAMES, PROFILE, WARM_UP, inputs, link, make_python  # noqa: E402
+from cache import Cache
+from run import BuildError, run
+from steps import COMMON, NAMES, PROFILE, WARM_UP, inputs, link, make_python
 
 COUNT = ["-fprofile-generate", *NAMES]
 WRAPPED = ["--wrap=fstat", "--wrap=stat", "--wrap=readdir"]  # training.c

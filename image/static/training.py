@@ -102,7 +102,7 @@ class Place:
         """Compare names."""
         return isinstance(other, Place) and self.name == other.name
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as Python sets it for a class with __eq__
 
 
 def _small_things(variables: dict[bytes, bytes], names: list[bytes]) -> None:

@@ -6,6 +6,7 @@ import posix
 
 from metalauncher import __version__
 from metalauncher.environment import read_environment
+from metalauncher.explain.options import FORMATS, TOOLS, WHICH, help_text
 from metalauncher.explain.terminal import RED, Unwritten, print_text, report_unwritten, write_message
 from metalauncher.refusals import USAGE
 
@@ -16,66 +17,7 @@ if TYPE_CHECKING:
     from metalauncher.execute import Become
     from metalauncher.explain.which import Question
 
-# Commands of the package (metalauncher.tooling), which the forms that dispatch do not hold.
-TOOLS = (
-    "list",
-    "matrix",
-    "lint",
-    "probe",
-    "compare",
-    "check",
-    "bundle",
-    "image",
-    "labels",
-    "sbom",
-    "vex",
-    "schema",
-    "completion",
-)
-
-HELP = """\
-usage: metalauncher --which [--format FORMAT] [--json] [--quiet]
-                    [--platform-api V] [--buildpack-api ID=V]...
-                    [--metadata FILE] [--root DIR]
-       metalauncher --launch ARGV0 [ARG...]
-       metalauncher --version
-       metalauncher --help
-
-At container start, become the launcher that covers the app's CNB APIs.
-
-  --which               print the path of the launcher that would run, and why;
-                        exit as the dispatch would; run nothing
-    --format FORMAT     text or json, one document on stdout (default: text)
-    --json              the same as --format json
-    --quiet             the path alone
-    --platform-api V    in place of CNB_PLATFORM_API
-    --buildpack-api ID=V
-                        the API of a buildpack, in place of metadata.toml, or
-                        with --metadata in place of what that file records
-    --metadata FILE     in place of $CNB_LAYERS_DIR/config/metadata.toml
-    --root DIR          an unpacked root filesystem to look in
-  --launch ARGV0 [ARG...]
-                        dispatch as if exec'd as ARGV0 (what the shim does)
-
-With the package (pip install metalauncher) also, each with --help:
-  bundle                install, remove and show launchers
-  list                  show the launchers in effect, and what is left aside
-  matrix                show which launcher serves which APIs, and the gaps
-  lint                  check the descriptors and their launchers
-  probe                 run the launchers to prove what they claim
-  compare               run two launchers side by side, and say what differs
-  check                 prove that apps will start on a run image
-  image                 build a run image without a daemon
-  labels                print a run image's labels, or check them
-  sbom                  print the SBOM of metalauncher and the launchers
-  vex                   print what known vulnerabilities mean for them
-  schema                print the JSON Schema of a file or a document
-  completion            print a shell's completion of this command line
-
-Under any other name every argument is the app's.
-Exit codes: 0 done, 1 metadata.toml, 3 usage, 11 Platform API, 12 Buildpack API,
-80 no launcher installed, 81 pin, 82 no launcher could be started, 83 dry run.
-"""
+_OPTIONS = {name.encode(): bool(value) for name, (value, _) in WHICH.items()}  # whether each takes a value
 
 
 class UsageError(Exception):
@@ -126,7 +68,7 @@ def _run(
         case b"--version" | b"--help" | b"-h":
             if len(arguments) > 1:
                 raise UsageError(f"{_text(command)} takes no argument")
-            print_text(f"metalauncher {__version__}\n" if command == b"--version" else HELP)
+            print_text(f"metalauncher {__version__}\n" if command == b"--version" else help_text())
             return 0
         case b"":
             raise UsageError("what to do? --which, --launch, --version or --help")
@@ -167,18 +109,17 @@ def _question(arguments: list[bytes]) -> Question:
     rest = iter(arguments)
     for argument in rest:
         option, equals, value = argument.partition(b"=")
-        if option in (b"--json", b"--quiet") and not equals:
-            question.quiet |= option == b"--quiet"
-            if option == b"--json":
-                formats[option] = b"json"
-        elif option == b"--format":
-            formats[option] = value if equals else _next(rest, option)
-        elif option in (b"--platform-api", b"--buildpack-api", b"--metadata", b"--root"):
-            _set(question, option, value if equals else _next(rest, option))
-        elif option == b"--output":
+        if option == b"--output":
             raise UsageError("--which writes to standard output alone: metalauncher --which > FILE")
-        else:
+        takes_value = _OPTIONS.get(option)
+        if takes_value is None or (equals and not takes_value):
             raise UsageError(f"--which has no option {_text(argument)!r}")
+        if takes_value and not equals:
+            value = _next(rest, option)
+        if option in (b"--format", b"--json"):
+            formats[option] = value if takes_value else b"json"
+        else:
+            _set(question, option, value)
     question.as_json = _is_json(formats)
     if question.root is not None and not _is_directory(question.root):
         raise UsageError(f"--root: {_text(question.root)!r} is no directory")
@@ -191,8 +132,8 @@ def _question(arguments: list[bytes]) -> Question:
 
 def _is_json(formats: Mapping[bytes, bytes]) -> bool:
     for chosen in formats.values():
-        if chosen not in (b"text", b"json"):
-            raise UsageError(f"--which has no format {_text(chosen)!r}: choose from text, json")
+        if _text(chosen) not in FORMATS:
+            raise UsageError(f"--which has no format {_text(chosen)!r}: choose from {', '.join(FORMATS)}")
     if len(set(formats.values())) > 1:
         raise UsageError("--json: not allowed with --format text")
     return b"json" in formats.values()
@@ -231,7 +172,9 @@ def _next(rest: Iterator[bytes], option: bytes) -> bytes:
 
 
 def _set(question: Question, option: bytes, value: bytes) -> None:
-    if option == b"--platform-api":
+    if option == b"--quiet":
+        question.quiet = True
+    elif option == b"--platform-api":
         question.platform_api = value
     elif option == b"--buildpack-api":
         identifier, equals, api = value.rpartition(b"=")

@@ -8,19 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.execute import interpreter_of
+from metalauncher.explain.elf import HEADER_SIZE, INTERPRETER, LOAD, MAGIC, NOTE, PROGRAMS, Elf
+from metalauncher.tooling.architectures import from_elf
+from metalauncher.tooling.architectures import this_architecture as this_architecture  # noqa: PLC0414  # for run_image/model, until it takes it from there
 
 if TYPE_CHECKING:
     from typing import Literal
 
 HEAD = 4096  # bytes: an ELF file's program headers and interpreter lie at its beginning
 
-_MACHINES = {62: "x86-64", 183: "arm64", 21: "ppc64le", 22: "s390x", 243: "riscv64", 3: "386", 40: "arm"}
-ARCHITECTURES = ("x86-64", "arm64", "ppc64le", "s390x", "riscv64")  # as in the names of lifecycle's tarballs
-_UNAME = {"x86_64": "x86-64", "aarch64": "arm64"}
-_PT_LOAD, _PT_INTERP, _PT_NOTE = 1, 3, 4
-_HEADER_SIZE = 56  # bytes of a program header of 64 bits
+_32_BITS = (3, 40)  # EM_386, EM_ARM
 _NOTE_NAME, _NOTE_TYPE = b"metalauncher\0", 1  # as image/static/start.c has it
-_EXECUTABLE_TYPES = (2, 3)  # ET_EXEC, ET_DYN
 
 
 class Binary(NamedTuple):
@@ -46,7 +44,7 @@ def inspect(head: bytes) -> Binary | str:
         if not interpreter:
             return "is a script that names no interpreter"
         return Binary("script", "", interpreter.decode("utf-8", "surrogateescape"), 0)
-    if head.startswith(b"\x7fELF"):
+    if head.startswith(MAGIC):
         return _inspect_elf(head)
     return "is empty" if not head else "is neither an ELF file nor a script with #!"
 
@@ -54,26 +52,17 @@ def inspect(head: bytes) -> Binary | str:
 def _inspect_elf(head: bytes) -> Binary | str:
     if len(head) < 64 or head[4] not in (1, 2) or head[5] not in (1, 2):
         return "is an ELF file with a damaged header"
-    order: Literal["little", "big"] = "little" if head[5] == 1 else "big"
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(head[at : at + size], order)
-
-    if number(16, 2) not in _EXECUTABLE_TYPES:
+    elf = Elf(head)
+    if elf.kind not in PROGRAMS:
         return "is an ELF file, but no executable (an object file or a core dump)"
-    code = number(18, 2)
-    machine = _MACHINES.get(code, f"machine {code}")
-    if code == 21 and order == "big":
-        machine = "ppc64"
-    if head[4] == 1:  # 32 bits: its headers are laid out differently; the machine tells enough
-        return Binary("elf", machine if code in (3, 40) else f"{machine}, 32 bits", "", 0)
-    start, size, entries = number(32, 8), number(54, 2), number(56, 2)
+    machine = from_elf(elf.machine, big_endian=elf.order == "big")
+    if not elf.wide:  # 32 bits: its headers are laid out differently; the machine tells enough
+        return Binary("elf", machine if elf.machine in _32_BITS else f"{machine}, 32 bits", "", 0)
     interpreter, needed = "", 64
-    for at in range(start, min(start + size * entries, len(head)), size or 1):
-        offset, length = number(at + 8, 8), number(at + 32, 8)
-        if number(at, 4) == _PT_LOAD:
+    for kind, offset, length, _ in elf.segments():
+        if kind == LOAD:
             needed = max(needed, offset + length)
-        elif number(at, 4) == _PT_INTERP:
+        elif kind == INTERPRETER:
             interpreter = head[offset : offset + length].rstrip(b"\0").decode("utf-8", "surrogateescape")
     return Binary("elf", machine, interpreter, needed)
 
@@ -84,22 +73,13 @@ def has_note(head: bytes) -> bool:
     Whatever the bytes are: what does not lie in them, or is laid out otherwise than there, is no note.
     """
     head = head[:HEAD]
-    if len(head) < 64 or not head.startswith(b"\x7fELF\x02") or head[5] not in (1, 2):
+    if len(head) < 64 or not head.startswith(MAGIC + b"\x02") or head[5] not in (1, 2):
         return False
-    order: Literal["little", "big"] = "little" if head[5] == 1 else "big"
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(head[at : at + size], order)
-
-    start, size, entries = number(32, 8), number(54, 2), number(56, 2)
-    if size != _HEADER_SIZE:
-        return False
-    for at in range(start, min(start + size * entries, len(head) - size + 1), size):
-        if number(at, 4) == _PT_NOTE:
-            offset = number(at + 8, 8)
-            if _is_noted(head[offset : offset + number(at + 32, 8)], order, 8 if number(at + 48, 8) == 8 else 4):
-                return True
-    return False
+    elf = Elf(head)
+    return elf.entry_size == HEADER_SIZE and any(
+        kind == NOTE and _is_noted(head[offset : offset + length], elf.order, 8 if alignment == 8 else 4)
+        for kind, offset, length, alignment in elf.segments()
+    )
 
 
 def _is_noted(notes: bytes, order: Literal["little", "big"], alignment: int) -> bool:
@@ -113,8 +93,3 @@ def _is_noted(notes: bytes, order: Literal["little", "big"], alignment: int) -> 
         at = behind + -behind % alignment + description
         at += -at % alignment
     return False
-
-
-def this_architecture(uname_machine: str) -> str:
-    """Return this machine's architecture as lifecycle's tarballs name it."""
-    return _UNAME.get(uname_machine, uname_machine)

@@ -91,7 +91,7 @@ def digest_of(path: bytes) -> str | None:
     """Return the sha256 of the regular file at `path`, lower-case hex; None if it can't be read."""
     try:
         with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a BufferedReader, which typeshed wants more of
     except ReadError:
         return None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import BinaryIO
 
 # Begins with a dot, so that the registry passes over it, and is recognised by `lint` and by the next `bundle add`.
 TEMPORARY = b".metalauncher-tmp-"
@@ -33,27 +34,54 @@ def write_whole(
     Raises:
         OSError: nothing was changed.
     """
-    temporary = directory + b"/" + TEMPORARY + secrets.token_hex(8).encode()
+    with whole_file(directory, name, mode, owner) as file:
+        for piece in (data,) if isinstance(data, bytes) else data:
+            file.write(piece)
+    sync(directory)
+
+
+@contextlib.contextmanager
+def whole_file(directory: bytes, name: bytes, mode: int, owner: tuple[int, int] | None = None) -> Iterator[BinaryIO]:
+    """Give a file to write to; where the block ends without an exception, it is `directory/name`, on the disk.
+
+    That it has this name is to last over a crash only after `sync` of the directory.
+
+    Args:
+        directory: it is there.
+        name: of the file.
+        mode: permission bits, whatever the umask.
+        owner: user and group, as far as the process may give files away; None for its own.
+
+    Raises:
+        OSError: it can't be written; what was there is as before.
+    """
+    temporary = temporary_name(directory)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    file = open(descriptor, "wb")
     try:
-        with open(descriptor, "wb", buffering=0) as file:
-            for piece in (data,) if isinstance(data, bytes) else data:
-                view = memoryview(piece)
-                while view:
-                    view = view[file.write(view) :]
-            if owner is not None:
-                with contextlib.suppress(PermissionError):
-                    os.fchown(descriptor, *owner)
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
+        yield file
+        file.flush()
+        if owner is not None:
+            with contextlib.suppress(PermissionError):
+                os.fchown(descriptor, *owner)
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+        file.close()
         os.rename(temporary, directory + b"/" + name)
     except BaseException as error:
+        with contextlib.suppress(OSError):  # what is still in its buffer
+            file.close()
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError):  # a full disk names no file; and the temporary one is nobody's concern
+        # A full disk names no file; and the temporary one is nobody's concern.
+        if isinstance(error, OSError) and error.filename in (None, temporary):
             error.filename, error.filename2 = os.fsdecode(directory + b"/" + name), None
         raise
-    sync(directory)
+
+
+def temporary_name(directory: bytes) -> bytes:
+    """Return a name in the directory that nobody has, and that `leftovers` knows."""
+    return directory + b"/" + TEMPORARY + secrets.token_hex(8).encode()
 
 
 def sync(directory: bytes) -> None:

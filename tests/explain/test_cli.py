@@ -15,7 +15,7 @@ from making import reference
 import metalauncher
 from metalauncher import __main__ as entry
 from metalauncher.__main__ import start
-from metalauncher.explain.cli import HELP
+from metalauncher.explain.options import help_text
 
 OWN = b"/usr/bin/metalauncher"
 
@@ -92,11 +92,11 @@ def test_version(image: Image, capfd: pytest.CaptureFixture[str]) -> None:
 def test_help(option: str, image: Image, capfd: pytest.CaptureFixture[str]) -> None:
     """`--help` names every option and exit code, in lines that fit a terminal."""
     result = image.run(image.executable, option)
-    assert (result.returncode, result.stdout, result.stderr) == (0, HELP, "")
-    assert run(capfd, option.encode()) == (0, HELP, "")
-    assert max(map(len, HELP.splitlines())) <= 80
+    assert (result.returncode, result.stdout, result.stderr) == (0, help_text(), "")
+    assert run(capfd, option.encode()) == (0, help_text(), "")
+    assert max(map(len, help_text().splitlines())) <= 80
     for word in ("--json", "--quiet", "--platform-api", "--buildpack-api", "--metadata", "--root", "80", "81", "82"):
-        assert word in HELP
+        assert word in help_text()
 
 
 @pytest.mark.parametrize("name", ["web", "launcher", "metalauncher.zip", "python3"])

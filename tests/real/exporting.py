@@ -20,8 +20,8 @@ import tomli
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("tests/support", "image/static")]
 
-import golang  # noqa: E402
-from harness import APPS  # noqa: E402
+import golang
+from harness import APPS
 
 EXPORTERS = Path(__file__).resolve().parent / "exporter"
 SHIM = "/usr/lib/cnb/shim"

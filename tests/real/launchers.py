@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "image/static")]
 
-import golang  # noqa: E402
+import golang
 
 MODULES = Path(__file__).resolve().parent / "launchers"
 LIFECYCLE = "github.com/buildpacks/lifecycle"

@@ -13,11 +13,11 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("", "tests/support", "image/static")]
 
-import golang  # noqa: E402
-import launchers  # noqa: E402
-from appimages import FIRST, RUN_IMAGES, AppImages, Outcome, Seen, app_images, said  # noqa: E402
-from exporting import Exporter, Recipe, recipes  # noqa: E402
-from images import LIFECYCLE  # noqa: E402
+import golang
+import launchers
+from appimages import FIRST, RUN_IMAGES, AppImages, Outcome, Seen, app_images, said
+from exporting import Exporter, Recipe, recipes
+from images import LIFECYCLE
 
 NO_DEFAULT = "when there is no default process a command is required"
 

@@ -23,6 +23,8 @@ CONFIG_DESCRIPTOR = Descriptor(CONFIG, digest_of(CONFIG_DATA), len(CONFIG_DATA))
 MANIFEST_DATA = make_manifest(CONFIG_DATA, BLOB)
 MANIFEST_TYPE = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
 PATH = "/v2/org/app/manifests/1"
+LIMIT = 1 << 20  # bytes that a blob may have
+SECRET = "very-secret"  # noqa: S105  # of nobody
 BLOB_PATH = f"/v2/org/app/blobs/{DESCRIPTOR.digest}"
 
 
@@ -62,6 +64,23 @@ def in_turn(*replies: Reply) -> Callable[[Request], Reply]:
     """Answer with one after the other; with the last from then on."""
     left = list(replies)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
+
+
+def bearer(realm: str, accepted: Callable[[str], bool]) -> Callable[[Request], Reply]:
+    """Answer as a registry that wants a token."""
+    challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="the service",scope="registry:catalog:*"'}
+
+    def answer(request: Request) -> Reply:
+        if accepted(request.headers.get("Authorization", "")):
+            return serve(request)
+        return Reply("401 Unauthorized", headers=challenge)
+
+    return answer
+
+
+def giving(document: dict[str, Any]) -> Callable[[Request], Reply]:
+    """Answer as a token server that gives this."""
+    return always(Reply(body=json.dumps(document).encode()))
 
 
 @contextlib.contextmanager

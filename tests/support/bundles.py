@@ -166,7 +166,7 @@ def sbom(program: str, kind: str) -> bytes:
 def pack(members: Iterable[tuple[tarfile.TarInfo, bytes]], *, mode: str = "w:gz") -> bytes:
     """Return a tarball."""
     archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode=mode, format=tarfile.GNU_FORMAT) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=archive, mode=mode, format=tarfile.GNU_FORMAT) as tar:  # type: ignore[call-overload]  # a mode that is no literal
         for info, data in members:
             tar.addfile(info, io.BytesIO(data))
     return archive.getvalue()

@@ -129,10 +129,10 @@ def _normal(report: str, pid: int) -> list[str]:
     for line in report.splitlines():
         key, _, value = line.partition(" ")
         if key in ("pid", "ppid", "pgid", "sid"):
-            line = f"{key} {names.get(int(value), value)}"  # noqa: PLW2901
+            line = f"{key} {names.get(int(value), value)}"  # noqa: PLW2901  # the line in other words
         elif key.startswith("ns/"):
             same = value == os.readlink(f"/proc/self/{key}")
-            line = f"{key} {'of the test' if same else 'another'}"  # noqa: PLW2901
+            line = f"{key} {'of the test' if same else 'another'}"  # noqa: PLW2901  # the line in other words
         lines.append(re.sub(r"(pipe:|socket:|/dev/pts/)\[?\d+\]?( |$)", r"\1N\2", line))
     return lines
 

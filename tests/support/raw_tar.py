@@ -222,7 +222,7 @@ class Composer:
     def _number(self, odd: float = 0.15) -> int | bytes:
         return self.random.choice(_NUMBERS) if self.random.random() < odd else self.random.choice((0, 1, 0o755, 1000))
 
-    def _part(self) -> bytes:
+    def _part(self) -> bytes:  # noqa: PLR0911  # one return for each kind of part
         chance = self.random
         content = chance.randbytes(chance.choice((0, 0, 1, 10, 511, 512, 513, 1500)))
         match chance.randrange(12):
@@ -336,7 +336,7 @@ class Composer:
             case minor:
                 return sparse_0(pieces, real, content, name, minor=minor - 2)
 
-    def _mutated(self, data: bytes) -> bytes:
+    def _mutated(self, data: bytes) -> bytes:  # noqa: PLR0911  # one return for each change
         chance = self.random
         made = bytearray(data)
         match chance.randrange(7):

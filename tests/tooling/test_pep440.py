@@ -24,7 +24,7 @@ def test_commands_judge_versions_as_a_dispatch_does(one: str, other: str) -> Non
     for parse in (parse_version, version_key):
         try:
             keys = [parse(text) for text in (one, other)]
-            judged.append((keys[0] < keys[1], keys[0] == keys[1]))  # type: ignore[operator]
+            judged.append((keys[0] < keys[1], keys[0] == keys[1]))  # type: ignore[operator]  # two keys of one kind
         except ValueError as error:
             judged.append((str(error),))
     assert judged[0] == judged[1]

@@ -21,16 +21,15 @@ OWN = "a file that this run itself has made, in a directory of its own"
 # By module and function; what stands here and is not found is a failure as well. The scripts in compare's starter and
 # reporter are text here: they run in processes of their own, and read /proc/self and what they were told to.
 EXCEPTED = {
-    "check/journal.py:resume": "written to as well, and so opened once for both; it is looked at before it is read",
-    "check/journal.py:__init__": "the same file, or one of reading.py's, by its descriptor",
-    "check/report_html.py:_asset": RESOURCE,
-    "oci/new_layer.py:_add": OWN,
-    "oci/transport.py:_tls_context": "is given text that reading.py read; what else is trusted is the system's",
+    "apps/check/journal.py:resume": "written to as well, so opened once for both; it is looked at before it is read",
+    "apps/check/journal.py:__init__": "the same file, or one of reading.py's, by its descriptor",
+    "apps/check/report_html.py:_asset": RESOURCE,
+    "oci/layer_writer.py:_add": OWN,
+    "oci/http/transport.py:_tls_context": "is given text that reading.py read; what else is trusted is the system's",
     "oci/write.py:write_archive": OWN,
-    "oci/write_files.py:whole_tar": OWN,
-    "main.py:_occupy_standard_streams": "/dev/null, for a stream that is closed",
+    "cli/main.py:_occupy_standard_streams": "/dev/null, for a stream that is closed",
     "sbom/vulnerabilities.py:known": RESOURCE,
-    "schema.py:text": RESOURCE,
+    "cli/schema.py:text": RESOURCE,
 }
 # Functions that open a file by its name, beside open() and os.open().
 READERS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from metalauncher.explain.options import TOOLS
 from metalauncher.explain.terminal import print_text
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
@@ -38,11 +39,11 @@ class Parser(argparse.ArgumentParser):
             prog: its name.
             description: what it does, one paragraph.
             examples: command lines.
-            summary: the same in a few words, for lists of commands.
+            summary: the same in a few words, for lists of commands; that of `TOOLS` for those it has.
             helps: whether it has `--help`.
         """
         self.examples = tuple(examples)
-        self.summary = summary
+        self.summary = summary or TOOLS.get(prog.partition(" ")[2], "")
         self.instead: dict[str, str] = {}  # options that it has not, and what to do about each
         text = "examples:\n" + "".join([f"  $ {example}\n" for example in examples]) if examples else ""
         super().__init__(
@@ -56,7 +57,7 @@ class Parser(argparse.ArgumentParser):
         if helps:
             self.add_argument("-h", "--help", action="help", help="show this and exit")
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:  # type: ignore[override]
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:  # type: ignore[override]  # typeshed wants a protocol of its own
         del file  # help is what was asked for: it goes to stdout
         print_text(message)
 
@@ -69,7 +70,7 @@ class Parser(argparse.ArgumentParser):
         return found, left
 
     def _guess(self, word: str) -> str:
-        """Return what is to be written in place of an option that there is not; "" where nobody can tell."""
+        """Return what is to be written in place of an option that there is not; "" where that is unknown."""
         name, _, value = word.partition("=")
         if name in self.instead:
             return self.instead[name]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from metalauncher.explain.options import FORMATS, WHICH
 from metalauncher.toml import ODDITIES
+from metalauncher.tooling.architectures import ARCHITECTURES
 from metalauncher.tooling.cli.arguments import (
     Parser,
     add_format,
-    add_formats,
     add_log,
     add_output,
     add_root,
@@ -16,7 +19,6 @@ from metalauncher.tooling.cli.arguments import (
     positive_integer,
 )
 from metalauncher.tooling.cli.image_commands import check, image, labels, sbom, vex
-from metalauncher.tooling.elf import ARCHITECTURES
 
 SCHEMAS = (
     "descriptor",
@@ -72,14 +74,11 @@ def dispatching() -> tuple[Parser, ...]:
         summary="print the path of the launcher that would run, and why",
         helps=False,
     )
-    which.add_argument("--quiet", action="store_true", help="the path alone")
-    which.add_argument("--platform-api", metavar="V", help="in place of CNB_PLATFORM_API")
-    which.add_argument(
-        "--buildpack-api", metavar="ID=V", action="append", help="the API of a buildpack, in place of metadata.toml"
-    )
-    which.add_argument("--metadata", metavar="FILE", help="in place of $CNB_LAYERS_DIR/config/metadata.toml")
-    which.add_argument("--root", metavar="DIR", help="an unpacked root filesystem to look in")
-    add_formats(which, ("text", "json"), "text")
+    for option, (value, text) in WHICH.items():
+        more: dict[str, Any] = {"metavar": value} if value else {"action": "store_true"}
+        if option == "--format":
+            more["choices"] = FORMATS
+        which.add_argument(option, help=text.replace("\n", " "), **more)
     launch = Parser(
         "metalauncher --launch",
         "Dispatch as if exec'd as ARGV0: what the shim does.",
@@ -97,7 +96,6 @@ def _bundle() -> Parser:
         "metalauncher bundle",
         "Install launchers in a run image, show them, and take them out again. Each is a bundle: a descriptor, an"
         " executable, and its SBOMs.",
-        summary="install, remove and show launchers",
     )
     command.set_defaults(module="launchers.bundle")
     actions = command.add_subparsers(metavar="ACTION", required=True, dest="action", title="actions")
@@ -126,7 +124,7 @@ def _bundle_add() -> Parser:
     command.add_argument("--id", metavar="ID", help="the launcher's id (default: buildpacks/lifecycle)")
     command.add_argument("--version", metavar="V", help="its version (default: what lifecycle.toml says)")
     command.add_argument("--priority", metavar="N", type=int, help="higher goes first (default: 0)")
-    command.add_argument("--opt-in-env", metavar="VAR", help="it takes part only where VAR is true")
+    command.add_argument("--opt-in-env", metavar="VAR", help="it is eligible only where VAR is true")
     command.add_argument(
         "--requires", metavar="KEY", action="append", help="a key that metadata.toml must have; may be repeated"
     )
@@ -192,7 +190,6 @@ def _list() -> Parser:
         "Show the launchers in effect, in the order in which they are tried, and what is left aside: overridden,"
         " masked, invalid, or without a sound executable.",
         ("metalauncher list --all", "metalauncher list --run-image acme/run:noble --json"),
-        summary="show the launchers in effect, and what is left aside",
     )
     command.set_defaults(module="launchers.list_command")
     command.add_argument("--all", action="store_true", help="what is overridden and masked as well")
@@ -211,7 +208,6 @@ def _matrix() -> Parser:
             "metalauncher matrix --gaps --run-image oci:run:12",
             "metalauncher matrix --minimal --platform-apis '>=0.7,<=0.15'",
         ),
-        summary="show which launcher serves which APIs, and the gaps",
     )
     command.set_defaults(module="launchers.matrix")
     command.add_argument("--gaps", action="store_true", help="list the gaps instead; exit 1 if there are any")
@@ -236,7 +232,6 @@ def _lint() -> Parser:
             "metalauncher lint launchers.d",
             "metalauncher lint --run-image oci:run:2 --baseline oci:run:1",
         ),
-        summary="check the descriptors and their launchers",
     )
     command.set_defaults(module="lint.command")
     command.add_argument("paths", metavar="PATH", nargs="*", help="a descriptor, or a directory of descriptors")
@@ -262,9 +257,8 @@ def _probe() -> Parser:
         " and compare claim and behaviour. Accepting less than claimed is an error; accepting more is a note. The"
         " launchers run on this machine, also those of another root; of an image none is run: unpack it.",
         ("metalauncher probe --root rootfs", "metalauncher probe buildpacks/lifecycle@0.17.7 --json"),
-        summary="run the launchers to prove what they claim",
     )
-    command.set_defaults(module="launchers.probe")
+    command.set_defaults(module="launchers.probe.command")
     command.add_argument("names", metavar="ID[@VERSION]", nargs="*", help="the launchers (default: all in effect)")
     command.add_argument(
         "--timeout", metavar="SECONDS", type=positive, default=10.0, help="for each start (default: 10)"
@@ -293,7 +287,6 @@ def _compare() -> Parser:
             "metalauncher compare buildpacks/lifecycle@0.17.7 ./launcher --root rootfs",
             "metalauncher compare go-launcher rust-launcher --allow go-rust --json",
         ),
-        summary="run two launchers side by side, and say what differs",
     )
     command.set_defaults(module="launchers.compare.command")
     command.add_argument(
@@ -336,7 +329,6 @@ def _schema() -> Parser:
         "metalauncher schema",
         "Print the JSON Schema (draft 2020-12) of a descriptor, or of the document that a command prints with --json.",
         ("metalauncher schema descriptor > descriptor.schema.json",),
-        summary="print the JSON Schema of a file or a document",
     )
     command.set_defaults(module="cli.schema")
     command.add_argument("name", metavar="NAME", choices=SCHEMAS, help=", ".join(SCHEMAS))
@@ -349,7 +341,6 @@ def _completion() -> Parser:
         "metalauncher completion",
         "Print a shell's completion of this command line.",
         ("source <(metalauncher completion bash)",),
-        summary="print a shell's completion of this command line",
     )
     command.set_defaults(module="cli.completion")
     command.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")

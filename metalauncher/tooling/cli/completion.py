@@ -1,4 +1,9 @@
-"""`metalauncher completion`: what a shell needs to complete this command line, made from its definition."""
+"""`metalauncher completion`: what a shell needs to complete this command line, made from its definition.
+
+Not with shtab (1.13, tried): it completes what one argparse parser has, so neither `--which` nor its options, which the
+dispatching forms parse without argparse; every file and directory would have to be marked in each option; and every
+installation would have one distribution more.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,6 @@ def check() -> Parser:
             "metalauncher check --from apps.txt --run-image acme/run:noble \\\n      --resume results.jsonl --format"
             " html --output report.html",
         ),
-        summary="prove that apps will start on a run image",
     )
     command.set_defaults(module="apps.check.command")
     command.add_argument("apps", metavar="APP", nargs="*", help="an app image; - reads a list on stdin")
@@ -62,7 +61,7 @@ def check() -> Parser:
         "--unknown",
         choices=("fail", "warn"),
         default="fail",
-        help="where it can't be told of an app: exit 3, or only say so (default: fail)",
+        help="what to do about an app whose verdict is unknown: exit 3, or only say so (default: fail)",
     )
     command.add_argument(
         "--inventory",
@@ -83,6 +82,19 @@ def check() -> Parser:
         more="jsonl has each result as a line, as soon as it is there; markdown is a comment for a pull request;"
         " html is a page to look at",
     )
+    _add_parts(command)
+    command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
+    add_registries(command)
+    command.add_argument(
+        "--cache", metavar="DIR", help="where what was fetched is kept (default: ~/.cache/metalauncher/blobs)"
+    )
+    command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
+    add_log(command)
+    return command
+
+
+def _add_parts(command: Parser) -> None:
+    """Add what takes up and puts together parts of a run."""
     command.add_argument(
         "--resume", metavar="FILE", help="keep results there as they arrive, and take up those of an interrupted run"
     )
@@ -96,14 +108,6 @@ def check() -> Parser:
         default=[],
         help="check nothing: report what --resume or --format jsonl left in these files, those of all parts",
     )
-    command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
-    add_registries(command)
-    command.add_argument(
-        "--cache", metavar="DIR", help="where what was fetched is kept (default: ~/.cache/metalauncher/blobs)"
-    )
-    command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
-    add_log(command)
-    return command
 
 
 def image() -> Parser:
@@ -122,7 +126,6 @@ def image() -> Parser:
             "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
             "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
         ),
-        summary="build a run image without a daemon",
     )
     command.set_defaults(module="image.build", extra="image")
     command.add_argument(
@@ -164,7 +167,6 @@ def labels() -> Parser:
             "metalauncher labels --root rootfs --format args",
             "metalauncher labels --verify oci:run:12",
         ),
-        summary="print a run image's labels, or check them",
     )
     command.set_defaults(module="image.labels_command")
     command.add_argument(
@@ -194,7 +196,6 @@ def sbom() -> Parser:
             "metalauncher sbom --run-image acme/run:noble --output launchers.cdx.json",
             "metalauncher sbom --root rootfs --verify launchers.spdx.json",
         ),
-        summary="print the SBOM of metalauncher and the launchers",
     )
     command.set_defaults(module="sbom.command", extra="sbom")
     command.add_argument(
@@ -221,7 +222,6 @@ def vex() -> Parser:
             "metalauncher vex --root rootfs --output openvex.json",
             "metalauncher vex --root rootfs --statements acme.toml",
         ),
-        summary="print what known vulnerabilities mean for them",
     )
     command.set_defaults(module="sbom.vex")
     command.add_argument(

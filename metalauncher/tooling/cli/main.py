@@ -50,24 +50,12 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
                 console = Console(environment, output, opened.rename, log)
             module = importlib.import_module(f"metalauncher.tooling.{options.module}")
             status = module.run(options, root, console)
-    except Unable as unable:
-        console.progress("")
-        console.fail(unable)
-        return USAGE
-    except Unwritable as error:
-        console.progress("")
-        console.fail(Unable(str(error), need=error.need, command=error.command))
-        return USAGE
-    except OSError as error:
-        where = decode(os.fsencode(error.filename)) + ": " if error.filename else ""
-        console.progress("")
-        console.fail(Unable(where + system_text(error), command="metalauncher --help"))
-        return USAGE
-    except ModuleNotFoundError as error:
-        missing = _missing_extra(error, options)
-        if missing is None:
+    except (Unable, Unwritable, OSError, ModuleNotFoundError) as error:
+        failure = _failure(error, options)
+        if failure is None:
             return report_bug(error)
-        console.fail(missing)
+        console.progress("")
+        console.fail(failure)
         return USAGE
     except Unwritten:
         console.progress("")
@@ -80,6 +68,20 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     except Exception as error:
         return report_bug(error)
     return int(status)
+
+
+def _failure(error: Unable | Unwritable | OSError | ModuleNotFoundError, options: Namespace | None) -> Unable | None:
+    """Return what to say of an error; None where it is a defect."""
+    match error:
+        case Unable():
+            return error
+        case Unwritable():
+            return Unable(str(error), need=error.need, command=error.command)
+        case OSError():
+            where = decode(os.fsencode(error.filename)) + ": " if error.filename else ""
+            return Unable(where + system_text(error), command="metalauncher --help")
+        case _:
+            return _missing_extra(error, options)
 
 
 def _occupy_standard_streams() -> None:

@@ -1,4 +1,8 @@
-"""The manual page, from the one definition: `python -m metalauncher.tooling.cli.manual > docs/metalauncher.1`."""
+"""The manual page, from the one definition: `python -m metalauncher.tooling.cli.manual > docs/metalauncher.1`.
+
+Not with argparse-manpage: it has no wheel, and what is installed here is wheels alone; and it knows what one argparse
+parser has, so neither `--which` nor the environment, the files and the exit codes.
+"""
 
 from __future__ import annotations
 

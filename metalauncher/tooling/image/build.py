@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.registry import load_registry
+from metalauncher.tooling.architectures import from_go, this_architecture, to_go
 from metalauncher.tooling.console import Unable, count, decode, system_text
-from metalauncher.tooling.image.executable import goarch, read_executable
+from metalauncher.tooling.image.executable import read_executable
 from metalauncher.tooling.image.scratch_root import Scratch, check_interpreters, read_base
 from metalauncher.tooling.oci.append_layer import AmendedStore, Changes
 from metalauncher.tooling.oci.image import load_image
@@ -119,10 +120,11 @@ def _build(
     except ImageError as error:
         raise _bad_base(options.base, error) from None
     platform = base.platform if base else executable.platform
+    architecture = platform.split("/")[1]
     scratch = Scratch(tree, scratch_folder)
     time = created or dt.datetime.fromtimestamp(0, dt.UTC)
     try:
-        scratch.install(executable, options.bundle, _machine(platform), created, console)
+        scratch.install(executable, options.bundle, from_go(architecture) or architecture, created, console)
         registry = load_registry(scratch.root)
         for broken in registry.invalid:
             console.warn(f"left out: {broken}")
@@ -158,7 +160,7 @@ def _base(text: str, executable: Executable) -> Image | None:
                 command="make static",
             )
         return None
-    base = load_image(open_local(_parse(text, "--base")), executable.platform or f"linux/{goarch(_HERE)}")
+    base = load_image(open_local(_parse(text, "--base")), executable.platform or f"linux/{to_go(this_architecture())}")
     wanted = executable.platform or base.platform
     if not f"{base.platform}/".startswith(f"{wanted}/") or not base.platform.startswith("linux/"):
         raise Unable(
@@ -168,14 +170,6 @@ def _base(text: str, executable: Executable) -> Image | None:
             command=_COMMAND,
         )
     return base
-
-
-_HERE = {"x86_64": "x86-64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-
-
-def _machine(platform: str) -> str:
-    architecture = platform.split("/")[1]
-    return "x86-64" if architecture == "amd64" else architecture
 
 
 def _bad_base(text: str, error: ImageError) -> Unable:
@@ -207,7 +201,7 @@ def _write(built: Built, reference: Location, console: Console) -> None:
         raise Unable(
             f"--out {reference}: {error.reason}",
             need="a layout, a new or empty directory, or a file; and a base that is whole",
-            do="name another place, or mend the base",
+            do="name another place, or fix the base image",
             command=_COMMAND,
         ) from None
     except OSError as error:

@@ -8,13 +8,13 @@ import os
 import zipfile
 from typing import Final, NamedTuple
 
+from metalauncher.tooling.architectures import to_go
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.elf import Binary, has_note, inspect
 from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.contents import SUFFIX, WrongContents, parse_contents
 
 SIZE_LIMIT: Final = 64 << 20  # bytes; it has 4 MB
-_GOARCH = {"x86-64": "amd64", "386": "386"}  # the others are called as OCI calls them
 _WANTED = f"metalauncher's static executable, or its zipapp where the base has Python, and NAME{SUFFIX} beside it"
 _DESCRIPTION = "the description that the executable's build wrote beside it"
 
@@ -37,12 +37,7 @@ class Executable(NamedTuple):
     @property
     def platform(self) -> str:
         """`linux/ARCHITECTURE`, "" for a script."""
-        return f"linux/{goarch(self.binary.machine)}" if self.binary.machine else ""
-
-
-def goarch(machine: str) -> str:
-    """Return an ELF file's architecture as images name it."""
-    return _GOARCH.get(machine, machine)
+        return f"linux/{to_go(self.binary.machine)}" if self.binary.machine else ""
 
 
 def read_executable(file: str) -> Executable:

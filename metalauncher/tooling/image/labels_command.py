@@ -42,14 +42,14 @@ class Mismatch(NamedTuple):
 
     Attributes:
         label: its name.
-        says: its value; None if it is not there.
-        true: what it should be; None if it should not be there.
+        found: its value; None if it is not there.
+        expected: what it should be; None if it should not be there.
         difference: in words.
     """
 
     label: str
-    says: str | None
-    true: str | None
+    found: str | None
+    expected: str | None
     difference: str
 
 
@@ -154,14 +154,14 @@ def _verify(options: Namespace, console: Console) -> int:
 
 def _values(mismatch: Mismatch) -> list[str]:
     """Return both values, where a person can compare them; of those with JSON the difference is said."""
-    values = (("says", mismatch.says), ("should", mismatch.true))
+    values = (("says", mismatch.found), ("should", mismatch.expected))
     return [f"  {word:<7} {text}" for word, text in values if text is not None and len(text) <= _SHOWN]
 
 
 def _summary(image: str, found: list[Mismatch], console: Console, *, registry: bool) -> list[str]:
     if not found:
         return [console.paint("the labels are true", GREEN)]
-    missing = sum([mismatch.says is None for mismatch in found])
+    missing = sum([mismatch.found is None for mismatch in found])
     wrong = len(found) - missing
     parts = [
         text
@@ -236,7 +236,5 @@ def _document(found: Mapping[str, str], image: str | None, mismatches: list[Mism
         "metalauncher": __version__,
         "labels": dict(found),
         "image": image,
-        "mismatches": [
-            {"label": one.label, "says": one.says, "true": one.true, "difference": one.difference} for one in mismatches
-        ],
+        "mismatches": [one._asdict() for one in mismatches],
     }

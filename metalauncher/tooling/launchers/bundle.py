@@ -10,8 +10,8 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.places import EXECUTABLE, LAUNCHERS
+from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.console import Console, Unable, decode, system_text
-from metalauncher.tooling.elf import this_architecture
 from metalauncher.tooling.installed import (
     DIRECTORIES,
     Installed,
@@ -21,9 +21,10 @@ from metalauncher.tooling.installed import (
     is_own,
     own_folder,
 )
+from metalauncher.tooling.launcher_json import launcher_document
 from metalauncher.tooling.launchers.bundle_report import Outcome, document, lines
 from metalauncher.tooling.launchers.bundle_source import Bundle, read_source
-from metalauncher.tooling.launchers.descriptor_writer import Wishes, declare, values
+from metalauncher.tooling.launchers.descriptor_writer import Wishes, declare
 from metalauncher.tooling.launchers.tarball import SBOMS
 from metalauncher.tooling.pep440 import parse_version
 from metalauncher.tooling.roots import on_root
@@ -122,7 +123,7 @@ def add(addition: Addition, root: Root, console: Console) -> Outcome:
         OSError: it can't be written. Either way nothing was changed.
     """
     wishes = addition.wishes
-    architecture = addition.architecture or this_architecture(os.uname().machine)
+    architecture = addition.architecture or this_architecture()
     bundle = read_source(addition.source, architecture, addition.sha256)
     if bundle.sha256 == digest_of(root.locate(EXECUTABLE.encode())):
         raise Unable(
@@ -148,7 +149,7 @@ def add(addition: Addition, root: Root, console: Console) -> Outcome:
             if (
                 known
                 and not changes
-                and values(known[0].launcher) == values(launcher)
+                and launcher_document(known[0].launcher) == launcher_document(launcher)
                 and _is_whole(bundle, result, root)
             ):
                 return Outcome("unchanged", (result,), cleaned, warnings)
@@ -227,7 +228,7 @@ def _changes(bundle: Bundle, launcher: Launcher, there: Sequence[Installed], tar
         if digest is not None and digest != bundle.sha256:
             changes.append(f"{decode(item.file)}: another executable, sha256 {digest}")
         elif item.file == target.file:
-            before, after = values(old), values(launcher)
+            before, after = launcher_document(old), launcher_document(launcher)
             changes += [
                 f"{decode(item.file)}: {key.replace('_', '-')} is {_json(before[key])}, not {_json(after[key])}"
                 for key in before

@@ -11,7 +11,7 @@ from metalauncher.explain.messages import span
 from metalauncher.tooling.console import BOLD, Console, decode
 from metalauncher.tooling.elf import HEAD, inspect
 from metalauncher.tooling.installed import Installed, digest_of
-from metalauncher.tooling.launchers.descriptor_writer import values
+from metalauncher.tooling.launcher_json import launcher_document
 from metalauncher.tooling.launchers.tarball import SBOMS
 from metalauncher.tooling.reading import ReadError, open_regular
 
@@ -92,7 +92,7 @@ def _bundle_document(item: Installed, root: Root) -> dict[str, Json]:
         head = file.read(HEAD)
     binary = inspect(head)
     return {
-        **values(item.launcher),
+        **launcher_document(item.launcher),
         "descriptor": decode(item.file),
         "into": item.into,
         "executable": {

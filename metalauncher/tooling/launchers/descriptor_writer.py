@@ -9,8 +9,6 @@ import tomli
 
 from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
 from metalauncher.explain.readers import LIFECYCLE, cannot_read
-from metalauncher.explain.which import api_set_document
-from metalauncher.toml import ODDITIES
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.launchers.bundle_source import COMMAND
 from metalauncher.tooling.launchers.tarball import TOML
@@ -19,7 +17,6 @@ from metalauncher.tooling.pep440 import parse_version
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.launchers.bundle_source import Bundle
 
 # Launchers below this serve apps that recorded no API at all; later ones fail on the first buildpack's layers.
@@ -177,22 +174,6 @@ def _value(value: Any) -> str:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return '"' + "".join([c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped]) + '"'
     return str(value).lower()  # an integer or a boolean
-
-
-def values(launcher: Launcher) -> dict[str, Json]:
-    """Return all that a descriptor decides, as JSON: equal for two descriptors that mean the same."""
-    return {
-        "id": launcher.id,
-        "version": launcher.version,
-        "path": launcher.path,
-        "sha256": launcher.sha256,
-        "priority": launcher.priority,
-        "opt_in_env": launcher.opt_in_env,
-        "requires": list(launcher.requires),
-        "cannot_read": sorted(set(launcher.cannot_read), key=ODDITIES.index),
-        "platform": api_set_document(launcher.platform),
-        "buildpack": api_set_document(launcher.buildpack),
-    }
 
 
 def _unable(bundle: Bundle, reason: str) -> Unable:

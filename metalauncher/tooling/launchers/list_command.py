@@ -13,7 +13,7 @@ from metalauncher.places import EXECUTABLE
 from metalauncher.registry import load_registry
 from metalauncher.tooling.console import FAINT, GREEN, Console, count, decode
 from metalauncher.tooling.installed import installed
-from metalauncher.tooling.launchers.descriptor_writer import values
+from metalauncher.tooling.launcher_json import launcher_document
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -138,7 +138,7 @@ def _document(entries: list[Entry], directories: tuple[str, ...], root: Root) ->
                 "descriptor": entry.descriptor,
                 "reason": entry.reason or None,
                 "executable": None if entry.launcher is None else decode(locate(entry.launcher, root)),
-                "launcher": None if entry.launcher is None else values(entry.launcher),
+                "launcher": None if entry.launcher is None else launcher_document(entry.launcher),
             }
             for entry in entries
         ],

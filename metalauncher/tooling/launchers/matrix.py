@@ -12,6 +12,7 @@ from metalauncher.explain.releases import RELEASES, supporting
 from metalauncher.explain.terminal import RED
 from metalauncher.registry import load_registry
 from metalauncher.tooling.console import FAINT, Console, Unable
+from metalauncher.tooling.launcher_json import launcher_name
 from metalauncher.tooling.launchers.coverage import Need, describe_gaps, enumerate_apis, exportable, gaps, serving
 from metalauncher.tooling.pep440 import parse_version
 
@@ -288,9 +289,7 @@ def _document(picture: Picture) -> dict[str, Json]:
         "metalauncher": __version__,
         "platform_apis": [str(api) for api in picture.platforms],
         "buildpack_apis": [str(api) for api in picture.buildpacks],
-        "launchers": [
-            {"id": one.id, "version": one.version, "descriptor": one.descriptor} for one in picture.launchers
-        ],
+        "launchers": [launcher_name(one) for one in picture.launchers],
         "cells": [
             {
                 "platform_api": str(platform),

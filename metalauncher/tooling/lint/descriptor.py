@@ -6,7 +6,17 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
-from metalauncher.descriptor import InvalidValue, Launcher, parse_descriptor
+from metalauncher.descriptor import (
+    APP_PATH,
+    DIRECTORY_PATH,
+    INVALID,
+    OPEN_RANGE,
+    UNKNOWN_KEY,
+    WRONG_TYPE,
+    InvalidValue,
+    Launcher,
+    parse_descriptor,
+)
 from metalauncher.files import Unreadable
 from metalauncher.registry import DESCRIPTOR_LIMIT, is_mask
 from metalauncher.toml import read_toml
@@ -21,9 +31,17 @@ if TYPE_CHECKING:
 
 _PROBLEMS_LIMIT = 50  # in one file
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|line (\d+)|end of document)\)$")
-_TYPE = re.compile(r"^(?:is|holds) (?:an? |not a table)")
 _SOUND_APIS = {"supported": ["0.1"]}
 
+# The permanent number of each code of a descriptor's problems.
+_RULES = {
+    INVALID: "ML002",
+    WRONG_TYPE: "ML003",
+    UNKNOWN_KEY: "ML004",
+    OPEN_RANGE: "ML005",
+    APP_PATH: "ML006",
+    DIRECTORY_PATH: "ML017",
+}
 # What the format knows, and what lifecycle's own files have besides.
 _KNOWN: dict[Path, frozenset[str]] = {
     (): frozenset(("schema-version", "launcher", "lifecycle", "apis", "api")),
@@ -54,34 +72,39 @@ def lint_text(file: bytes, shown: str, *, link: bool) -> tuple[Launcher | None, 
     except (ReadError, UnicodeDecodeError) as error:  # changed while it was read
         return None, [_unreadable(shown, str(error), None)]
     places = positions(text)
-    findings: list[Finding] = []
 
-    def find(rule: str, path: Path, message: str) -> None:
-        line, column = locate(places, path)
-        findings.append(Finding(shown, line, column, rule, message))
+    def finding(rule: str, path: Path, message: str) -> Finding:
+        return Finding(shown, *locate(places, path), rule, message)
 
-    for key, reason in _problems(document):
-        name = tuple(key.split(".", 2) if key.startswith("apis") else key.split(".", 1)) if key else ()
-        find(_rule(reason), name, f"{key}: {reason}" if key else reason)
-    for path, key in _unknown(document):
-        find("ML008", (*path, key), f"{'.'.join((*path, key))}: unknown key, ignored")
-    if any(finding.level == "error" for finding in findings):
+    findings = [finding(*found) for found in _lint_keys(document)]
+    if any(one.level == "error" for one in findings):
         return None, findings
     launcher = parse_descriptor(document, shown)
     if not isinstance(launcher, Launcher):
         return None, findings
-    for kind, apis in (("platform", launcher.platform), ("buildpack", launcher.buildpack)):
-        stray = [str(version) for version in apis.deprecated if not apis.covers(version)]
-        if stray:
-            find(
-                "ML007",
-                ("apis", kind, "deprecated"),
-                f"apis.{kind}.deprecated: {', '.join(stray)} is not among those supported",
-            )
+    findings += [finding(*found) for found in _lint_deprecated(launcher)]
     wanted = f"{launcher.id.replace('/', '_')}@{launcher.version}.toml"
     if shown.rpartition("/")[2] != wanted:
         findings.append(Finding(shown, None, None, "ML009", f"is not named {wanted}: `bundle` would not find it again"))
     return launcher, findings
+
+
+def _lint_keys(document: dict[str, Any]) -> Iterator[tuple[str, Path, str]]:
+    """Yield rule, place and message of each key that is wrong or unknown."""
+    for key, reason, code in _problems(document):
+        path = tuple(key.split(".", 2) if key.startswith("apis") else key.split(".", 1)) if key else ()
+        yield _RULES[code], path, f"{key}: {reason}" if key else reason
+    for path, key in _unknown(document):
+        yield "ML008", (*path, key), f"{'.'.join((*path, key))}: unknown key, ignored"
+
+
+def _lint_deprecated(launcher: Launcher) -> Iterator[tuple[str, Path, str]]:
+    """Yield the same for deprecated APIs that are not supported at all."""
+    for kind, apis in (("platform", launcher.platform), ("buildpack", launcher.buildpack)):
+        stray = [str(version) for version in apis.deprecated if not apis.covers(version)]
+        if stray:
+            message = f"apis.{kind}.deprecated: {', '.join(stray)} is not among those supported"
+            yield "ML007", ("apis", kind, "deprecated"), message
 
 
 def _unreadable(shown: str, detail: str, line: int | None) -> Finding:
@@ -99,29 +122,15 @@ def _unreadable(shown: str, detail: str, line: int | None) -> Finding:
     )
 
 
-def _rule(reason: str) -> str:
-    if reason == "unknown key":
-        return "ML004"
-    if "is open above" in reason:
-        return "ML005"
-    if "is under /cnb" in reason:
-        return "ML006"
-    if "ends in '/'" in reason:
-        return "ML017"
-    if reason == "is empty":
-        return "ML002"
-    return "ML003" if _TYPE.match(reason) else "ML002"
-
-
-def _problems(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield every key that the parser objects to, with its reason: what is wrong is made good, and it parses again."""
+def _problems(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield each key that the parser refuses, with reason and code: each is repaired, and the rest is parsed again."""
     document = copy.deepcopy(document)
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     while len(seen) < _PROBLEMS_LIMIT:
         try:
             parse_descriptor(document, "")
         except InvalidValue as wrong:
-            problem = (wrong.key, wrong.reason)
+            problem = (wrong.key, wrong.reason, wrong.code)
             if problem in seen:
                 return
             seen.add(problem)

@@ -12,8 +12,9 @@ from metalauncher.execute import Itself
 from metalauncher.explain.predict import exec_errno
 from metalauncher.files import read_head
 from metalauncher.places import EXECUTABLE, LAUNCHERS
+from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.console import decode
-from metalauncher.tooling.elf import HEAD, inspect, this_architecture
+from metalauncher.tooling.elf import HEAD, inspect
 from metalauncher.tooling.installed import DIRECTORIES, digest_of
 from metalauncher.tooling.lint.rules import Finding
 from metalauncher.tooling.writing import leftovers
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from metalauncher.descriptor import Launcher
     from metalauncher.places import Root
+    from metalauncher.tooling.elf import Binary
     from metalauncher.tooling.run_image.model import RunImage
 
 _EVERY_USER_EXECUTES = 0o555
@@ -32,7 +34,7 @@ def architecture_of(root: Root, known: str | None = None) -> str:
     """Return the architecture that the root's metalauncher is for, else the one known, else this machine's."""
     binary = inspect(read_head(root.locate(EXECUTABLE.encode()), HEAD))
     if isinstance(binary, str) or not binary.machine:
-        return known or this_architecture(os.uname().machine)
+        return known or this_architecture()
     return binary.machine
 
 
@@ -63,22 +65,28 @@ def lint_executable(launcher: Launcher, root: Root, architecture: str, place: tu
         return
     if status.st_mode & _EVERY_USER_EXECUTES != _EVERY_USER_EXECUTES:
         yield find("ML021", f"has mode {status.st_mode & 0o7777:04o}: a container may run as any user (chmod 0755)")
-    binary = inspect(read_head(path, HEAD))
-    if isinstance(binary, str):
-        yield find("ML022", binary)
-    elif os.path.basename(binary.interpreter) == "metalauncher":
-        yield find("ML027", "is the shim, which starts metalauncher again")
-    else:
-        if binary.machine and binary.machine != architecture:
-            yield find("ML023", f"is for {binary.machine}, not for {architecture}")
-        elif binary.kind == "elf" and binary.interpreter:
-            yield find("ML024", f"is dynamically linked, with {binary.interpreter}: not every run image has that")
-        reason = _why_not_started(binary.interpreter, root, architecture) if binary.interpreter else ""
-        if reason:
-            yield find("ML025", f"needs {binary.interpreter}, which {reason}")
+    for rule, message in _lint_program(inspect(read_head(path, HEAD)), root, architecture):
+        yield find(rule, message)
     digest = digest_of(path)
     if launcher.sha256 is not None and digest not in (None, launcher.sha256):
         yield find("ML026", f"has sha256 {digest}; {launcher.sha256} is declared")
+
+
+def _lint_program(binary: Binary | str, root: Root, architecture: str) -> Iterator[tuple[str, str]]:
+    """Yield rule and message of what speaks against an executable, by its beginning."""
+    if isinstance(binary, str):
+        yield "ML022", binary
+        return
+    if os.path.basename(binary.interpreter) == "metalauncher":
+        yield "ML027", "is the shim, which starts metalauncher again"
+        return
+    if binary.machine and binary.machine != architecture:
+        yield "ML023", f"is for {binary.machine}, not for {architecture}"
+    elif binary.kind == "elf" and binary.interpreter:
+        yield "ML024", f"is dynamically linked, with {binary.interpreter}: not every run image has that"
+    reason = _why_not_started(binary.interpreter, root, architecture) if binary.interpreter else ""
+    if reason:
+        yield "ML025", f"needs {binary.interpreter}, which {reason}"
 
 
 def _why_not_started(interpreter: str, root: Root, architecture: str) -> str:
@@ -87,7 +95,7 @@ def _why_not_started(interpreter: str, root: Root, architecture: str) -> str:
     if number == errno.ENOENT:
         return "is missing"
     # Of another machine's programs this one's kernel says nothing.
-    foreign = number == errno.ENOEXEC and architecture != this_architecture(os.uname().machine)
+    foreign = number == errno.ENOEXEC and architecture != this_architecture()
     return f"can't be started: {errno_text(number)}" if number and not foreign else ""
 
 

@@ -109,7 +109,7 @@ def _never_selected(launchers: Sequence[Launcher]) -> Iterator[Finding]:
 
 
 def _goes_before(rival: Launcher, launcher: Launcher) -> bool:
-    """Tell whether the rival takes part wherever the launcher does, and ranks higher."""
+    """Tell whether the rival is eligible wherever the launcher is, and ranks higher."""
     return (
         rival is not launcher
         and rival.opt_in_env in (None, launcher.opt_in_env)

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.oci.files import open_regular
+from metalauncher.tooling.oci.media_types import oci_layer_type
 from metalauncher.tooling.oci.model import (
     MANIFEST_LIMIT,
     OCI_CONFIG,
-    OCI_LAYER,
     OCI_MANIFEST,
     Descriptor,
     ImageError,
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.layer_writer import NewLayer
-
-_TAR = "application/vnd.oci.image.layer.v1.tar"
-# An OCI manifest names OCI's media types; the bytes of Docker's layers are the same.
-_MEDIA_TYPES = {
-    "application/vnd.docker.image.rootfs.diff.tar": _TAR,
-    "application/vnd.docker.image.rootfs.diff.tar.gzip": OCI_LAYER,
-    "application/vnd.docker.image.rootfs.diff.tar.zstd": f"{_TAR}+zstd",
-}
 
 
 class Changes(NamedTuple):
@@ -128,9 +120,7 @@ def _manifest(base: Image | None, layer: NewLayer, config: Descriptor) -> dict[s
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": _reference(config),
-        "layers": [
-            _reference(blob._replace(media_type=_MEDIA_TYPES.get(blob.media_type, blob.media_type))) for blob in blobs
-        ],
+        "layers": [_reference(blob._replace(media_type=oci_layer_type(blob.media_type))) for blob in blobs],
     }
     annotations = _annotations(base) if base else {}
     if annotations:

@@ -218,7 +218,9 @@ def read_tar(stream: Readable) -> Iterator[Member]:
         reader.check_map()
 
 
-def _doubt(header: Header, path: str, target: str) -> tuple[str, str] | None:
+def _doubt(  # noqa: PLR0911  # one return for each oddity
+    header: Header, path: str, target: str
+) -> tuple[str, str] | None:
     """Return what is odd about a member in itself."""
     if header.kind == GLOBAL:
         return "", "has a global PAX header, which umoci refuses"

@@ -10,7 +10,6 @@ import contextlib
 import io
 import json
 import os
-import secrets
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from metalauncher.tooling.oci.layer_reader import open_tar
 from metalauncher.tooling.oci.model import (
     MANIFEST_LIMIT,
     OCI_CONFIG,
+    OCI_INDEX,
     Descriptor,
     ImageError,
     parse_descriptor,
@@ -29,7 +29,7 @@ from metalauncher.tooling.oci.sources.layout import TAG, read_index
 from metalauncher.tooling.oci.tree import EXPANDED_LIMIT
 from metalauncher.tooling.oci.verified import Verified
 from metalauncher.tooling.oci.write_files import append, append_bytes, whole_tar, write_stream
-from metalauncher.tooling.writing import TEMPORARY, leftovers, lock, sync, write_whole
+from metalauncher.tooling.writing import leftovers, lock, sync, temporary_name, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
-_EMPTY_INDEX = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}
+_EMPTY_INDEX = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
 
 
 def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
@@ -66,7 +66,7 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
             _add(store, directory, tag, say)
         return
     place = os.path.realpath(directory)
-    new = f"{os.path.dirname(place)}/{TEMPORARY.decode()}{secrets.token_hex(8)}"
+    new = os.fsdecode(temporary_name(os.fsencode(os.path.dirname(place))))
     os.mkdir(new)
     try:
         os.chmod(new, 0o755)  # noqa: S103  # whatever the umask

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import tarfile
 from typing import TYPE_CHECKING
 
-from metalauncher.tooling.writing import TEMPORARY, sync
+from metalauncher.tooling.writing import sync, temporary_name, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from typing import BinaryIO
 
     from metalauncher.tooling.oci.verified import Readable
 
@@ -37,34 +37,22 @@ def write_stream(opened: AbstractContextManager[Readable], folder: str, path: st
         path: the file.
         made: is told of a file that was not there before.
     """
-    temporary = os.path.join(folder, TEMPORARY.decode() + secrets.token_hex(8))
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    new = not os.path.lexists(path)
     try:
-        try:
-            with opened as source:
-                _copy(source, descriptor)
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        new = not os.path.lexists(path)
-        os.rename(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, _Unwritten):
-            raise error.error from None
-        raise
+        with whole_file(os.fsencode(folder), os.fsencode(os.path.basename(path)), 0o644) as file, opened as source:
+            _copy(source, file)
+    except _Unwritten as error:
+        raise error.error from None
     if new:
         made.append(path)
 
 
-def _copy(source: Readable, descriptor: int) -> None:
+def _copy(source: Readable, file: BinaryIO) -> None:
     while data := source.read(_CHUNK):
         view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(descriptor, view) :]
+            while view:  # not into a buffer, whose error would come too late to be told from one of reading
+                view = view[os.write(file.fileno(), view) :]
         except OSError as error:
             raise _Unwritten(error) from error
 
@@ -79,23 +67,13 @@ def whole_tar(file: str) -> Iterator[tuple[tarfile.TarFile, str]]:
     Raises:
         OSError: it can't be written. What is at its place is as before, also where the block raises.
     """
-    folder = os.path.dirname(os.path.abspath(file))
-    temporary = os.path.join(folder, TEMPORARY.decode() + secrets.token_hex(8))
-    try:
-        with tarfile.open(temporary, "x", format=tarfile.USTAR_FORMAT) as archive:
-            yield archive, f"{temporary}-scratch"
-        os.chmod(temporary, 0o644)
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    sync(os.fsencode(folder))
+    folder, name = os.path.split(os.path.abspath(os.fsencode(file)))
+    with (
+        whole_file(folder, name, 0o644) as written,
+        tarfile.open(fileobj=written, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        yield archive, os.fsdecode(temporary_name(folder))
+    sync(folder)
 
 
 def append(archive: tarfile.TarFile, name: str, size: int, source: Readable) -> None:

@@ -16,6 +16,7 @@ from metalauncher.explain.messages import by_rank
 from metalauncher.explain.releases import RELEASES
 from metalauncher.registry import Registry
 from metalauncher.toml import ODDITIES
+from metalauncher.tooling.launcher_json import launcher_document
 from metalauncher.tooling.launchers.coverage import enumerate_apis
 
 if TYPE_CHECKING:
@@ -94,15 +95,9 @@ def _union(launchers: Iterable[Launcher], kind: str, known: Mapping[str, frozens
 
 
 def _document(launcher: Launcher, known: Mapping[str, frozenset[ApiVersion]]) -> dict[str, Json]:
-    document: dict[str, Json] = {
-        "id": launcher.id,
-        "version": launcher.version,
-        "priority": launcher.priority,
-        "opt_in_env": launcher.opt_in_env,
-        "requires": list(launcher.requires),
-    }
-    if launcher.cannot_read:
-        document["cannot_read"] = list(launcher.cannot_read)
+    """Return what selection looks at: files are the image's own affair, and a label is no place for what is empty."""
+    document = launcher_document(launcher)
+    unused = ("path", "sha256") if launcher.cannot_read else ("path", "sha256", "cannot_read")
     for kind in _KINDS:
         apis = _set(launcher, kind)
         document[kind] = {
@@ -110,7 +105,7 @@ def _document(launcher: Launcher, known: Mapping[str, frozenset[ApiVersion]]) ->
             "deprecated": [str(version) for version in sorted(set(apis.deprecated))],
             "default": None if apis.default is None else str(apis.default),
         }
-    return document
+    return {key: value for key, value in document.items() if key not in unused}
 
 
 def registry_from_labels(found: Mapping[str, str]) -> Registry | None:
@@ -132,7 +127,7 @@ def registry_from_labels(found: Mapping[str, str]) -> Registry | None:
 
 
 def parse_list(text: str) -> tuple[ApiVersion, ...]:
-    """Return the versions of a list parted by commas; empty where it is none."""
+    """Return the versions of a comma-separated list; empty where it is none."""
     try:
         return (
             tuple(sorted({ApiVersion.parse(part.strip()) for part in text.split(",")})) if len(text) <= _LIMIT else ()

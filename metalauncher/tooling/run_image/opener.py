@@ -146,6 +146,31 @@ class RunImages:
         return Unable(f"{option}{name}: {reason}", need="a run image that can be read", do=do, command=command)
 
 
+def open_stores(options: Namespace, console: Console, *, connections: int = 1, cache: str | None = None) -> Stores:
+    """Return the stores that a command reads images from, with what its options say about registries.
+
+    Args:
+        options: those of `cli.arguments.add_registries`.
+        console: is told what is wrong, and what happens on the way.
+        connections: to keep open per host.
+        cache: a directory for blobs; "" for none, None for that of the user.
+
+    Raises:
+        Unable: a mirror or a host is none, or the cache is somebody else's.
+    """
+    return Stores(
+        console.environment,
+        insecure=options.insecure,
+        mirrors=options.mirror,
+        ca_file=options.ca_file,
+        seconds=options.timeout,
+        warn=console.warn,
+        note=console.note,
+        connections=connections,
+        cache=cache,
+    )
+
+
 class Opened(NamedTuple):
     """A run image as the commands look at it.
 
@@ -173,16 +198,7 @@ def opened_run_image(name: str, options: Namespace, console: Console, option: st
     Raises:
         Unable: it can't be read.
     """
-    stores = Stores(
-        console.environment,
-        insecure=options.insecure,
-        mirrors=options.mirror,
-        ca_file=options.ca_file,
-        seconds=options.timeout,
-        warn=console.warn,
-        connections=1,
-    )
-    with contextlib.closing(stores), scratch_folder("metalauncher-image-") as scratch:
+    with contextlib.closing(open_stores(options, console)) as stores, scratch_folder("metalauncher-image-") as scratch:
         images = RunImages(stores, options.platform, scratch, console, f"metalauncher {options.command} --help", option)
         reference = images.parse(name)
         if reference.kind == "dir":

@@ -58,7 +58,7 @@ def document(inventory: Inventory, created: datetime) -> dict[str, Any]:
         created.replace(tzinfo=None),
     )
     packages = [_package(component, ids[component.ref]) for component in inventory.components]
-    converter = DocumentConverter()  # type: ignore[no-untyped-call]
+    converter = DocumentConverter()  # type: ignore[no-untyped-call]  # spdx-tools has no types there
     result: dict[str, Any] = converter.convert(Document(info, packages, relationships=relationships))
     return result
 

@@ -12,7 +12,8 @@ import pytest
 from bundles import Tool, release
 from harness import PROJECT, Image
 
-from metalauncher.explain.cli import HELP, TOOLS, run
+from metalauncher.explain.cli import run
+from metalauncher.explain.options import TOOLS, help_text
 from metalauncher.tooling.cli.arguments import Parser
 from metalauncher.tooling.cli.commands import parser
 from metalauncher.tooling.cli.completion import bash, fish, zsh
@@ -28,7 +29,7 @@ def test_names_are_those_that_the_program_hands_on() -> None:
     """What the dispatching forms know as the package's commands are all there are, with one line of help each."""
     tops = {command.path[0]: command.summary for command in OWN if len(command.path) == 1}
     assert set(tops) == set(TOOLS)
-    listed = dict(re.findall(r"^  ([a-z]+) {3,}(\S.*)$", HELP, flags=re.MULTILINE))
+    listed = dict(re.findall(r"^  ([a-z]+) {3,}(\S.*)$", help_text(), flags=re.MULTILINE))
     assert listed == tops
 
 
@@ -36,7 +37,7 @@ def test_options_of_the_dispatching_forms() -> None:
     """What completions and manual page say of `--which` is in its help, and the program takes it."""
     which, launch, version = COMMANDS[1:4]
     assert [command.path for command in (which, launch, version)] == [("--which",), ("--launch",), ("--version",)]
-    in_help = set(re.findall(r"^ +(--[a-z-]+)(?: |$)", HELP, flags=re.MULTILINE))
+    in_help = set(re.findall(r"^ +(--[a-z-]+)(?: |$)", help_text(), flags=re.MULTILINE))
     assert in_help == {name for option in which.options for name in option.names} | {"--which", "--launch"}
     values = {"ID=V": b"a/b=0.7", "V": b"0.7", "FILE": b"/dev/null", "DIR": b"/dev", "FORMAT": b"text"}
     for option in which.options:

@@ -35,7 +35,7 @@ from metalauncher.descriptor import Launcher
 from metalauncher.places import Root
 from metalauncher.registry import load_registry, read_descriptor
 from metalauncher.tooling.elf import inspect
-from metalauncher.tooling.launchers.descriptor_writer import values
+from metalauncher.tooling.launcher_json import launcher_document
 from metalauncher.tooling.writing import TEMPORARY
 
 FOLDER = "usr/lib/cnb/launchers/buildpacks/lifecycle"
@@ -123,7 +123,7 @@ def test_release_gives_the_reference_descriptor(tool: Tool, tmp_path: Path, vers
     )
     assert isinstance(found, Launcher)
     assert isinstance(wanted, Launcher)
-    assert values(found) == values(wanted) | {"sha256": hashlib.sha256(STAND_IN).hexdigest()}
+    assert launcher_document(found) == launcher_document(wanted) | {"sha256": hashlib.sha256(STAND_IN).hexdigest()}
 
 
 def test_files_and_modes(tool: Tool, tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_oldest_shape(tool: Tool, tmp_path: Path) -> None:
     """A `lifecycle.toml` with `[api]` alone supports just that, and serves apps that recorded nothing."""
     ok(tool.on("bundle", "add", release(tmp_path, "0.8.1")))
     (launcher,) = load_registry(Root(bytes(tool.root), whole=True)).launchers
-    assert values(launcher)["platform"] == {"supported": ["0.3"], "deprecated": [], "default": "0.3"}
-    assert values(launcher)["buildpack"] == {"supported": ["0.2"], "deprecated": [], "default": "0.2"}
+    assert launcher_document(launcher)["platform"] == {"supported": ["0.3"], "deprecated": [], "default": "0.3"}
+    assert launcher_document(launcher)["buildpack"] == {"supported": ["0.2"], "deprecated": [], "default": "0.2"}
     assert not list((tool.root / FOLDER).rglob("sbom*"))
 
 
@@ -187,7 +187,7 @@ def test_bare_executable(tool: Tool, tmp_path: Path) -> None:
     )
     ok(tool.on("bundle", "add", program, *options))
     (launcher,) = load_registry(Root(bytes(tool.root), whole=True)).launchers
-    found = values(launcher)
+    found = launcher_document(launcher)
     assert (found["id"], found["opt_in_env"], found["requires"]) == ("acme/rust", "ACME", ["processes", "buildpacks"])
     assert found["platform"] == {"supported": ">=0.7,<=0.15", "deprecated": [], "default": None}
     silent = "a bare executable says nothing about itself: "
@@ -256,7 +256,7 @@ def test_flat_release(tool: Tool, tmp_path: Path, prefix: str) -> None:
     ok(tool.on("bundle", "add", tarball, *FLAT, "--sha256", hashlib.sha256(tarball.read_bytes()).hexdigest()))
     (launcher,) = load_registry(Root(bytes(tool.root), whole=True)).launchers
     assert repr(launcher) == "hone/launcher-rs@0.1.1a4"
-    assert values(launcher)["platform"] == {"supported": ["0.7", "0.8"], "deprecated": [], "default": None}
+    assert launcher_document(launcher)["platform"] == {"supported": ["0.7", "0.8"], "deprecated": [], "default": None}
     folder = tool.root / "usr/lib/cnb/launchers/hone/launcher-rs/0.1.1a4"
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == {
         "launcher": STAND_IN,

@@ -153,6 +153,6 @@ def test_every_text_gives_a_digest_or_none(data: bytes) -> None:
     try:
         found = digest_for(data, NAME)
     except NoDigest as error:
-        assert NAME in str(error)  # noqa: PT017 - both outcomes are right
+        assert NAME in str(error)  # noqa: PT017  # both outcomes are right
     else:
         assert parse_digest(found) == found

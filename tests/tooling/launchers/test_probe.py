@@ -10,7 +10,7 @@ from bundles import STAND_IN, Tool, on_terminal, release
 
 from metalauncher.apis import ApiVersion
 from metalauncher.explain.messages import name_oddities
-from metalauncher.tooling.launchers.probe import Trial, metadata
+from metalauncher.tooling.launchers.probe.trials import Trial, metadata
 
 DESCRIPTOR = "usr/lib/cnb/launchers.d/buildpacks_lifecycle@{}.toml"
 # Accepts what is in the case's list, whatever its descriptor says; and its own exit codes.

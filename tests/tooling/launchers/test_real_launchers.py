@@ -20,7 +20,7 @@ from real_launchers import EACH, Launchers
 
 from metalauncher.descriptor import Launcher
 from metalauncher.registry import read_descriptor
-from metalauncher.tooling.launchers.descriptor_writer import values
+from metalauncher.tooling.launcher_json import launcher_document
 
 # How many APIs each claims: Platform and Buildpack.
 CLAIMS = {
@@ -64,7 +64,7 @@ def test_release_gives_the_reference_descriptor(tool: Tool, tmp_path: Path, real
     assert isinstance(found, Launcher)
     assert isinstance(wanted, Launcher)
     digest = hashlib.sha256(real[version].executable.read_bytes()).hexdigest()
-    assert values(found) == values(wanted) | {"sha256": digest}
+    assert launcher_document(found) == launcher_document(wanted) | {"sha256": digest}
 
 
 def test_add_dispatch_remove(image: Image, tmp_path: Path, real: Launchers) -> None:

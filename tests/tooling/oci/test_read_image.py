@@ -293,7 +293,7 @@ def test_unreadable(tmp_path: Path, layout: Layout) -> None:
     """A file that may not be read is a matter of rights."""
     (layout.directory / "oci-layout").chmod(0)
     for parent in (layout.directory, *layout.directory.parents):
-        if parent != Path("/tmp") and tmp_path.is_relative_to(parent) and parent.stat().st_uid == os.geteuid():  # noqa: S108
+        if parent != Path("/tmp") and tmp_path.is_relative_to(parent) and parent.stat().st_uid == os.geteuid():  # noqa: S108  # only compared with
             parent.chmod(parent.stat().st_mode | 0o011)
     with unprivileged():
         assert refusal(lambda: LayoutStore(str(layout.directory), None).top()) == (

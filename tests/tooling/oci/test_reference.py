@@ -98,6 +98,6 @@ def test_every_text_is_a_name_or_refused(text: str) -> None:
     try:
         name = Reference.parse(text)
     except InvalidReference as error:
-        assert repr(text) in str(error) or text == ""  # noqa: PT017 - both outcomes are right
+        assert repr(text) in str(error) or text == ""  # noqa: PT017  # both outcomes are right
     else:
         assert Reference.parse(str(name)) == name

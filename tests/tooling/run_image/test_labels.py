@@ -20,7 +20,7 @@ from registries import start_registry
 
 from metalauncher.registry import Registry
 from metalauncher.selection import Selection
-from metalauncher.tooling.launchers.descriptor_writer import values
+from metalauncher.tooling.launcher_json import launcher_document
 from metalauncher.tooling.run_image.labels import (
     APIS,
     BUILDPACK_APIS,
@@ -109,7 +109,7 @@ def test_there_and_back() -> None:
     assert back is not None
 
     def meaning(one: Launcher) -> dict[str, object]:
-        return {key: value for key, value in values(one).items() if key not in ("path", "sha256")}
+        return {key: value for key, value in launcher_document(one).items() if key not in ("path", "sha256")}
 
     by_name = {repr(one): meaning(one) for one in registry.launchers}
     assert by_name

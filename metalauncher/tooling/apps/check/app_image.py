@@ -178,23 +178,27 @@ class AppImage:
             contents: dict[str, Fact] = {}
             self._targets.clear()
             self._replaced = False
-            for number, scan in sorted(self._scans.items()):
-                for where, reason in scan.doubts:
-                    tree.doubt(where, reason)
-                for place, fact in enumerate(scan.facts):
-                    if self._is_replaced(fact):
-                        self._replaced = True
-                        continue
-                    key = f"{APP}{number}:{place}" if fact.kind == "file" else ""
-                    if key:
-                        contents[key] = fact
-                    if fact.kind == "hard link" and tree.get(fact.target) is None and not self._is_whole:
-                        self._targets.update(ancestors(fact.target))  # it may lie in a layer that was not read
-                    else:
-                        tree.apply(fact, key, _ABOVE + number)
+            for number in sorted(self._scans):
+                self._lay_over(tree, contents, number)
             if self._looks_for(self._targets):
                 return tree, Contents(contents)
             self._widen(Interest(frozenset(self._targets)))
+
+    def _lay_over(self, tree: Tree, contents: dict[str, Fact], number: int) -> None:
+        """Lay a layer over what is there."""
+        for where, reason in self._scans[number].doubts:
+            tree.doubt(where, reason)
+        for place, fact in enumerate(self._scans[number].facts):
+            if self._is_replaced(fact):
+                self._replaced = True
+                continue
+            key = f"{APP}{number}:{place}" if fact.kind == "file" else ""
+            if key:
+                contents[key] = fact
+            if fact.kind == "hard link" and tree.get(fact.target) is None and not self._is_whole:
+                self._targets.update(ancestors(fact.target))  # it may lie in a layer that was not read
+            else:
+                tree.apply(fact, key, _ABOVE + number)
 
     def _is_replaced(self, fact: Fact) -> bool:
         """Tell whether a member is taken for one of the run image that the app was built on.

@@ -24,9 +24,8 @@ from metalauncher.tooling.apps.check.verdict import Result
 from metalauncher.tooling.console import Unable, count, decode, encode
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.location import parse_location
-from metalauncher.tooling.oci.sources.stores import Stores
 from metalauncher.tooling.roots import root_within
-from metalauncher.tooling.run_image.opener import RunImages
+from metalauncher.tooling.run_image.opener import RunImages, open_stores
 from metalauncher.tooling.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from metalauncher.places import Root
     from metalauncher.tooling.apps.check.findings import Findings
     from metalauncher.tooling.console import Console
+    from metalauncher.tooling.oci.sources.stores import Stores
     from metalauncher.tooling.run_image.model import RunImage
 
 _HELP = "metalauncher check --help"
@@ -63,17 +63,8 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     apps = read_targets(options.apps, options.from_files, shard)
     if not options.apps and not options.from_files:  # a part of those named may well be empty
         raise Unable("no app is named", need="APP, or a list with --from", command=_HELP)
-    stores = Stores(
-        console.environment,
-        insecure=options.insecure,
-        mirrors=options.mirror,
-        ca_file=options.ca_file,
-        seconds=options.timeout,
-        warn=console.warn,
-        note=console.note,
-        connections=options.jobs or JOBS,
-        cache="" if options.no_cache else options.cache,
-    )
+    cache = "" if options.no_cache else options.cache
+    stores = open_stores(options, console, connections=options.jobs or JOBS, cache=cache)
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(stores))
         if options.inventory:

@@ -165,7 +165,7 @@ class _Start:
     def _route(self, found: Exec) -> Route | None:
         return "symlink" if len(found.steps) == 1 else None
 
-    def _refused(self, found: Exec) -> Ends:
+    def _refused(self, found: Exec) -> Ends:  # noqa: PLR0911  # one return for each thing that stands in the way
         """Say why the kernel refuses the start."""
         last = found.steps[-1]
         code = _NOT_FOUND if found.errno in (ENOENT, ENOTDIR) else _NOT_EXECUTABLE

@@ -66,20 +66,21 @@ def judge_lists(found: Found) -> tuple[str, str]:
     # Whoever has any API of a list of one has that one.
     if not apis or len(lists[1]) == 1 or (len(lists[0]) == 1 and len(apis) == 1):
         return "", ""
-    if _is_certain(platform, apis, lists):
+    if is_certain(platform, apis, lists):
         return "", TAKEN
     names = ", ".join([str(api) for api in sorted(apis)])
     return f"{_LISTS}: whether one has both Platform API {platform} and Buildpack API {names} is not in them", ""
 
 
-def _is_certain(platform: ApiVersion, apis: Versions, lists: Release) -> bool:
+def is_certain(platform: ApiVersion, apis: Versions, lists: Release) -> bool:
     """Tell whether the lists can be made up of lifecycle releases, but not without one that covers these APIs."""
-    possible = [release for release in _releases() if release[0] <= lists[0] and release[1] <= lists[1]]
+    possible = [release for release in releases() if release[0] <= lists[0] and release[1] <= lists[1]]
     without = [release for release in possible if not (platform in release[0] and apis <= release[1])]
-    return _union(possible) == lists and _union(without) != lists
+    return union(possible) == lists and union(without) != lists
 
 
-def _releases() -> list[Release]:
+def releases() -> list[Release]:
+    """Return the APIs of all lifecycle releases."""
     return [
         (_span(platform_oldest, platform_newest), _span(oldest, newest))
         for _, _, platform_oldest, platform_newest, oldest, newest in RELEASES
@@ -90,9 +91,10 @@ def _span(oldest: int, newest: int) -> Versions:
     return frozenset([ApiVersion((0, minor)) for minor in range(oldest, newest + 1)])
 
 
-def _union(releases: Iterable[Release]) -> Release:
+def union(several: Iterable[Release]) -> Release:
+    """Return the APIs that some of these have."""
     platforms, buildpacks = frozenset[ApiVersion](), frozenset[ApiVersion]()
-    for platform, buildpack in releases:
+    for platform, buildpack in several:
         platforms |= platform
         buildpacks |= buildpack
     return platforms, buildpacks

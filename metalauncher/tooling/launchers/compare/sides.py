@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.explain.predict import locate
+from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.console import Unable, decode
-from metalauncher.tooling.elf import this_architecture
 from metalauncher.tooling.installed import choose
 from metalauncher.tooling.launchers.bundle_source import read_source
 from metalauncher.tooling.roots import on_root
@@ -49,7 +49,7 @@ def prepare(letter: str, name: str, root: Root, scratch: str) -> Side:
     """
     source = name if os.path.exists(name) else _installed(name, root)
     try:
-        bundle = read_source(source, this_architecture(os.uname().machine), None)
+        bundle = read_source(source, this_architecture(), None)
     except Unable as error:  # it tells how to install one
         raise Unable(error.headline, need=error.need, have=error.have, do=error.do, command=COMMAND) from None
     file = f"{scratch}/{letter}"

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from metalauncher.tooling.oci.http.deadlines import Broken
+from metalauncher.tooling.oci.http.deadlines import TransportError
 from metalauncher.tooling.oci.http.errors import status_text
 from metalauncher.tooling.oci.http.urls import InvalidUrl, parse_url, with_query
 from metalauncher.tooling.oci.model import ImageError
@@ -145,7 +145,7 @@ class Authorizer:
             token = self._tokens.setdefault(key, _Token())
         # One thread asks, the others that want the same wait for it, but not for longer than they have.
         if not token.lock.acquire(timeout=max(deadline.remaining(), 0)):
-            raise Broken(f"the token server of {host} did not answer in time", again=False)
+            raise TransportError(f"the token server of {host} did not answer in time", retryable=False)
         try:
             if not token.value or token.value == refused or self._clock() >= token.end:
                 value, seconds = self._fetch(host, repository, wanted, login, deadline)
@@ -173,17 +173,17 @@ class Authorizer:
                     return self._exchange(realm, query, login, server, deadline)
                 except (_Refused, ImageError) as error:
                     # It knows no OAuth2, or does not know this token any more: there the password is for.
-                    if not login.password or isinstance(error, Broken):
+                    if not login.password or isinstance(error, TransportError):
                         raise
             has_name = login is not None and (login.username or login.password)
             headers = {"Authorization": login.basic()} if login is not None and has_name else {}
             asking = with_query(realm, urlencode(query))
             return self._ask("GET", asking, headers, None, _secrets(login), server, deadline)
-        except Broken as broken:
-            if broken.limited or server in broken.reason:
+        except TransportError as error:
+            if error.limited or server in error.reason:
                 raise
-            reason = f"{broken.reason}; {url.netloc} is the token server of {host}"
-            raise Broken(reason, again=broken.again, plain=broken.plain) from None
+            reason = f"{error.reason}; {url.netloc} is the token server of {host}"
+            raise TransportError(reason, retryable=error.retryable, plain=error.plain) from None
         except _Refused as refused:
             said = f" ({refused.said})" if refused.said else ""
             who = self.who(host, repository)
@@ -224,7 +224,7 @@ class Authorizer:
                 reason = f"{server} answered {status_text(answer.status)}"
                 if answer.limited:
                     raise answer.busy(reason)
-                raise Broken(reason, again=answer.status >= 500)
+                raise TransportError(reason, retryable=answer.status >= 500)
             data = answer.whole(TOKEN_LIMIT, f"the answer of {server.rstrip(',')}")
         try:
             document = json.loads(data)

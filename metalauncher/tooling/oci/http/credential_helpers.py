@@ -29,7 +29,7 @@ HELPER_SECONDS: Final = 30.0  # some ask a cloud's servers, or a person
 _ABSENT = "credentials not found"  # in what docker-credential-helpers says of a server that it has no login for
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _QUOTE = 400  # characters of a helper's own words
-_TOKEN_USER = "<token>"  # noqa: S105 - what stands in place of a user's name
+_TOKEN_USER = "<token>"  # noqa: S105  # what stands in place of a user's name
 _POLL = 20  # milliseconds
 _LAST_WORDS = 64  # times that what a program left in its pipes is read; others may go on to fill them
 
@@ -119,11 +119,11 @@ def parse_answer(answer: bytes, source: str) -> Login | None:
     if document is None:
         return None
     if not isinstance(document, dict):
-        raise ValueError("it is not an object")  # noqa: TRY004 - it is what was said
+        raise ValueError("it is not an object")  # noqa: TRY004  # it is what was said
     fields = {key.lower(): value for key, value in document.items()}  # as Go's decoder takes them
     username, secret = fields.get("username") or "", fields.get("secret") or ""
     if not isinstance(username, str) or not isinstance(secret, str):
-        raise ValueError("it has something else than strings")  # noqa: TRY004 - the same
+        raise ValueError("it has something else than strings")  # noqa: TRY004  # the same
     username, secret = whole_characters(username), whole_characters(secret)
     if not secret and username in {"", _TOKEN_USER}:
         return None
@@ -152,7 +152,7 @@ def _one_line(said: bytes | bytearray) -> str:
     return " ".join(said.decode("utf-8", "replace").split())
 
 
-def _converse(
+def _converse(  # noqa: C901  # one conversation: parted, each part would need all of its state
     program: str, server: str, environment: Mapping[bytes, bytes], seconds: float, words: bytearray
 ) -> tuple[int, bytes]:
     """Ask a helper for a server's login; return its exit status and what it said, no more than a little over the limit.
@@ -174,7 +174,7 @@ def _converse(
     def left() -> float:
         return max(deadline - time.monotonic(), 0)
 
-    with subprocess.Popen(  # noqa: S603 - the program that the file names, found as docker finds it
+    with subprocess.Popen(  # noqa: S603  # the program that the file names, found as docker finds it
         [program, "get"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

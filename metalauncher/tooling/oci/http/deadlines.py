@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import urllib3
 import urllib3.connection
-import urllib3.exceptions as trouble
+import urllib3.exceptions as urllib3_errors
 
 from metalauncher.errnos import errno_text
 from metalauncher.tooling.oci.model import ImageError
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 SLOWEST: Final = 64 << 10  # bytes a second that an answer may come at
 
 
-class Broken(ImageError):
+class TransportError(ImageError):
     """A request had no answer, or half of one.
 
     Attributes:
-        again: whether it may have one when it is made again.
+        retryable: whether another attempt may have an answer.
         plain: whether the other side may be one that speaks no TLS.
         limited: whether it was asked too much, which `pace` knows of.
     """
 
-    def __init__(self, reason: str, *, again: bool = True, plain: bool = False, limited: bool = False) -> None:
+    def __init__(self, reason: str, *, retryable: bool = True, plain: bool = False, limited: bool = False) -> None:
         """Hold what is wrong."""
         super().__init__("unreachable", reason)
-        self.again: Final = again
+        self.retryable: Final = retryable
         self.plain: Final = plain
         self.limited: Final = limited
 
@@ -140,7 +140,7 @@ class _TimedResponse(http.client.HTTPResponse):
 
 
 class _Verbatim(urllib3.connection.HTTPConnection):
-    def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:  # noqa: FBT002 - as its base has it
+    def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:  # noqa: FBT002  # as its base has it
         current = CURRENT.get()
         super().putrequest(method, current.target if current else url, skip_host, skip_accept_encoding)
 
@@ -165,7 +165,19 @@ class TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-def broken(error: Exception, host: str, proxy: str = "", trusted: str = "") -> Broken:
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what led to it, as urllib3 and Python link them, no more than eight."""
+    causes: list[BaseException] = []
+    while error is not None and len(causes) < 8:
+        causes.append(error)
+        nested = error.args[-1] if error.args and isinstance(error.args[-1], Exception) else None
+        error = error.__cause__ or error.__context__ or nested
+    return causes
+
+
+def transport_error(  # noqa: C901, PLR0911  # one kind of failure each, in the order in which they are told apart
+    error: Exception, host: str, proxy: str = "", trusted: str = ""
+) -> TransportError:
     """Say what an error means; never in its own words, which may hold a URL with secrets in it.
 
     Args:
@@ -176,39 +188,33 @@ def broken(error: Exception, host: str, proxy: str = "", trusted: str = "") -> B
     """
     who = host
     if proxy:
-        # Which of the two it was that did not answer, nobody can tell.
+        # Which of the two did not answer is unknown.
         who = (
             f"the proxy for {host} ({proxy})"
-            if isinstance(error, trouble.ProxyError)
+            if isinstance(error, urllib3_errors.ProxyError)
             else f"{host} (by way of {proxy})"
         )
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and len(causes) < 8:
-        causes.append(cause)
-        nested = cause.args[-1] if cause.args and isinstance(cause.args[-1], Exception) else None
-        cause = cause.__cause__ or cause.__context__ or nested
-    for cause in causes:
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason = f"{who}: its certificate is not trusted: {cause.verify_message}; trusted are {trusted}"
-            return Broken(f"{reason}; --ca-file FILE adds others", again=False)
-        if isinstance(cause, trouble.NameResolutionError):
-            return Broken(f"{who}: its name is not known")
-        if isinstance(cause, trouble.NewConnectionError):  # a time-out by its base; what it is comes next
+            return TransportError(f"{reason}; --ca-file FILE adds others", retryable=False)
+        if isinstance(cause, urllib3_errors.NameResolutionError):
+            return TransportError(f"{who}: its name is not known")
+        if isinstance(cause, urllib3_errors.NewConnectionError):  # a time-out by its base; what it is comes next
             continue
-        if isinstance(cause, trouble.ConnectTimeoutError):
-            return Broken(f"{who} did not take a connection in time", plain=True)
-        if isinstance(cause, TimeoutError | trouble.TimeoutError):
-            return Broken(f"{who} did not answer in time", plain=True)
+        if isinstance(cause, urllib3_errors.ConnectTimeoutError):
+            return TransportError(f"{who} did not take a connection in time", plain=True)
+        if isinstance(cause, TimeoutError | urllib3_errors.TimeoutError):
+            return TransportError(f"{who} did not answer in time", plain=True)
         if isinstance(cause, ssl.SSLError):
-            return Broken(f"{who} does not speak TLS as is expected", plain=True)
+            return TransportError(f"{who} does not speak TLS as is expected", plain=True)
         if isinstance(cause, ConnectionRefusedError):
-            return Broken(f"{who} refused the connection", plain=True)
-        if isinstance(cause, ConnectionError | trouble.IncompleteRead | http.client.IncompleteRead):
-            return Broken(f"{who} cut the connection", plain=True)
-        if isinstance(cause, OSError) and cause.errno is None and isinstance(error, trouble.ProxyError):
+            return TransportError(f"{who} refused the connection", plain=True)
+        if isinstance(cause, ConnectionError | urllib3_errors.IncompleteRead | http.client.IncompleteRead):
+            return TransportError(f"{who} cut the connection", plain=True)
+        if isinstance(cause, OSError) and cause.errno is None and isinstance(error, urllib3_errors.ProxyError):
             # It answered CONNECT with an error, which http.client tells as an OSError of its own.
-            return Broken(f"{who} does not let anybody through to it", again=False, plain=True)
-        if isinstance(cause, OSError) and not isinstance(cause, trouble.HTTPError):
-            return Broken(f"{who}: {errno_text(cause.errno)}", plain=True)
-    return Broken(f"{who} gave an answer that is not HTTP", plain=True)
+            return TransportError(f"{who} does not let anybody through to it", retryable=False, plain=True)
+        if isinstance(cause, OSError) and not isinstance(cause, urllib3_errors.HTTPError):
+            return TransportError(f"{who}: {errno_text(cause.errno)}", plain=True)
+    return TransportError(f"{who} gave an answer that is not HTTP", plain=True)

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from metalauncher.explain.terminal import printable
-from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, ImageError, parse_json
+from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:
     from metalauncher.tooling.oci.model import Trouble
 
-ACCEPT: Final = ", ".join(sorted(INDEXES | MANIFESTS, key=lambda kind: ("oci" not in kind, kind)))
 ERROR_LIMIT: Final = 16 << 10  # bytes of an error's body that are looked at
 _WORDS_LIMIT = 200  # characters of the registry's own words that are passed on
-_SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+.*")
 _NAMES = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -108,42 +106,3 @@ def refusal(host: str, status: int, said: str, what: str, who: str = "") -> Imag
         case _:
             kind, text = "unreachable", f"{host} answered {status_text(status)}{after}"
     return ImageError(kind, text)
-
-
-def media_type(body: bytes, header: str | None) -> str:
-    """Return what kind of manifest or index it is that a registry served.
-
-    Its own `mediaType` decides, then the header, then its fields: older indexes and manifests say nothing themselves,
-    and some registries serve everything as JSON.
-
-    Raises:
-        ImageError: it is none, of a kind that is not read, or two at once: with another media type it would be
-            another image (CVE-2021-41190).
-    """
-    served = (header or "").partition(";")[0].strip().lower()
-    if _SCHEMA_1.fullmatch(served):
-        raise _schema_1()
-    document = parse_json(body, "the manifest")
-    if document.get("schemaVersion") == 1:
-        raise _schema_1()
-    own = document.get("mediaType")
-    known = INDEXES | MANIFESTS
-    kind = own if isinstance(own, str) and own else served if served in known else _guess(document)
-    if kind not in known:
-        raise ImageError("unsupported", f"it is no image: its media type is {printable(str(kind)[:100])!r}")
-    if served in known and served != kind:
-        raise ImageError("damaged", f"the manifest says that it is {kind}, and is served as {served}")
-    if ("manifests" in document) != (kind in INDEXES) or ("layers" in document) != (kind in MANIFESTS):
-        raise ImageError("damaged", f"the manifest's fields are not those of {kind}")
-    return kind
-
-
-def _guess(document: dict[str, Any]) -> str:
-    return OCI_INDEX if "manifests" in document else OCI_MANIFEST if "layers" in document else "none"
-
-
-def _schema_1() -> ImageError:
-    return ImageError(
-        "unsupported",
-        "its manifest is of Docker's schema 1, outdated and not read here; push the image again with a current client",
-    )

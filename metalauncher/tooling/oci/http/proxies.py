@@ -64,7 +64,7 @@ def _is_exempt(host: str, port: int, exemptions: str) -> bool:
         if colon and digits.isdecimal() and _address(entry) is None:
             if digits != str(port):
                 continue
-            entry = named  # noqa: PLW2901 - the rest of it
+            entry = named  # noqa: PLW2901  # the rest of it
         if entry.strip("[]") == host.strip("[]"):
             return True
         if address is None and host.endswith("." + entry.lstrip("*").lstrip(".")):

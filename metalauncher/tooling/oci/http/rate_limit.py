@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.tooling.oci.http.deadlines import Broken
+from metalauncher.tooling.oci.http.deadlines import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ class Pace:
         """Wait until a host may be asked; the deadline is put off by that time.
 
         Raises:
-            Broken: it may not for longer than is to be waited for anybody.
+            TransportError: it may not for longer than is to be waited for anybody.
         """
         while True:
             with self._lock:
@@ -93,9 +93,9 @@ class Pace:
                 now = self._clock()
                 begun = max(deadline.began, state.answered, state.since)
                 if state.closed > now and state.closed > begun + self._seconds:
-                    raise Broken(
+                    raise TransportError(
                         f"{host} lets nobody through for longer than --timeout, {self._seconds:g} seconds",
-                        again=False,
+                        retryable=False,
                         limited=True,
                     )
                 at = max(now, state.closed, state.next)

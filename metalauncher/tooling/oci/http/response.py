@@ -13,12 +13,12 @@ import io
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-import urllib3.exceptions as trouble
+import urllib3.exceptions as urllib3_errors
 
 from metalauncher.explain.terminal import printable
 from metalauncher.files import size_text
 from metalauncher.tooling.oci.compression import HEAD, compression_of, decompressed
-from metalauncher.tooling.oci.http.deadlines import Broken, broken
+from metalauncher.tooling.oci.http.deadlines import TransportError, transport_error
 from metalauncher.tooling.oci.http.errors import ERROR_LIMIT, words
 from metalauncher.tooling.oci.model import ImageError
 
@@ -84,14 +84,14 @@ class Answer:
         """Return the next bytes as they came, fewer than `amount` only at the end.
 
         Raises:
-            Broken: there are more, but they don't come.
+            TransportError: there are more, but they don't come.
         """
         data = b""
         try:
             while len(data) < amount and (more := self._response.read(amount - len(data), decode_content=False)):
                 data = data + more if data else more
-        except (trouble.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
-            raise broken(error, self.host) from None
+        except (urllib3_errors.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
+            raise transport_error(error, self.host) from None
         return data
 
     def whole(self, limit: int, what: str) -> bytes:
@@ -112,7 +112,7 @@ class Answer:
             raise ImageError("too-large", f"{what} is larger than {size_text(limit)}")
         return b"".join(parts)
 
-    def busy(self, reason: str) -> Broken:
+    def busy(self, reason: str) -> TransportError:
         """Return the error that an answer is, other than for good: to ask again after, if that helps.
 
         Args:
@@ -120,7 +120,7 @@ class Answer:
         """
         if not self.waitable:
             reason += ": it wants to be left alone for longer than --timeout"
-        return Broken(reason, again=self.waitable, limited=self.limited)
+        return TransportError(reason, retryable=self.waitable, limited=self.limited)
 
     def words(self, secrets: tuple[str, ...]) -> str:
         """Return what the server says of an error; "" where it says nothing, or that does not come.
@@ -166,7 +166,7 @@ class Answer:
         """Give the connection back; where too much of the body is left, end it."""
         length = self.length()
         if length is not None and length <= _SKIPPABLE:
-            with contextlib.suppress(Broken):
+            with contextlib.suppress(TransportError):
                 self.read(length)
         self._response.close()
         self._response.release_conn()
@@ -250,7 +250,7 @@ class _Decoded:
     def read(self, size: int, /) -> bytes:
         try:
             return self._source.read(size)
-        except Broken:
+        except TransportError:
             raise
         except (ImageError, zlib.error, EOFError):
             raise ImageError("damaged", self._what) from None

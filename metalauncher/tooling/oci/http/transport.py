@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import urllib3
-import urllib3.exceptions as trouble
+import urllib3.exceptions as urllib3_errors
 from urllib3.util import Timeout
 
 from metalauncher import __version__
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.oci.http.challenge import parse_date, parse_retry_after
-from metalauncher.tooling.oci.http.deadlines import CURRENT, Broken, Current, PlainPool, TlsPool, broken
+from metalauncher.tooling.oci.http.deadlines import (
+    CURRENT,
+    Current,
+    PlainPool,
+    TlsPool,
+    TransportError,
+    transport_error,
+)
 from metalauncher.tooling.oci.http.proxies import is_loopback, proxy_for, proxy_variable
 from metalauncher.tooling.oci.http.response import Answer
 from metalauncher.tooling.oci.http.urls import PORTS, InvalidUrl, Url, parse_url, resolve
@@ -101,13 +108,13 @@ class Transport:
         Each host is asked when it is its turn; one that answers that it is asked too much is asked less from then on.
 
         Raises:
-            Broken: there is no answer.
+            TransportError: there is no answer.
         """
         headers = {"User-Agent": f"metalauncher/{__version__}", "Accept-Encoding": "identity", **headers}
         try:
             asked = at = parse_url(url)
         except InvalidUrl as error:
-            raise Broken(f"what it is to be asked for is {error}", again=False) from None
+            raise TransportError(f"what it is to be asked for is {error}", retryable=False) from None
         self._check(at, None)
         passed: tuple[str, ...] = ()
         for _ in range(REDIRECTS + 1):
@@ -128,14 +135,14 @@ class Transport:
             try:
                 to = resolve(at, location)
             except InvalidUrl as error:
-                raise Broken(f"{who} redirects to {error}", again=False) from None
+                raise TransportError(f"{who} redirects to {error}", retryable=False) from None
             self._check(to, at)
             if to.origin != at.origin:
                 passed = (*passed, at.netloc)
             if to.origin != asked.origin:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
             at = to
-        raise Broken(f"{asked.netloc} redirects more than {REDIRECTS} times", again=False)
+        raise TransportError(f"{asked.netloc} redirects more than {REDIRECTS} times", retryable=False)
 
     def _time(self, response: urllib3.BaseHTTPResponse) -> float:
         """Return what time it is to the server: its clock decides when a date of its own has come."""
@@ -150,14 +157,14 @@ class Transport:
             before: what redirects to it.
 
         Raises:
-            Broken: it may not.
+            TransportError: it may not.
         """
         if url.scheme != "http" or self.may_be_plain(url.netloc):
             if url.scheme == "http" and before and before.scheme == "https" and not self.may_be_plain(before.netloc):
-                raise Broken(f"{before.netloc} redirects from HTTPS to plain HTTP", again=False)
+                raise TransportError(f"{before.netloc} redirects from HTTPS to plain HTTP", retryable=False)
             return
         where = f"{before.netloc} redirects to {url.netloc}" if before else url.netloc
-        raise Broken(f"{where} over plain HTTP, and {url.host} is not named as insecure", again=False)
+        raise TransportError(f"{where} over plain HTTP, and {url.host} is not named as insecure", retryable=False)
 
     def _once(
         self,
@@ -186,9 +193,9 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
             )
-        except (trouble.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
+        except (urllib3_errors.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
             variable = proxy and proxy_variable(url.scheme, self._environment)
-            raise broken(error, who, variable, self._trusted) from None
+            raise transport_error(error, who, variable, self._trusted) from None
         finally:
             CURRENT.reset(token)
 
@@ -211,7 +218,9 @@ class Transport:
             sound = False
         if not sound:
             name = proxy_variable(scheme, self._environment)
-            raise Broken(f"{name} in the environment is not http://HOST:PORT or https://HOST:PORT", again=False)
+            raise TransportError(
+                f"{name} in the environment is not http://HOST:PORT or https://HOST:PORT", retryable=False
+            )
         headers = {}
         if parts.username or parts.password:
             # In bytes, whatever they mean: what is not ASCII is UTF-8 to curl and to Go, and Latin-1 to urllib3.

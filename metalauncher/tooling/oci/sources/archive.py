@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from metalauncher.tooling.oci.choice import Named, as_index, wanted
 from metalauncher.tooling.oci.compression import HEAD, compression_of, decompressed
 from metalauncher.tooling.oci.files import read_limited
+from metalauncher.tooling.oci.media_types import OCI_TAR
 from metalauncher.tooling.oci.model import (
     CONFIG_LIMIT,
     MANIFEST_LIMIT,
@@ -37,7 +38,6 @@ from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG_NAME = re.compile(r"(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?")
 _LIST = "manifest.json"
 _WHAT = "the archive"
@@ -96,7 +96,7 @@ class ArchiveStore:
         for name, diff_id in zip(layer_names, diff_ids, strict=True):
             size = self._size(str(name))
             self._blobs[parse_digest(diff_id)] = str(name)
-            layers.append({"mediaType": _TAR_LAYER, "digest": diff_id, "size": size})
+            layers.append({"mediaType": OCI_TAR, "digest": diff_id, "size": size})
         self._blobs[digest] = config_name
         manifest: dict[str, Any] = {
             "schemaVersion": 2,

@@ -7,15 +7,11 @@ import io
 import threading
 from typing import IO, TYPE_CHECKING, Final
 
+from metalauncher.tooling.oci.media_types import manifest_type
 from metalauncher.tooling.oci.model import (
-    INDEXES,
     MANIFEST_LIMIT,
-    MANIFESTS,
-    OCI_INDEX,
-    OCI_MANIFEST,
     Descriptor,
     ImageError,
-    parse_json,
 )
 from metalauncher.tooling.oci.verified import refuse_large
 
@@ -151,13 +147,9 @@ class SharingStore:
         if data is None:
             return None
         try:
-            document = parse_json(data, "the manifest")
-        except ImageError:
+            return Descriptor(manifest_type(data, None), self._digest, size), data
+        except ImageError:  # nothing that is read here: the registry tells what it is
             return None
-        media_type = document.get("mediaType") or (OCI_INDEX if "manifests" in document else OCI_MANIFEST)
-        if media_type not in INDEXES | MANIFESTS:  # nothing that is read here
-            return None
-        return Descriptor(media_type, self._digest, size), data
 
     def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
         """Return a manifest's or blob's whole content."""

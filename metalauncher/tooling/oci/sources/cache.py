@@ -1,7 +1,7 @@
 """Keep blobs on disk by their digest, so that what was fetched once is not fetched again. Knows no registry.
 
 Any number of processes and threads may share a directory: an entry appears whole, under its digest, or not at all, and
-is believed only when its bytes come to that digest. It holds what registries gave this user, so that nobody else may
+is used only when its bytes have that digest. It holds what registries gave this user, so that nobody else may
 look into it.
 
 The directory is its own, which a marker in it says (the Cache Directory Tagging Specification), and it removes only

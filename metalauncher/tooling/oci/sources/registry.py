@@ -1,4 +1,4 @@
-"""Images in registries, by the OCI distribution protocol: nothing is believed that its digest does not vouch for.
+"""Images in registries, by the OCI distribution protocol: all content is verified by digest.
 
 Source: the OCI distribution specification 1.1 (pulling manifests, pulling blobs). Needs urllib3, which the extra
 `check` brings.
@@ -16,10 +16,11 @@ from typing import IO, TYPE_CHECKING, Final
 
 from metalauncher.tooling.oci.http.authorize import Authorizer
 from metalauncher.tooling.oci.http.challenge import parse_challenges
-from metalauncher.tooling.oci.http.deadlines import Broken, Deadline
-from metalauncher.tooling.oci.http.errors import ACCEPT, media_type, refusal, status_text
+from metalauncher.tooling.oci.http.deadlines import Deadline, TransportError
+from metalauncher.tooling.oci.http.errors import refusal, status_text
 from metalauncher.tooling.oci.http.rate_limit import Pace
 from metalauncher.tooling.oci.http.transport import Transport
+from metalauncher.tooling.oci.media_types import ACCEPT, manifest_type
 from metalauncher.tooling.oci.model import INDEXES, MANIFEST_LIMIT, MANIFESTS, Descriptor, ImageError
 from metalauncher.tooling.oci.sources.mirrors import Place, parse_mirror
 from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
@@ -67,7 +68,7 @@ class Registry:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.random,  # noqa: S311  # how long to wait is no secret
         note: Callable[..., None] = lambda _, **__: None,
     ) -> None:
         """Prepare; nothing is connected.
@@ -79,8 +80,7 @@ class Registry:
             mirrors: by the registry's host, URLs to ask first, in order; a path goes before the repository.
             ca_file: certificates in PEM to trust besides the system's.
             connections: to keep open per host: as many as there are threads.
-            seconds: for one thing to be had, besides what its bytes may take, and for a host that only says that it is
-                asked too much.
+            seconds: for one thing, besides what its bytes may take; and for a host that says it is asked too much.
             connect_seconds: to wait for a connection.
             read_seconds: to wait for the next bytes.
             clock: seconds, of any beginning.
@@ -130,7 +130,7 @@ class Registry:
         """Begin to wait for something."""
         return Deadline(self._seconds, self._clock)
 
-    def persist(self, place: Place, deadline: Deadline, action: Callable[[], T]) -> T:
+    def retry(self, place: Place, deadline: Deadline, action: Callable[[], T]) -> T:
         """Do something until it works, a few times, with longer and longer pauses.
 
         Being told that a registry is asked too much is no try: the next one waits for its turn.
@@ -145,22 +145,22 @@ class Registry:
         while True:
             try:
                 result = action()
-            except Broken as broken:
-                if broken.limited and broken.again and given_up < GIVEN_UP and place.tries == TRIES:
+            except TransportError as error:
+                if error.limited and error.retryable and given_up < GIVEN_UP and place.tries == TRIES:
                     refusals += 1
-                    limited = broken.reason
+                    limited = error.reason
                     if refusals < REFUSALS:
-                        self.note("request-delayed", host=place.host, reason=broken.reason)
+                        self.note("request-delayed", host=place.host, reason=error.reason)
                         continue
                 number += 1
                 pause = min(PAUSE * 2**number * (0.5 + self._chance() / 2), LONGEST_PAUSE)
-                if not broken.again or number == left or refusals == REFUSALS or pause >= deadline.remaining():
+                if not error.retryable or number == left or refusals == REFUSALS or pause >= deadline.remaining():
                     self._given_up[place.host] = given_up + 1
-                    if limited and broken.reason != limited and broken.limited:
-                        raise Broken(f"{limited}: {broken.reason}", again=False, limited=True) from None
+                    if limited and error.reason != limited and error.limited:
+                        raise TransportError(f"{limited}: {error.reason}", retryable=False, limited=True) from None
                     raise
-                self.note("request-retried", host=place.host, reason=broken.reason, failed=number)
-                if not broken.limited:
+                self.note("request-retried", host=place.host, reason=error.reason, failed=number)
+                if not error.limited:
                     self._sleep(pause)
             except ImageError:  # it is there, and answers
                 self._given_up.pop(place.host, None)
@@ -174,7 +174,7 @@ class Registry:
         """Ask a registry for something, as whoever it wants, and give its answer if that is 200.
 
         Raises:
-            Broken: there was no answer, or one to try again after.
+            TransportError: there was no answer, or one to try again after.
             ImageError: the answer is another.
         """
         url = f"{self._scheme(place, deadline)}://{place.host}/v2/{place.repository}/{path}"
@@ -221,8 +221,8 @@ class Registry:
     def _probe(self, host: str, deadline: Deadline) -> str:
         try:
             self._transport.request("GET", f"https://{host}/v2/", {}, deadline).close()
-        except Broken as broken:
-            if not broken.plain:
+        except TransportError as error:
+            if not error.plain:
                 raise
             with self._transport.request("GET", f"http://{host}/v2/", {}, deadline) as answer:
                 if answer.status == 400:  # what servers that want TLS say without it
@@ -282,12 +282,12 @@ class RegistryStore:
             with self._registry.ask(place, path, ACCEPT, deadline, "tag or manifest") as answer:
                 return answer.whole(MANIFEST_LIMIT, "the manifest"), answer.headers.get("Content-Type")
 
-        body, header = self._registry.persist(place, deadline, get)
+        body, header = self._registry.retry(place, deadline, get)
         algorithm = self._name.digest.partition(":")[0] or "sha256"
         digest = f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}"
         if self._name.digest and digest != self._name.digest:
             raise ImageError("damaged", f"{place.host} served a manifest with the digest {digest}")
-        return Descriptor(media_type(body, header), digest, len(body)), body
+        return Descriptor(manifest_type(body, header), digest, len(body)), body
 
     def _fetch(self, place: Place, descriptor: Descriptor) -> bytes:
         deadline = self._registry.deadline()
@@ -296,7 +296,7 @@ class RegistryStore:
             with self._ask(place, descriptor, deadline) as answer:
                 return read_whole(answer.content(descriptor), descriptor, descriptor.size)
 
-        return self._registry.persist(place, deadline, get)
+        return self._registry.retry(place, deadline, get)
 
     def _open(self, place: Place, descriptor: Descriptor, stack: contextlib.ExitStack) -> Verified:
         deadline = self._registry.deadline()
@@ -304,7 +304,7 @@ class RegistryStore:
         def get() -> Readable:
             return stack.enter_context(self._ask(place, descriptor, deadline)).content(descriptor)
 
-        return Verified(self._registry.persist(place, deadline, get), descriptor)
+        return Verified(self._registry.retry(place, deadline, get), descriptor)
 
     @contextlib.contextmanager
     def _ask(self, place: Place, descriptor: Descriptor, deadline: Deadline) -> Iterator[Answer]:

@@ -66,7 +66,7 @@ class Stores:
         self._seconds: Final = seconds
         self._warn: Final = warn
         self._note: Final = note
-        directory = _user_cache(environment) if cache is None else cache
+        directory = user_cache(environment) if cache is None else cache
         kept = BlobCache(directory) if directory else None
         foreign = kept.foreign() if kept is not None else None
         if foreign is not None and cache is not None:
@@ -189,7 +189,7 @@ def _no_mirror(reason: str) -> Unable:
     )
 
 
-def _user_cache(environment: Mapping[bytes, bytes]) -> str:
+def user_cache(environment: Mapping[bytes, bytes]) -> str:
     """Return where the user's programs keep what can be had again (XDG base directory specification); "" if nowhere."""
     for name, rest in ((b"XDG_CACHE_HOME", ""), (b"HOME", ".cache")):
         folder = decode(environment.get(name, b""))

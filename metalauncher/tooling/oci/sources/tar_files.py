@@ -1,4 +1,4 @@
-"""The files of a tar archive that holds images, read where they lie. Nothing is unpacked, and nothing is believed."""
+"""The files of a tar archive that holds images, read in place. Nothing is unpacked, and nothing is trusted."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_places(job: dict[str, Any]) -> None:
     paths = re.findall(r"--(?:from|resume|cache)=(/\w+)", " ".join(found["args"]))
     paths += [variable["value"] for variable in found["env"]]
     assert {"/tmp", *paths} == set(mounts)  # noqa: S108  # where run images are laid out
-    for path in ("/results", "/cache", "/tmp"):  # noqa: S108
+    for path in ("/results", "/cache", "/tmp"):  # noqa: S108  # of a container
         assert "readOnly" not in mounts[path]
     assert found["securityContext"]["readOnlyRootFilesystem"]
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metalauncher.apis import ApiVersion
-from metalauncher.tooling.apps.check.label_lists import _is_certain, _releases, _union
+from metalauncher.tooling.apps.check.label_lists import is_certain, releases, union
 
-RELEASES = _releases()
+RELEASES = releases()
 MINORS = st.integers(0, 16).map(lambda minor: ApiVersion((0, minor)))
 
 
@@ -21,12 +21,12 @@ MINORS = st.integers(0, 16).map(lambda minor: ApiVersion((0, minor)))
 )
 def test_certainty(numbers: set[int], platform: ApiVersion, apis: frozenset[ApiVersion]) -> None:
     """An app is certain to start where every set of releases with these lists has one for it, and only there."""
-    lists = _union([RELEASES[number] for number in numbers])
+    lists = union([RELEASES[number] for number in numbers])
     possible = [release for release in RELEASES if release[0] <= lists[0] and release[1] <= lists[1]]
-    sets = [one for size in range(1, 5) for one in combinations(possible, size) if _union(one) == lists]
+    sets = [one for size in range(1, 5) for one in combinations(possible, size) if union(one) == lists]
     assert sets
     expected = all(any(platform in release[0] and apis <= release[1] for release in one) for one in sets)
-    assert _is_certain(platform, apis, lists) == expected
+    assert is_certain(platform, apis, lists) == expected
 
 
 def test_of_no_release() -> None:
@@ -37,5 +37,5 @@ def test_of_no_release() -> None:
         (RELEASES[-1][0] | {ApiVersion((1, 0))}, RELEASES[-1][1]),
         (RELEASES[-1][0], RELEASES[-1][1] | {ApiVersion((0, 99))}),
     ):
-        assert not _is_certain(platform, frozenset([api]), lists)
-    assert _is_certain(platform, frozenset([api]), RELEASES[-1])
+        assert not is_certain(platform, frozenset([api]), lists)
+    assert is_certain(platform, frozenset([api]), RELEASES[-1])

@@ -109,7 +109,7 @@ def test_order() -> None:
 )
 def test_headline(kinds: tuple[str, ...], said: str) -> None:
     """The whole in one sentence."""
-    found = [Result(f"app:{n}", None, kind, "") for n, kind in enumerate(kinds)]  # type: ignore[arg-type]
+    found = [Result(f"app:{n}", None, kind, "") for n, kind in enumerate(kinds)]  # type: ignore[arg-type]  # no app: only kinds are counted
     assert find(RunImage("run", None, ()), found).headline == said
 
 

@@ -16,7 +16,7 @@ from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.sources.archive import ArchiveStore
 from metalauncher.tooling.oci.sources.blob_pool import SharingStore
 from metalauncher.tooling.oci.sources.layout import LayoutStore
-from metalauncher.tooling.oci.sources.stores import Stores, _user_cache
+from metalauncher.tooling.oci.sources.stores import Stores, user_cache
 
 KINDS = {"oci:x:y": LayoutStore, "docker-archive:x": ArchiveStore, "registry.example.com/a": SharingStore}
 
@@ -48,7 +48,7 @@ def test_directories() -> None:
 )
 def test_cache(environment: dict[bytes, bytes], expected: str) -> None:
     """Blobs are kept where the user's programs keep such things, if anywhere."""
-    assert _user_cache(environment) == expected
+    assert user_cache(environment) == expected
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

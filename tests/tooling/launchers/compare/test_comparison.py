@@ -33,7 +33,7 @@ def compare(other: Observation, *, ordered: bool = True) -> list[tuple[str, byte
 
 def with_app(**changed: object) -> Observation:
     """Return `SEEN` with another app."""
-    return SEEN._replace(reports=(APP._replace(**changed),))  # type: ignore[arg-type]
+    return SEEN._replace(reports=(APP._replace(**changed),))  # type: ignore[arg-type]  # fields by name
 
 
 def test_alike() -> None:
@@ -99,7 +99,7 @@ def test_exit_codes() -> None:
     case = CASES[0]
 
     def code(*verdicts: str) -> int:
-        return exit_code([Result(case, verdict, "", ()) for verdict in verdicts])  # type: ignore[arg-type]
+        return exit_code([Result(case, verdict, "", ()) for verdict in verdicts])  # type: ignore[arg-type]  # verdicts that the test made up
 
     assert (code("alike"), code("alike", "allowed", "not-run"), code("alike", "different")) == (0, 0, 1)
     assert (code("different", "unfinished"), code("not-run"), code()) == (3, 3, 3)

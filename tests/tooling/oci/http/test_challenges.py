@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,38 +11,22 @@ from asking import (
     BLOB,
     BLOB_PATH,
     DESCRIPTOR,
+    LIMIT,
     MANIFEST_DATA,
     MANIFEST_TYPE,
+    SECRET,
     Time,
     always,
+    bearer,
     client,
     fails,
+    giving,
     in_turn,
     logins,
     serve,
     store,
 )
 from registries import Reply, Request, auth, basic, hostile
-
-LIMIT = 1 << 20
-
-SECRET = "very-secret"  # noqa: S105 - of nobody
-
-
-def _bearer(realm: str, accepted: Callable[[str], bool]) -> Callable[[Request], Reply]:
-    """Answer as a registry that wants a token."""
-    challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="the service",scope="registry:catalog:*"'}
-
-    def answer(request: Request) -> Reply:
-        if accepted(request.headers.get("Authorization", "")):
-            return serve(request)
-        return Reply("401 Unauthorized", headers=challenge)
-
-    return answer
-
-
-def _giving(document: dict[str, Any]) -> Callable[[Request], Reply]:
-    return always(Reply(body=json.dumps(document).encode()))
 
 
 @pytest.mark.parametrize("challenge", ["Bearer", "Basic", 'Bearer realm="https://tokens.example/"'])
@@ -68,8 +50,8 @@ def test_gives_a_registry_token_to_its_registry_alone(tmp_path: Path, challenge:
 
 def test_gives_a_registry_token_to_no_token_server(tmp_path: Path) -> None:
     """Where the registry refuses it, that is the end, though there is a password too."""
-    with hostile(_giving({"token": "token-1"})) as tokens:
-        with hostile(_bearer(f"http://{tokens.host}/t", lambda given: given == "Bearer token-1")) as server:
+    with hostile(giving({"token": "token-1"})) as tokens:
+        with hostile(bearer(f"http://{tokens.host}/t", lambda given: given == "Bearer token-1")) as server:
             entry = {"registrytoken": SECRET, "auth": auth("ann", "pw")}
             source = f"{tmp_path}/config.json, entry {server.host}"
             with (
@@ -208,7 +190,7 @@ def test_asks_for_a_wider_token_where_one_is_too_narrow() -> None:
 )
 def test_answers_the_challenge_that_it_can(challenge: str) -> None:
     """Of several in one header, with commas in quotes, in any case."""
-    with hostile(_giving({"token": "token-1"})) as tokens:
+    with hostile(giving({"token": "token-1"})) as tokens:
         header = {"WWW-Authenticate": challenge.format(t=f"http://{tokens.host}/t")}
 
         def answer(request: Request) -> Reply:

@@ -12,6 +12,7 @@ from asking import (
     CONFIG_DATA,
     CONFIG_DESCRIPTOR,
     DESCRIPTOR,
+    LIMIT,
     MANIFEST_DATA,
     MANIFEST_TYPE,
     Time,
@@ -26,11 +27,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from registries import Reply, Request, hostile
 
-from metalauncher.tooling.oci.http.deadlines import Broken, Deadline
+from metalauncher.tooling.oci.http.deadlines import Deadline, TransportError
 from metalauncher.tooling.oci.http.rate_limit import FIRST_GAP, LEFT_ALONE, LONGEST_GAP, LONGEST_PAUSE, Pace, Turn
 from metalauncher.tooling.oci.sources.registry import REFUSALS
 
-LIMIT = 1 << 20
 MANIFEST = Reply(body=MANIFEST_DATA, headers=MANIFEST_TYPE)
 
 
@@ -135,7 +135,7 @@ def test_waits_as_long_as_it_may(took: float) -> None:
     turn = pace.enter("h", deadlines[0])
     assert time.now == 1000 + 3 * took + 60
     assert pace.limited(turn, 60)
-    with pytest.raises(Broken, match="h lets nobody through for longer than --timeout, 60 seconds"):
+    with pytest.raises(TransportError, match="h lets nobody through for longer than --timeout, 60 seconds"):
         pace.enter("h", deadlines[0])
     # Once it has answered, it may ask for as long again.
     pace.answered(turn)
@@ -331,6 +331,8 @@ def test_says_who_lets_nobody_through() -> None:
     hand = _Hand(seconds=10)
     for _ in range(LEFT_ALONE):
         assert not hand.pace.limited(hand.enter(), 11)
-    with pytest.raises(Broken, match=r"^h lets nobody through for longer than --timeout, 10 seconds$") as caught:
+    with pytest.raises(
+        TransportError, match=r"^h lets nobody through for longer than --timeout, 10 seconds$"
+    ) as caught:
         hand.enter()
-    assert (caught.value.again, caught.value.limited, hand.slept) == (False, True, [])
+    assert (caught.value.retryable, caught.value.limited, hand.slept) == (False, True, [])

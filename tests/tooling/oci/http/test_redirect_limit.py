@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from asking import BLOB, BLOB_PATH, DESCRIPTOR, Time, client, fails, serve, store
+from asking import BLOB, BLOB_PATH, DESCRIPTOR, LIMIT, Time, client, fails, serve, store
 from registries import Reply, Request, hostile
 
-LIMIT = 1 << 20
 FOLLOWED = 5
 
 

@@ -10,6 +10,8 @@ from asking import (
     BLOB,
     BLOB_PATH,
     DESCRIPTOR,
+    LIMIT,
+    SECRET,
     Time,
     always,
     client,
@@ -20,13 +22,9 @@ from asking import (
 )
 from registries import Reply, Request, auth, basic, digest_of, hostile, make_certificate
 
-from metalauncher.tooling.oci.http.deadlines import Broken
+from metalauncher.tooling.oci.http.deadlines import TransportError
 from metalauncher.tooling.oci.http.urls import parse_url
 from metalauncher.tooling.oci.reference import Reference
-
-LIMIT = 1 << 20
-
-SECRET = "very-secret"  # noqa: S105 - of nobody
 
 
 def _to(location: str, status: str = "307 Temporary Redirect") -> Reply:
@@ -101,7 +99,7 @@ def test_follows_no_redirect_out_of_tls(tmp_path: Path) -> None:
         # Loopback may be plain: both are, so it is followed.
         assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
         transport = registry._transport
-        with pytest.raises(Broken) as caught:
+        with pytest.raises(TransportError) as caught:
             transport._check(parse_url(f"http://{storage.host}/"), parse_url("https://registry.example/"))
         assert caught.value.reason == "registry.example redirects from HTTPS to plain HTTP"
 

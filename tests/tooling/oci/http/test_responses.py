@@ -16,6 +16,7 @@ import zstandard
 from asking import (
     BLOB,
     DESCRIPTOR,
+    LIMIT,
     MANIFEST_DATA,
     MANIFEST_TYPE,
     PATH,
@@ -34,8 +35,6 @@ from urllib3 import HTTPResponse
 
 from metalauncher.tooling.oci.http.response import Answer, parse_encodings
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, Descriptor
-
-LIMIT = 1 << 20
 
 
 def _deflate(data: bytes) -> bytes:

@@ -8,18 +8,21 @@ import time as real_time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import pytest
 from asking import (
     BLOB,
     DESCRIPTOR,
+    LIMIT,
     MANIFEST_DATA,
+    SECRET,
     Time,
     always,
+    bearer,
     client,
     fails,
+    giving,
     in_turn,
     logins,
     serve,
@@ -35,31 +38,11 @@ from metalauncher.tooling.oci.http.rate_limit import Pace
 from metalauncher.tooling.oci.http.transport import Transport
 from metalauncher.tooling.oci.model import ImageError
 
-LIMIT = 1 << 20
-
-SECRET = "very-secret"  # noqa: S105 - of nobody
-
-
-def _bearer(realm: str, accepted: Callable[[str], bool]) -> Callable[[Request], Reply]:
-    """Answer as a registry that wants a token."""
-    challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="the service",scope="registry:catalog:*"'}
-
-    def answer(request: Request) -> Reply:
-        if accepted(request.headers.get("Authorization", "")):
-            return serve(request)
-        return Reply("401 Unauthorized", headers=challenge)
-
-    return answer
-
-
-def _giving(document: dict[str, Any]) -> Callable[[Request], Reply]:
-    return always(Reply(body=json.dumps(document).encode()))
-
 
 def test_gets_a_token_once() -> None:
     """For nobody in particular, for pulling from the one repository; the next request has it from the start."""
-    with hostile(_giving({"token": "t1", "expires_in": 300})) as tokens:
-        answer = _bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer t1")
+    with hostile(giving({"token": "t1", "expires_in": 300})) as tokens:
+        answer = bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer t1")
         with hostile(answer) as server, client(Time()) as registry:
             assert store(registry, server).top()[1] == MANIFEST_DATA
             assert store(registry, server).fetch(DESCRIPTOR, LIMIT) == BLOB
@@ -76,8 +59,8 @@ def test_gets_a_token_once() -> None:
 
 def test_gets_a_token_once_for_all_threads() -> None:
     """The others wait for the one that asks."""
-    with hostile(_giving({"access_token": "t1"})) as tokens:
-        answer = _bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer t1")
+    with hostile(giving({"access_token": "t1"})) as tokens:
+        answer = bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer t1")
         with hostile(answer) as server, client(Time()) as registry, ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: store(registry, server).top(), range(24)))
         assert len(tokens.requests) == 1
@@ -88,7 +71,7 @@ def test_renews_a_token_before_it_ends_and_when_it_is_refused() -> None:
     time, accepted = Time(), {"Bearer t1", "Bearer t2", "Bearer t3"}
     replies = [Reply(body=json.dumps({"token": f"t{number}", "expires_in": 100}).encode()) for number in range(1, 6)]
     with hostile(in_turn(*replies)) as tokens:
-        answer = _bearer(f"http://{tokens.host}/token", lambda given: given in accepted)
+        answer = bearer(f"http://{tokens.host}/token", lambda given: given in accepted)
         with hostile(answer) as server, client(time) as registry:
             image = store(registry, server)
             image.top()
@@ -110,8 +93,8 @@ def test_renews_a_token_before_it_ends_and_when_it_is_refused() -> None:
 
 def test_gives_its_password_to_the_token_server_alone(tmp_path: Path) -> None:
     """The registry gets the token only."""
-    with hostile(_giving({"token": "t1"})) as tokens:
-        answer = _bearer(f"http://{tokens.host}/token?account=x", lambda given: given == "Bearer t1")
+    with hostile(giving({"token": "t1"})) as tokens:
+        answer = bearer(f"http://{tokens.host}/token?account=x", lambda given: given == "Bearer t1")
         with hostile(answer) as server:
             environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
             with client(Time(), environment) as registry:
@@ -123,8 +106,8 @@ def test_gives_its_password_to_the_token_server_alone(tmp_path: Path) -> None:
 
 def test_exchanges_an_identity_token(tmp_path: Path) -> None:
     """It is posted, so that it is in nobody's log."""
-    with hostile(_giving({"access_token": "t1"})) as tokens:
-        answer = _bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer t1")
+    with hostile(giving({"access_token": "t1"})) as tokens:
+        answer = bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer t1")
         with hostile(answer) as server:
             environment = logins(tmp_path, auths={server.host: {"identitytoken": SECRET}})
             with client(Time(), environment) as registry:
@@ -148,7 +131,7 @@ def test_uses_the_password_where_an_identity_token_can_not_be_exchanged(tmp_path
     """A token server without OAuth2's POST is asked with GET, name and password; the identity token is in no URL."""
     other = Reply(status, b"<html>", {"Location": "/elsewhere"})
     with hostile(lambda r: other if r.method == "POST" else Reply(body=b'{"token": "token-1"}')) as tokens:
-        answer = _bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer token-1")
+        answer = bearer(f"http://{tokens.host}/token", lambda given: given == "Bearer token-1")
         with hostile(answer) as server:
             entry = {"auth": auth("ann", "password-1"), "identitytoken": SECRET}
             with client(Time(), logins(tmp_path, auths={server.host: entry})) as registry:
@@ -166,7 +149,7 @@ def test_uses_the_password_where_an_identity_token_can_not_be_exchanged(tmp_path
 def test_never_puts_an_identity_token_into_a_url(tmp_path: Path, status: str) -> None:
     """Where there is no password beside it, that is the end; a redirect does not take it elsewhere."""
     with hostile(always(Reply(status, headers={"Location": "/elsewhere"}))) as tokens:
-        with hostile(_bearer(f"http://{tokens.host}/token", lambda _: False)) as server:
+        with hostile(bearer(f"http://{tokens.host}/token", lambda _: False)) as server:
             environment = logins(tmp_path, auths={server.host: {"identitytoken": SECRET}})
             said = status if not status.startswith("307") else "307"
             reason = (
@@ -209,7 +192,7 @@ def test_says_what_is_wrong_with_a_token_server(case: str) -> None:
     """It may answer anything."""
     reply, trouble, reason = TOKEN_SERVERS[case]
     with hostile(always(reply)) as tokens:
-        answer = _bearer(f"http://{tokens.host}/token", lambda _: False)
+        answer = bearer(f"http://{tokens.host}/token", lambda _: False)
         with (
             hostile(answer) as server,
             client(Time()) as registry,
@@ -223,7 +206,7 @@ def test_says_that_a_token_server_is_down() -> None:
     with hostile(serve) as tokens:
         down = tokens.host
     with (
-        hostile(_bearer(f"http://{down}/token", lambda _: False)) as server,
+        hostile(bearer(f"http://{down}/token", lambda _: False)) as server,
         client(Time()) as registry,
         fails("unreachable", f"{down} refused the connection; {down} is the token server of {server.host}"),
     ):
@@ -232,7 +215,7 @@ def test_says_that_a_token_server_is_down() -> None:
 
 def test_gives_no_password_to_a_token_server_in_plain(tmp_path: Path) -> None:
     """Whatever the registry says."""
-    with hostile(_bearer("http://tokens.example/token", lambda _: False)) as server:
+    with hostile(bearer("http://tokens.example/token", lambda _: False)) as server:
         environment = logins(tmp_path, auths={server.host: {"auth": auth("ann", SECRET)}})
         reason = (
             "tokens.example over plain HTTP, and tokens.example is not named as insecure;"
@@ -248,7 +231,7 @@ def test_gives_no_password_to_a_token_server_in_plain(tmp_path: Path) -> None:
 def test_refuses_a_realm_that_is_no_server(realm: str) -> None:
     """A challenge may name anything."""
     with (
-        hostile(_bearer(realm, lambda _: False)) as server,
+        hostile(bearer(realm, lambda _: False)) as server,
         client(Time()) as registry,
         fails("denied", f"{server.host} wants a token, but names no server that gives one"),
     ):
@@ -292,11 +275,11 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_passes_on_no_secret_that_a_token_server_repeats(spelling: str, kind: str, tmp_path: Path) -> None:
     """However it is written."""
-    secret = "a b/c+d=%é.*"  # noqa: S105 - of nobody
+    secret = "a b/c+d=%é.*"  # noqa: S105  # of nobody
     said = SPELLINGS[spelling](secret).removeprefix("Basic").removeprefix("%20").strip()
     entry = {"auth": auth("ann", secret)} | ({"identitytoken": secret} if kind == "identity token" else {})
     reply = Reply("403 Forbidden", json.dumps({"error": f"not {said}: no"}).encode())
-    with hostile(always(reply)) as tokens, hostile(_bearer(f"http://{tokens.host}/token", lambda _: False)) as server:
+    with hostile(always(reply)) as tokens, hostile(bearer(f"http://{tokens.host}/token", lambda _: False)) as server:
         environment = logins(tmp_path, auths={server.host: entry})
         with client(Time(), environment) as registry, pytest.raises(ImageError) as caught:
             store(registry, server).top()
@@ -309,7 +292,7 @@ def test_passes_on_no_part_of_a_secret(tmp_path: Path) -> None:
     """One may hold another."""
     entry = {"auth": auth("ann", "key"), "identitytoken": "key-of-ann"}
     reply = Reply("403 Forbidden", json.dumps({"error": "not key-of-ann, key"}).encode())
-    with hostile(always(reply)) as tokens, hostile(_bearer(f"http://{tokens.host}/token", lambda _: False)) as server:
+    with hostile(always(reply)) as tokens, hostile(bearer(f"http://{tokens.host}/token", lambda _: False)) as server:
         environment = logins(tmp_path, auths={server.host: entry})
         with client(Time(), environment) as registry, pytest.raises(ImageError) as caught:
             store(registry, server).top()
@@ -331,7 +314,7 @@ def test_takes_no_identity_token_for_a_password(tmp_path: Path) -> None:
 def test_waits_for_another_s_token_only_so_long() -> None:
     """A token server that is silent holds up all threads that want the same token, each for its own time."""
     with hostile(always(Reply(body=[3600.0], raw=True))) as tokens:
-        answer = _bearer(f"http://{tokens.host}/token", lambda _: False)
+        answer = bearer(f"http://{tokens.host}/token", lambda _: False)
         with (
             hostile(answer) as server,
             client(seconds=0.6, read_seconds=0.4) as registry,
@@ -347,7 +330,7 @@ def test_waits_for_another_s_token_only_so_long() -> None:
 
 def test_asks_nothing_of_this_machine_for_a_registry_elsewhere() -> None:
     """A registry that is spoken to over TLS gets no token over plain HTTP, though loopback may be plain."""
-    with hostile(_giving({"token": "t1"})) as tokens:
+    with hostile(giving({"token": "t1"})) as tokens:
         transport = Transport(
             insecure=frozenset(),
             ca_file=None,

@@ -12,9 +12,11 @@ from asking import (
     BLOB,
     BLOB_PATH,
     DESCRIPTOR,
+    LIMIT,
     MANIFEST_DATA,
     MANIFEST_TYPE,
     PATH,
+    SECRET,
     Time,
     always,
     client,
@@ -30,10 +32,6 @@ from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.reference import InvalidReference, Reference
 from metalauncher.tooling.oci.sources.stores import Stores
-
-LIMIT = 1 << 20
-
-SECRET = "very-secret"  # noqa: S105 - of nobody
 
 
 def _mirrored(server: HostileRegistry, mirror: HostileRegistry, prefix: str = "") -> dict[str, tuple[str, ...]]:
