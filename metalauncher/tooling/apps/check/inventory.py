@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 from metalauncher.tooling.apps.check.appimage import LAUNCHER, AppImage
 from metalauncher.tooling.apps.check.layer_scan import Search
-from metalauncher.tooling.apps.check.own_launcher import Launchers, find_launcher, find_unpacked, read_unpacked
+from metalauncher.tooling.apps.check.own_launcher import Launchers, find_unpacked, read_unpacked
 from metalauncher.tooling.apps.launcher_inventory import count_releases, own_launcher_to_json
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.model import ImageError
@@ -70,7 +70,7 @@ class Stock:
                 return Entry(name, digest, "unknown", "is a run image: there is no app in it", wrong_name=True)
             if not app.is_built:
                 return Entry(name, digest, "unknown", "is no app image that buildpacks built: it has no launcher")
-            carried = find_launcher(image, self._search)
+            carried = self._launchers.find(image)
             launcher = self._launchers.identify(image, carried) if carried.kind == "own" else None
             return Entry(name, digest, carried.kind, _reason(carried), launcher)
         except ImageError as error:

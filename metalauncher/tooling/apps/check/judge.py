@@ -77,7 +77,7 @@ class Judge:
             digest = image.manifest.digest
             result = self._verdict(AppImage(image, self._search, self._places))
             if result.kind == "keeps-own-launcher":
-                result = add_own_launcher(result, image, self._search, self._launchers)
+                result = add_own_launcher(result, image, self._launchers)
             return result._replace(app=name, digest=digest)
         except ImageError as error:
             return Result(name, digest, "unknown", error.reason, wrong_name=error.trouble == "other-platform")

@@ -1,7 +1,7 @@
-"""The launcher that an app image carries: where it is, and which one it is. Knows no run image and no verdict.
+"""The launcher that an app image carries: where it is, and which one it is. Knows no run image.
 
-Reads the layers that decide what /cnb/lifecycle/launcher is, the topmost first, and of a program that layer once more:
-a fleet has few different launchers, and what one is found to be is remembered by its layer's digest.
+Reads the layers that decide what /cnb/lifecycle/launcher is. A fleet has few different launchers: each layer is fetched
+once, however many threads want it, and what was found in it is remembered by its digest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Final, Literal, NamedTuple
 
 from metalauncher.tooling.apps.check.appimage import LAUNCHER, inside
 from metalauncher.tooling.apps.check.layer_map import read_shape
-from metalauncher.tooling.apps.check.layer_scan import CNB, HEAD, Interest, Search, settles
+from metalauncher.tooling.apps.check.layer_scan import CNB, HEAD, Fact, about, refuse_many, settles
 from metalauncher.tooling.apps.go_build_info import read_build_info
 from metalauncher.tooling.apps.launcher_inventory import BUILD_LABEL, OwnLauncher, identify
 from metalauncher.tooling.elf import has_note
@@ -26,17 +26,16 @@ from metalauncher.tooling.oci.tree import Tree
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from metalauncher.tooling.apps.check.layer_scan import Fact
     from metalauncher.tooling.apps.check.verdict import Result
     from metalauncher.tooling.apps.go_build_info import GoBuildInfo
     from metalauncher.tooling.oci.image import Image
+    from metalauncher.tooling.oci.layer_reader import Member
 
 LAUNCHER_LIMIT: Final = 64 << 20  # bytes of a launcher; lifecycle's have 2 to 5 million
 _EXPANDED_FLOOR, _EXPANDED_RATIO = 256 << 20, 200  # a layer may expand to so many bytes, and so many times its size
 _PIECE: Final = 1 << 18
-_KEPT: Final = 4096  # launchers that are remembered
+_KEPT, _KEPT_FACTS = 4096, 64  # layers that are remembered, and members of each
 _UNKNOWN: Final = "which launcher it keeps is not known"
-_INTEREST: Final = Interest(())
 
 # own: a program. run-image: a link or a script that leads to the run image. copy: of metalauncher itself.
 Carries = Literal["own", "run-image", "copy"]
@@ -58,56 +57,148 @@ class Carried(NamedTuple):
     size: int = 0
 
 
-def find_launcher(image: Image, search: Search) -> Carried:
-    """Return what an image has at /cnb/lifecycle/launcher.
+class _Read(NamedTuple):
+    """What a program's bytes say."""
 
-    Args:
-        image: of an app.
-        search: what its layers are looked through with.
-
-    Raises:
-        ImageError: it has nothing there, or a layer can't be read.
-    """
-    facts = _read(image, search)
-    tree = Tree()
-    for number, found in sorted(facts.items()):
-        for place, fact in enumerate(found):
-            tree.apply(fact, f"{number}:{place}" if fact.kind == "file" else "", number)
-    end = _end(tree)
-    at = tree.get(end)
-    if at is None:
-        if end == f"/{LAUNCHER}" or _is_ours(end):
-            raise ImageError("absent", f"has no launcher: there is no {end}")
-        return Carried("run-image", end)
-    if at[1].kind != "file" or not at[1].content:
-        raise ImageError("unsupported", f"has no launcher, but a directory or a device at {end}")
-    number, place = map(int, at[1].content.split(":"))
-    fact = facts[number][place]
-    if fact.data.startswith(b"#!"):
-        return Carried("run-image", _interpreter(fact.data))
-    return Carried("copy" if has_note(fact.data) else "own", f"/{fact.path}", number, fact.size)
+    digest: str | None
+    info: GoBuildInfo | None
+    note: str = ""
 
 
-def _read(image: Image, search: Search) -> dict[int, tuple[Fact, ...]]:
-    """Return what counts of the layers down to the one that settles it."""
-    shape = read_shape(image)
-    numbers = list(range(len(image.layers) - 1, -1, -1))
-    facts: dict[int, tuple[Fact, ...]] = {}
-    if shape.is_exporters and shape.config is not None and shape.launcher is not None:
-        # metadata.toml lies between the process types and the launcher.
-        for number in [*numbers[: len(numbers) - shape.config - 1], shape.launcher]:
-            facts[number] = search.facts(image, number, _INTEREST)
-        if _is_settled(facts):
-            return facts
-    for number in numbers:
-        facts[number] = search.facts(image, number, _INTEREST)
-        if _is_settled(facts):
-            break
-    return facts
+class _Layer(NamedTuple):
+    """What counts of a layer: its members at and below /cnb, and of those that are programs what they say, by path."""
+
+    facts: tuple[Fact, ...]
+    programs: dict[str, _Read]
 
 
-def _is_settled(facts: dict[int, tuple[Fact, ...]]) -> bool:
-    return settles([fact for found in facts.values() for fact in found], LAUNCHER)
+class Launchers:
+    """Tells which launchers images carry, and remembers them. For several threads at once."""
+
+    def __init__(self) -> None:
+        """Begin with nothing remembered."""
+        self._lock: Final = threading.Lock()
+        self._locks: Final[dict[str, threading.Lock]] = {}
+        self._found: Final[dict[str, _Layer]] = {}
+
+    def find(self, image: Image) -> Carried:
+        """Return what an app image has at /cnb/lifecycle/launcher.
+
+        Raises:
+            ImageError: it has nothing there, or a layer can't be read.
+        """
+        layers = self._read(image)
+        tree = Tree()
+        for number, layer in sorted(layers.items()):
+            for place, fact in enumerate(layer.facts):
+                tree.apply(fact, f"{number}:{place}" if fact.kind == "file" else "", number)
+        end = _end(tree)
+        at = tree.get(end)
+        if at is None:
+            if _is_ours(end):
+                raise ImageError("absent", f"has no launcher: there is no {end}")
+            return Carried("run-image", end)
+        if at[1].kind != "file" or not at[1].content:
+            raise ImageError("unsupported", f"has no launcher, but a directory or a device at {end}")
+        number, place = map(int, at[1].content.split(":"))
+        fact = layers[number].facts[place]
+        if fact.data.startswith(b"#!"):
+            return Carried("run-image", _interpreter(fact.data))
+        return Carried("copy" if has_note(fact.data) else "own", f"/{fact.path}", number, fact.size)
+
+    def identify(self, image: Image, carried: Carried) -> OwnLauncher:
+        """Return which launcher it is that an image carries as a file.
+
+        Raises:
+            ImageError: its layer can't be read.
+        """
+        read = self._layer(image, carried.layer).programs[inside(carried.path)]
+        layer = image.layers[carried.layer].blob.digest
+        return describe(read.digest, read.info, carried, image.labels.get(BUILD_LABEL), layer, read.note)
+
+    def _read(self, image: Image) -> dict[int, _Layer]:
+        """Return what counts of the layers down to the one that settles it."""
+        shape = read_shape(image)
+        numbers = range(len(image.layers) - 1, -1, -1)
+        found: dict[int, _Layer] = {}
+        if shape.is_exporters and shape.config is not None and shape.launcher is not None:
+            # metadata.toml lies between the process types and the launcher.
+            for number in [*numbers[: len(numbers) - shape.config - 1], shape.launcher]:
+                found[number] = self._layer(image, number)
+            if _is_settled(found):
+                return found
+        for number in numbers:
+            found[number] = self._layer(image, number)
+            if _is_settled(found):
+                break
+        return found
+
+    def _layer(self, image: Image, number: int) -> _Layer:
+        key = image.layers[number].blob.digest
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:  # others that want the same one wait for it: nothing is fetched twice
+            with self._lock:
+                found = self._found.get(key)
+            if found is None:
+                found = _read_layer(image, number)
+                if len(found.facts) <= _KEPT_FACTS:
+                    with self._lock:
+                        if len(self._found) >= _KEPT:
+                            self._found.clear()
+                            self._locks.clear()
+                        self._found[key] = found
+        return found
+
+
+def _is_settled(layers: dict[int, _Layer]) -> bool:
+    return settles([fact for layer in layers.values() for fact in layer.facts], LAUNCHER)
+
+
+def _read_layer(image: Image, number: int) -> _Layer:
+    """Read a layer to its end, so that it is held against its digest."""
+    layer = image.layers[number]
+    facts: list[Fact] = []
+    programs: dict[str, _Read] = {}
+    held = 0
+    with open_layer(image.store, layer, _EXPANDED_FLOOR + _EXPANDED_RATIO * layer.blob.size) as members:
+        for member in members:
+            path = about(member.path)
+            if path not in ("", CNB) and not path.startswith(f"{CNB}/"):
+                continue
+            head = member.read(HEAD) if member.kind == "file" else b""
+            facts.append(Fact(member.path, member.kind, member.mode, member.size, member.target, head))
+            held += len(head)
+            refuse_many(len(facts), held)
+            if member.kind == "file":
+                programs[member.path] = _read_program(member, head)
+    return _Layer(tuple(facts), programs)
+
+
+def _read_program(member: Member, head: bytes) -> _Read:
+    if member.size > LAUNCHER_LIMIT:
+        return _Read(None, None, _too_large(member.size))
+    with tempfile.TemporaryFile() as file:
+        digest = hashlib.sha256()
+        data = head
+        while data:
+            digest.update(data)
+            file.write(data)
+            data = member.read(_PIECE)
+        return _Read(f"sha256:{digest.hexdigest()}", read_build_info(file))
+
+
+def _too_large(size: int) -> str:
+    return f"it has {size >> 20} MiB and was not read: at most {LAUNCHER_LIMIT >> 20} are"
+
+
+def describe(
+    digest: str | None, info: GoBuildInfo | None, carried: Carried, label: str | None, layer: str | None, note: str = ""
+) -> OwnLauncher:
+    """Return which launcher some bytes are, with where they lie."""
+    found = identify(info, label)
+    notes = (*found.notes, note) if note else found.notes
+    return found._replace(path=carried.path, layer=layer, digest=digest, size=carried.size, notes=notes)
 
 
 def _is_ours(path: str) -> bool:
@@ -134,10 +225,10 @@ def _interpreter(head: bytes) -> str:
     return head.partition(b"\n")[0][2:].decode("utf-8", "replace").strip()
 
 
-def add_own_launcher(result: Result, image: Image, search: Search, launchers: Launchers) -> Result:
+def add_own_launcher(result: Result, image: Image, launchers: Launchers) -> Result:
     """Return a result with the launcher that an app keeps; a note says so where that can't be told."""
     try:
-        carried = find_launcher(image, search)
+        carried = launchers.find(image)
         if carried.kind == "own":
             return result._replace(own_launcher=launchers.identify(image, carried))
         reason = f"/{LAUNCHER} is not it"
@@ -156,80 +247,6 @@ def add_unpacked_launcher(result: Result, directory: str) -> Result:
     except ImageError as error:
         reason = error.reason
     return result._replace(notes=(*result.notes, f"{_UNKNOWN}: {reason}"))
-
-
-class _Read(NamedTuple):
-    """What a launcher's bytes say."""
-
-    digest: str | None
-    info: GoBuildInfo | None
-    note: str = ""
-
-
-class Launchers:
-    """Tells which launchers images carry, and remembers them. For several threads at once."""
-
-    def __init__(self) -> None:
-        """Begin with nothing remembered."""
-        self._lock: Final = threading.Lock()
-        self._locks: Final[dict[tuple[str, str], threading.Lock]] = {}
-        self._found: Final[dict[tuple[str, str], _Read]] = {}
-
-    def identify(self, image: Image, carried: Carried) -> OwnLauncher:
-        """Return which launcher it is that an image carries as a file.
-
-        Raises:
-            ImageError: its layer can't be read.
-        """
-        layer = image.layers[carried.layer].blob.digest
-        key = layer, carried.path
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:  # others that want the same one wait for it; nothing is fetched twice
-            read = self._found.get(key)
-            if read is None:
-                read = _read_program(image, carried)
-                with self._lock:
-                    if len(self._found) >= _KEPT:
-                        self._found.clear()
-                        self._locks.clear()
-                    self._found[key] = read
-        return describe(read.digest, read.info, carried, image.labels.get(BUILD_LABEL), layer, read.note)
-
-
-def describe(
-    digest: str | None, info: GoBuildInfo | None, carried: Carried, label: str | None, layer: str | None, note: str = ""
-) -> OwnLauncher:
-    """Return which launcher some bytes are, with where they lie."""
-    found = identify(info, label)
-    notes = (*found.notes, note) if note else found.notes
-    return found._replace(path=carried.path, layer=layer, digest=digest, size=carried.size, notes=notes)
-
-
-def _too_large(size: int) -> str:
-    return f"it has {size >> 20} MiB and was not read: at most {LAUNCHER_LIMIT >> 20} are"
-
-
-def _read_program(image: Image, carried: Carried) -> _Read:
-    """Read a launcher out of its layer, to the layer's end, so that it is held against its digest."""
-    if carried.size > LAUNCHER_LIMIT:
-        return _Read(None, None, _too_large(carried.size))
-    layer = image.layers[carried.layer]
-    expanded = _EXPANDED_FLOOR + _EXPANDED_RATIO * layer.blob.size
-    with tempfile.TemporaryFile() as file:
-        digest = hashlib.sha256()
-        with open_layer(image.store, layer, expanded) as members:
-            for member in members:
-                if member.path == inside(carried.path) and member.kind == "file":
-                    digest = hashlib.sha256()
-                    file.seek(0)
-                    file.truncate()
-                    left = min(member.size, LAUNCHER_LIMIT)
-                    while left and (data := member.read(min(_PIECE, left))):
-                        file.write(data)
-                        digest.update(data)
-                        left -= len(data)
-        return _Read(f"sha256:{digest.hexdigest()}", read_build_info(file))
 
 
 def find_unpacked(directory: str) -> Carried:
