@@ -12,7 +12,7 @@ from metalauncher.tooling.apps.check.appimage import AppImage, inside
 from metalauncher.tooling.apps.check.entrypoint import Ends, follow
 from metalauncher.tooling.apps.check.label_lists import REMEDY, is_union, judge_lists
 from metalauncher.tooling.apps.check.layer_scan import RUN_PLACES, Search
-from metalauncher.tooling.apps.check.own_launcher import Launchers, add_own_launcher
+from metalauncher.tooling.apps.check.own_launcher import Launchers, add_own_launcher, add_unpacked_launcher
 from metalauncher.tooling.apps.check.remedies import reason_of, remedy_of
 from metalauncher.tooling.apps.check.unpacked import UnpackedApp
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
@@ -85,7 +85,8 @@ class Judge:
     def judge_unpacked(self, name: str, directory: str) -> Result:
         """Return the verdict over an app whose root filesystem is a directory."""
         try:
-            return self._verdict(UnpackedApp(directory))._replace(app=name)
+            result = self._verdict(UnpackedApp(directory))._replace(app=name)
+            return add_unpacked_launcher(result, directory) if result.kind == "keeps-own-launcher" else result
         except ImageError as error:
             return Result(name, None, "unknown", error.reason)
 
