@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 CELL_LIMIT: Final = 300  # characters of one text in a table
 NAME_LIMIT: Final = 60  # of a launcher's or a buildpack's name
 API_LIMIT: Final = 12  # of an API; real ones have 4
-SENTENCE_LIMIT: Final = 1000  # of a reason, a remedy or a note
+SENTENCE_LIMIT: Final = 600  # of a reason or a remedy
+NOTES_SHOWN: Final = 3  # of one app
 LISTED: Final = 8  # buildpacks, or APIs, that people are shown of one app
 
 _BUILDPACKS_LIMIT: Final = 64  # of an app; real ones have 3 to 40
-_RECORDED_LIMIT: Final = 4096  # characters of all that it recorded about them
+_RECORDED_LIMIT: Final = 2048  # characters of all that it recorded about them
 _ID_LIMIT, _RECORDED_API_LIMIT = 256, 64
-_NOTES_LIMIT = 8
+_NOTES_LIMIT, _NOTE_LIMIT = 8, 300  # notes of one app, and characters of each
 
 
 def shorten(text: str, limit: int = CELL_LIMIT) -> str:
@@ -50,7 +51,7 @@ def size_in_words(number: int) -> str:
 def bounded(result: Result) -> Result:
     """Return a result of which no part is larger than is kept; a note says what was cut off."""
     buildpacks, notes = _buildpacks(result.buildpacks)
-    short = [_cut(note, SENTENCE_LIMIT) for note in result.notes[:_NOTES_LIMIT]]
+    short = [_cut(note, _NOTE_LIMIT) for note in result.notes[:_NOTES_LIMIT]]
     if len(result.notes) > _NOTES_LIMIT:
         notes.append(f"{len(result.notes) - _NOTES_LIMIT} more notes are left out")
     api = None if result.platform_api is None else _cut(result.platform_api, _RECORDED_API_LIMIT)

@@ -18,7 +18,6 @@ from metalauncher.tooling.apps.check.judge import Judge
 from metalauncher.tooling.apps.check.merge import merge
 from metalauncher.tooling.apps.check.missing_launchers import missing_bundles
 from metalauncher.tooling.apps.check.output import present
-from metalauncher.tooling.apps.check.own_launcher import add_unpacked_launcher
 from metalauncher.tooling.apps.check.targets import parse_shard, read_targets
 from metalauncher.tooling.apps.check.verdict import Result
 from metalauncher.tooling.console import Unable, count, decode, encode
@@ -187,8 +186,7 @@ def _judge_unpacked(judge: Judge, app: str, directory: str) -> Result:
     if within is not None:
         reason = f"is no root filesystem, but holds one: dir:{decode(within)}"
         return Result(app, None, "unknown", reason, wrong_name=True)
-    result = judge.judge_unpacked(app, directory)
-    return add_unpacked_launcher(result, directory) if result.kind == "keeps-own-launcher" else result
+    return judge.judge_unpacked(app, directory)
 
 
 def _document(image: RunImage) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from metalauncher.tooling.elf import has_note
 
 if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.app_image import AppImage
+    from metalauncher.tooling.apps.check.contents import Kept
     from metalauncher.tooling.apps.check.programs import Exec, Step
     from metalauncher.tooling.apps.check.verdict import Kind, Route
     from metalauncher.tooling.apps.check.walk import Walk
@@ -48,13 +49,23 @@ class Leads(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """The start leads elsewhere, and that is the verdict."""
+    """The start leads elsewhere, and that is the verdict.
+
+    Attributes:
+        kind: the verdict.
+        reason: why.
+        route: how it comes there.
+        exit_code: of the container, where that is known.
+        remedy: what to do, "" where there is nothing to be done.
+        own: the program of the app's own that it ends in.
+    """
 
     kind: Kind
     reason: str
     route: Route | None = None
     exit_code: int | None = None
     remedy: str = ""
+    own: Kept | None = None
 
 
 def follow(app: AppImage, walk: Walk, run: RunImage) -> Leads | Ends:
@@ -160,7 +171,8 @@ class _Start:
             return Ends("unknown", reason, "symlink")
         if has_note(self._walk.contents.head(place)):
             return self._entered("copy", self._start, self._argv[1:])
-        return Ends("keeps-own-launcher", f"/{place.path} is a program of its own", "binary")
+        own = self._walk.contents.of_app(place)
+        return Ends("keeps-own-launcher", f"/{place.path} is a program of its own", "binary", own=own)
 
     def _route(self, found: Exec) -> Route | None:
         return "symlink" if len(found.steps) == 1 else None

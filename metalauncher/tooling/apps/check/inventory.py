@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 from metalauncher.tooling.apps.check.app_image import AppImage
+from metalauncher.tooling.apps.check.launcher_file import LAUNCHER
 from metalauncher.tooling.apps.check.layer_scan import Scanner
 from metalauncher.tooling.apps.check.own_launcher import (
-    LAUNCHER,
     NO_RUN_IMAGE,
-    Launchers,
+    describe_kept,
     find_launcher,
     find_unpacked,
     read_unpacked,
@@ -59,7 +59,6 @@ class Stock:
         """Take the platform that is looked up in indexes."""
         self._platform: Final = platform
         self._scanner: Final = Scanner()
-        self._launchers: Final = Launchers()
 
     def look(self, name: str, store: Store) -> Entry:
         """Return what one app image carries.
@@ -77,8 +76,8 @@ class Stock:
                 return Entry(name, digest, "unknown", "is a run image: there is no app in it", wrong_name=True)
             if not app.is_built:
                 return Entry(name, digest, "unknown", "is no app image that buildpacks built: it has no launcher")
-            carried = find_launcher(image, self._scanner)
-            launcher = self._launchers.identify(image, carried) if carried.kind == "own" else None
+            carried, kept = find_launcher(image, self._scanner)
+            launcher = describe_kept(image, kept) if carried.kind == "own" and kept is not None else None
             return Entry(name, digest, carried.kind, _reason(carried), launcher)
         except ImageError as error:
             wrong = error.trouble == "other-platform"

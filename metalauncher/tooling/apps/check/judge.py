@@ -11,8 +11,9 @@ from metalauncher.tooling.apps.check.contents import NotKept
 from metalauncher.tooling.apps.check.dispatch import Dispatcher, Found
 from metalauncher.tooling.apps.check.entrypoint import Ends, follow
 from metalauncher.tooling.apps.check.label_lists import REMEDY, is_union, judge_lists
+from metalauncher.tooling.apps.check.launcher_file import LAUNCHER
 from metalauncher.tooling.apps.check.layer_scan import Scanner, ancestors, is_at
-from metalauncher.tooling.apps.check.own_launcher import Launchers, add_own_launcher, add_unpacked_launcher
+from metalauncher.tooling.apps.check.own_launcher import UNKNOWN, add_unpacked_launcher, describe_kept
 from metalauncher.tooling.apps.check.remedies import reason_of, remedy_of
 from metalauncher.tooling.apps.check.unpacked import UnpackedApp
 from metalauncher.tooling.apps.check.user import UnknownUser
@@ -64,7 +65,6 @@ class Judge:
         self._platform: Final = platform
         self._thorough: Final = thorough
         self._scanner: Final = Scanner()
-        self._launchers: Final = Launchers()
         self._run: Final = _Under(run)
         self._against: Final = None if against is None else _Under(against)
 
@@ -84,8 +84,6 @@ class Judge:
                 return run.judge(AppImage(image, run.files, self._scanner, thorough=self._thorough))
 
             result = self._verdict(under)
-            if result.kind == "keeps-own-launcher":
-                result = add_own_launcher(result, image, self._scanner, self._launchers)
             return result._replace(app=name, digest=digest)
         except ImageError as error:
             return Result(name, digest, "unknown", error.reason, wrong_name=error.trouble == "other-platform")
@@ -232,11 +230,15 @@ def _ended(app: AppImage, run: RunImage, found: Ends) -> Result:
     mismatch = _mismatch(app, run)
     if mismatch and found.kind != "keeps-own-launcher":
         return _result("unknown", mismatch)._replace(route=found.route, notes=notes)
+    own = None if found.own is None else describe_kept(app.image, found.own)
+    if found.own is not None and own is None and app.image.layers:
+        notes = (*notes, f"{UNKNOWN}: it does not lie at /{LAUNCHER}")
     return Result(
         "",
         None,
         found.kind,
         found.reason,
+        own_launcher=own,
         exit_code=found.exit_code,
         platform_api=_recorded(app.environments[0]),
         route=found.route,

@@ -9,10 +9,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from metalauncher.tooling.apps.check.launcher_file import LAUNCHER, read_launcher_file
+from metalauncher.tooling.elf import has_note
 from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:
+    from metalauncher.tooling.apps.check.launcher_file import LauncherFile
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.layer_reader import Member
 
@@ -59,6 +62,7 @@ class Fact(NamedTuple):
         owner: the number of the user it belongs to.
         group: that of the group.
         data: a file's content, or its head.
+        program: what a program says that lies where launchers do.
     """
 
     path: str
@@ -69,6 +73,7 @@ class Fact(NamedTuple):
     owner: int = 0
     group: int = 0
     data: bytes = b""
+    program: LauncherFile | None = None
 
 
 class Scan(NamedTuple):
@@ -96,6 +101,7 @@ class Scanner:
         """Begin with nothing remembered."""
         self._lock: Final = threading.Lock()
         self._found: Final[dict[tuple[str, Interest], Scan]] = {}
+        self._locks: Final[dict[tuple[str, Interest], threading.Lock]] = {}
 
     def scan(self, image: Image, number: int, interest: Interest) -> Scan:
         """Return what a layer has at the places looked for.
@@ -105,14 +111,19 @@ class Scanner:
         """
         key = (image.layers[number].blob.digest + image.layers[number].diff_id, interest)
         with self._lock:
-            found = self._found.get(key)
-        if found is None:
-            found = _scan(image, number, interest)
-            if _is_small(found):
-                with self._lock:
-                    if len(self._found) >= _REMEMBERED:
-                        self._found.clear()
-                    self._found[key] = found
+            if len(self._locks) >= _REMEMBERED:
+                self._locks.clear()
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:  # others that want the same one wait for it: nothing is fetched twice
+            with self._lock:
+                found = self._found.get(key)
+            if found is None:
+                found = _scan(image, number, interest)
+                if _is_small(found):
+                    with self._lock:
+                        if len(self._found) >= _REMEMBERED:
+                            self._found.clear()
+                        self._found[key] = found
         return found
 
 
@@ -184,14 +195,17 @@ def about(path: str) -> str:
 
 
 def _fact(member: Member, interest: Interest) -> Fact:
-    data = b""
+    data, program = b"", None
     if member.kind == "file":
         data = member.read(WHOLE_LIMIT + 1 if member.path in interest.whole else HEAD)
+        if member.path == LAUNCHER and data.startswith(b"\x7fELF") and not has_note(data):
+            program = read_launcher_file(member.read, data, member.size)
     return Fact(
         *(member.path, member.kind, member.mode, member.size, member.target),
         owner=member.owner,
         group=member.group,
         data=data,
+        program=program,
     )
 
 

@@ -6,38 +6,29 @@ a fleet has few different launchers, and what one is found to be is remembered b
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
-import threading
 from typing import IO, TYPE_CHECKING, Final, Literal, NamedTuple
 
 from metalauncher.errnos import errno_text
 from metalauncher.tooling.apps.check.app_image import CNB, AppImage, RunTree
+from metalauncher.tooling.apps.check.launcher_file import LAUNCHER, LauncherFile, read_launcher_file
 from metalauncher.tooling.apps.check.layer_scan import HEAD, Scanner, is_at
 from metalauncher.tooling.apps.check.resolver import ENOENT, Resolver
 from metalauncher.tooling.apps.check.user import ROOT
-from metalauncher.tooling.apps.go_build_info import read_build_info
 from metalauncher.tooling.apps.launcher_inventory import BUILD_LABEL, OwnLauncher, identify
 from metalauncher.tooling.elf import has_note
 from metalauncher.tooling.oci.files import open_regular
-from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import Tree
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from metalauncher.tooling.apps.check.contents import Kept
     from metalauncher.tooling.apps.check.verdict import Result
-    from metalauncher.tooling.apps.go_build_info import GoBuildInfo
     from metalauncher.tooling.oci.image import Image
 
-LAUNCHER: Final = "cnb/lifecycle/launcher"
-LAUNCHER_LIMIT: Final = 64 << 20  # bytes of a launcher; lifecycle's have 2 to 5 million
-_EXPANDED_FLOOR, _EXPANDED_RATIO = 256 << 20, 200  # a layer may expand to so many bytes, and so many times its size
-_PIECE: Final = 1 << 18
-_KEPT: Final = 4096  # launchers that are remembered
-_UNKNOWN: Final = "which launcher it keeps is not known"
+UNKNOWN: Final = "which launcher it keeps is not known"
 NO_RUN_IMAGE: Final = RunTree(Tree(), frozenset())  # no run image lies below
 
 # own: a program. run-image: a link or a script that leads to the run image. copy: of metalauncher itself.
@@ -60,8 +51,8 @@ class Carried(NamedTuple):
     size: int = 0
 
 
-def find_launcher(image: Image, scanner: Scanner) -> Carried:
-    """Return what an image has at /cnb/lifecycle/launcher.
+def find_launcher(image: Image, scanner: Scanner) -> tuple[Carried, Kept | None]:
+    """Return what an image has at /cnb/lifecycle/launcher, and the file where it is one of its own.
 
     Args:
         image: of an app.
@@ -80,30 +71,34 @@ def find_launcher(image: Image, scanner: Scanner) -> Carried:
     if place.node is None:
         if place.errno != ENOENT or is_at(place.path, CNB):
             raise ImageError("absent", f"has no launcher: /{place.path}: {errno_text(place.errno)}")
-        return Carried("run-image", f"/{place.path}")
+        return Carried("run-image", f"/{place.path}"), None
     if place.node.kind != "file":
         raise ImageError("unsupported", f"has no launcher, but a directory or a device at /{place.path}")
     kept = contents.of_app(place)
     if kept.fact.data.startswith(b"#!"):
-        return Carried("run-image", _interpreter(kept.fact.data))
+        return Carried("run-image", _interpreter(kept.fact.data)), None
     kind: Carries = "copy" if has_note(kept.fact.data) else "own"
-    return Carried(kind, f"/{kept.fact.path}", kept.layer, kept.fact.size)
+    return Carried(kind, f"/{kept.fact.path}", kept.layer, kept.fact.size), kept
 
 
 def _interpreter(head: bytes) -> str:
     return head.partition(b"\n")[0][2:].decode("utf-8", "replace").strip()
 
 
-def add_own_launcher(result: Result, image: Image, scanner: Scanner, launchers: Launchers) -> Result:
-    """Return a result with the launcher that an app keeps; a note says so where that can't be told."""
-    try:
-        carried = find_launcher(image, scanner)
-        if carried.kind == "own":
-            return result._replace(own_launcher=launchers.identify(image, carried))
-        reason = f"/{LAUNCHER} is not it"
-    except ImageError as error:
-        reason = error.reason
-    return result._replace(notes=(*result.notes, f"{_UNKNOWN}: {reason}"))
+def describe(file: LauncherFile, carried: Carried, label: str | None, layer: str | None) -> OwnLauncher:
+    """Return which launcher some bytes are, with where they lie."""
+    found = identify(file.info, label)
+    notes = (*found.notes, file.note) if file.note else found.notes
+    return found._replace(path=carried.path, layer=layer, digest=file.digest, size=carried.size, notes=notes)
+
+
+def describe_kept(image: Image, kept: Kept) -> OwnLauncher | None:
+    """Return which launcher a program of an app image is; None of one that lies elsewhere than launchers do."""
+    if kept.fact.program is None:
+        return None
+    carried = Carried("own", f"/{kept.fact.path}", kept.layer, kept.fact.size)
+    layer = image.layers[kept.layer].blob.digest
+    return describe(kept.fact.program, carried, image.labels.get(BUILD_LABEL), layer)
 
 
 def add_unpacked_launcher(result: Result, directory: str) -> Result:
@@ -115,81 +110,7 @@ def add_unpacked_launcher(result: Result, directory: str) -> Result:
         reason = f"/{LAUNCHER} is not it"
     except ImageError as error:
         reason = error.reason
-    return result._replace(notes=(*result.notes, f"{_UNKNOWN}: {reason}"))
-
-
-class _Read(NamedTuple):
-    """What a launcher's bytes say."""
-
-    digest: str | None
-    info: GoBuildInfo | None
-    note: str = ""
-
-
-class Launchers:
-    """Tells which launchers images carry, and remembers them. For several threads at once."""
-
-    def __init__(self) -> None:
-        """Begin with nothing remembered."""
-        self._lock: Final = threading.Lock()
-        self._locks: Final[dict[tuple[str, str], threading.Lock]] = {}
-        self._found: Final[dict[tuple[str, str], _Read]] = {}
-
-    def identify(self, image: Image, carried: Carried) -> OwnLauncher:
-        """Return which launcher it is that an image carries as a file.
-
-        Raises:
-            ImageError: its layer can't be read.
-        """
-        layer = image.layers[carried.layer].blob.digest
-        key = layer, carried.path
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:  # others that want the same one wait for it; nothing is fetched twice
-            read = self._found.get(key)
-            if read is None:
-                read = _read_program(image, carried)
-                with self._lock:
-                    if len(self._found) >= _KEPT:
-                        self._found.clear()
-                        self._locks.clear()
-                    self._found[key] = read
-        return describe(read.digest, read.info, carried, image.labels.get(BUILD_LABEL), layer, read.note)
-
-
-def describe(
-    digest: str | None, info: GoBuildInfo | None, carried: Carried, label: str | None, layer: str | None, note: str = ""
-) -> OwnLauncher:
-    """Return which launcher some bytes are, with where they lie."""
-    found = identify(info, label)
-    notes = (*found.notes, note) if note else found.notes
-    return found._replace(path=carried.path, layer=layer, digest=digest, size=carried.size, notes=notes)
-
-
-def _too_large(size: int) -> str:
-    return f"it has {size >> 20} MiB and was not read: at most {LAUNCHER_LIMIT >> 20} are"
-
-
-def _read_program(image: Image, carried: Carried) -> _Read:
-    """Read a launcher out of its layer, to the layer's end, so that it is held against its digest."""
-    if carried.size > LAUNCHER_LIMIT:
-        return _Read(None, None, _too_large(carried.size))
-    layer = image.layers[carried.layer]
-    expanded = _EXPANDED_FLOOR + _EXPANDED_RATIO * layer.blob.size
-    with tempfile.TemporaryFile() as file:
-        digest = hashlib.sha256()
-        with open_layer(image.store, layer, expanded) as members:
-            for member in members:
-                if member.path == carried.path.lstrip("/") and member.kind == "file":
-                    digest = hashlib.sha256()
-                    file.seek(0)
-                    file.truncate()
-                    left = min(member.size, LAUNCHER_LIMIT)
-                    while left and (data := member.read(min(_PIECE, left))):
-                        file.write(data)
-                        digest.update(data)
-                        left -= len(data)
-        return _Read(f"sha256:{digest.hexdigest()}", read_build_info(file))
+    return result._replace(notes=(*result.notes, f"{UNKNOWN}: {reason}"))
 
 
 def find_unpacked(directory: str) -> Carried:
@@ -219,15 +140,8 @@ def read_unpacked(directory: str, carried: Carried) -> OwnLauncher:
     Raises:
         ImageError: it can't be read.
     """
-    if carried.size > LAUNCHER_LIMIT:
-        return describe(None, None, carried, None, None, _too_large(carried.size))
     with _open_unpacked(directory) as file:
-        digest = hashlib.sha256()
-        left = LAUNCHER_LIMIT
-        while left and (data := file.read(min(_PIECE, left))):
-            digest.update(data)
-            left -= len(data)
-        return describe(f"sha256:{digest.hexdigest()}", read_build_info(file), carried, None, None)
+        return describe(read_launcher_file(file.read, file.read(HEAD), carried.size), carried, None, None)
 
 
 def _open_unpacked(directory: str) -> AbstractContextManager[IO[bytes]]:

@@ -27,7 +27,7 @@ from metalauncher.tooling.apps.check.bounds import (
     size_in_words,
 )
 from metalauncher.tooling.apps.check.findings import WORDS
-from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS, own_launcher, resting
+from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS, notes_shown, own_launcher, resting
 from metalauncher.tooling.apps.check.verdict import AT_RISK
 from metalauncher.tooling.console import count
 
@@ -241,8 +241,7 @@ def _recorded(result: Result) -> str:
 
 def _last(result: Result) -> str:
     rests = [f"Assumes that {ASSUMPTIONS.get(code, code)}." for code in result.assumes]
-    own = () if result.own_launcher is None else result.own_launcher.notes
-    notes = "".join([f"<small>{_safe(note)}</small>" for note in (*result.notes, *own, *rests)])
+    notes = "".join([f"<small>{_safe(note)}</small>" for note in (*notes_shown(result), *rests)])
     return f"{_safe(result.remedy)}{notes}"
 
 

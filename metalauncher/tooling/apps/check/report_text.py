@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.explain.messages import ONLY
 from metalauncher.explain.terminal import RED, YELLOW
-from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, SENTENCE_LIMIT, listed, shorten, size_in_words
+from metalauncher.tooling.apps.check.bounds import (
+    NAME_LIMIT,
+    NOTES_SHOWN,
+    SENTENCE_LIMIT,
+    listed,
+    shorten,
+    size_in_words,
+)
 from metalauncher.tooling.apps.check.findings import WORDS, counted
 from metalauncher.tooling.apps.check.verdict import AT_RISK
 from metalauncher.tooling.apps.launcher_inventory import SOURCE_WORDS
@@ -71,8 +78,14 @@ def _app(result: Result, paint: Paint) -> list[str]:
     if result.remedy:
         found.append(f"  do:      {paint(shorten(result.remedy, SENTENCE_LIMIT), '')}")
     found += [f"  assumes: {paint(shorten(ASSUMPTIONS.get(code, code)), '')}" for code in result.assumes]
-    own = () if result.own_launcher is None else result.own_launcher.notes
-    return found + [f"  note:    {paint(shorten(note, SENTENCE_LIMIT), '')}" for note in (*result.notes, *own)]
+    return found + [f"  note:    {paint(note, '')}" for note in notes_shown(result)]
+
+
+def notes_shown(result: Result) -> list[str]:
+    """Return what is to be known about an app besides, as far as people are shown it."""
+    notes = (*result.notes, *(() if result.own_launcher is None else result.own_launcher.notes))
+    more = [f"and {len(notes) - NOTES_SHOWN:,} more notes, in JSON"] if len(notes) > NOTES_SHOWN else []
+    return [*[shorten(note) for note in notes[:NOTES_SHOWN]], *more]
 
 
 def own_launcher(launcher: OwnLauncher) -> str:

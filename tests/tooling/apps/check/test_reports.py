@@ -312,7 +312,7 @@ def test_whatever_an_app_recorded_people_can_read_it() -> None:
     found = find(RunImage("run", None, launchers()), [app])
     lines = report_text.lines(found, lambda text, _: text)
     assert max([len(line) for line in lines if "Platform API" in line or "apps " in line]) < 200
-    assert max(map(len, lines)) <= 1020
+    assert max(map(len, lines)) <= 620
     assert len(markdown(found)) < 6000
     assert (
         len(html(find(RunImage("run", None, launchers()), [bounded(app)]))) - len(html(find(found.run_image, [])))

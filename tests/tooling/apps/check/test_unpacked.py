@@ -51,7 +51,10 @@ def test_real_apps(name: str, route: str, world: World, unpack: Unpacked) -> Non
         found, expected = judge(world, root, run), world.judge(tag, run)
         notes = () if found.kind == "keeps-own-launcher" else found.notes[:1]
         assert found.digest is None
-        assert found._replace(app="", notes=(), assumes=()) == expected._replace(
+        own, its = found.own_launcher, expected.own_launcher
+        assert (own and (own.path, own.digest, own.size)) == (its and (its.path, its.digest, its.size))
+        assert (own is not None) == (found.kind == "keeps-own-launcher")
+        assert found._replace(app="", notes=(), own_launcher=its, assumes=()) == expected._replace(
             app="",
             notes=(),
             digest=None,
