@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from metalauncher.explain.terminal import printable
+from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, ImageError, parse_json
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def media_type(body: bytes, header: str | None) -> str:
     served = (header or "").partition(";")[0].strip().lower()
     if _SCHEMA_1.fullmatch(served):
         raise _schema_1()
-    document = parse_json(body, "the manifest")
+    document = parse_json(body, "the manifest", MANIFEST)
     if document.get("schemaVersion") == 1:
         raise _schema_1()
     own = document.get("mediaType")

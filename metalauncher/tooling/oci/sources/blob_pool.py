@@ -7,6 +7,7 @@ import io
 import threading
 from typing import IO, TYPE_CHECKING, Final
 
+from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.model import (
     INDEXES,
     MANIFEST_LIMIT,
@@ -151,7 +152,7 @@ class SharingStore:
         if data is None:
             return None
         try:
-            document = parse_json(data, "the manifest")
+            document = parse_json(data, "the manifest", MANIFEST)
         except ImageError:
             return None
         media_type = document.get("mediaType") or (OCI_INDEX if "manifests" in document else OCI_MANIFEST)
