@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.oci.files import open_regular
+from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.media_types import oci_layer_type
 from metalauncher.tooling.oci.model import (
     MANIFEST_LIMIT,
@@ -138,5 +139,5 @@ def _annotations(base: Image) -> dict[str, Any]:
     top, data = base.store.top()
     if top.digest != base.manifest.digest:
         data = base.store.fetch(base.manifest, MANIFEST_LIMIT)
-    found = parse_json(data, "the manifest").get("annotations")
+    found = parse_json(data, "the manifest", MANIFEST).get("annotations")
     return found if isinstance(found, dict) else {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.oci.artifacts import artifact_of
 from metalauncher.tooling.oci.choice import for_platform
+from metalauncher.tooling.oci.go_json import CONFIG, MANIFEST
 from metalauncher.tooling.oci.model import (
     CONFIG_LIMIT,
     INDEXES,
@@ -98,7 +99,7 @@ def load_image(store: Store, platform: str = DEFAULT_PLATFORM) -> Image:
     """
     descriptor, data = store.top()
     for _ in range(_NESTING_LIMIT):
-        document = parse_json(data, "the manifest")
+        document = parse_json(data, "the manifest", MANIFEST)
         if not _is_index(descriptor, document):
             return _load(store, descriptor, document)
         descriptor = for_platform(_entries(document), platform)
@@ -135,7 +136,7 @@ def _load(store: Store, descriptor: Descriptor, manifest: dict[str, Any]) -> Ima
     artifact = artifact_of(manifest, config_blob, blobs)
     if artifact:
         raise ImageError("unsupported", f"is no container image, but {artifact}")
-    config = parse_json(store.fetch(config_blob, CONFIG_LIMIT), "the config")
+    config = parse_json(store.fetch(config_blob, CONFIG_LIMIT), "the config", CONFIG)
     diff_ids = _object(config, "rootfs").get("diff_ids")
     if not isinstance(diff_ids, list) or len(diff_ids) != len(blobs):
         raise ImageError("damaged", f"the config does not name the {len(blobs)} layers that the manifest has")

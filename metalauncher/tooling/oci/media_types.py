@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from metalauncher.explain.terminal import printable
+from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.model import (
     INDEXES,
     MANIFESTS,
@@ -50,7 +51,7 @@ def manifest_type(body: bytes, header: str | None) -> str:
     served = (header or "").partition(";")[0].strip().lower()
     if _SCHEMA_1.fullmatch(served):
         raise _schema_1()
-    document = parse_json(body, "the manifest")
+    document = parse_json(body, "the manifest", MANIFEST)
     if document.get("schemaVersion") == 1:
         raise _schema_1()
     own = document.get("mediaType")

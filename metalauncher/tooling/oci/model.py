@@ -7,12 +7,16 @@ media types Docker's image manifest version 2, schema 2.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
+from metalauncher.tooling.oci.go_json import MergedError, NotJsonError, decode
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
+
+    from metalauncher.tooling.oci.go_json import Shape
 
 INDEXES: Final = frozenset(
     ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
@@ -113,16 +117,25 @@ def describe(media_type: str, data: bytes) -> Descriptor:
     return Descriptor(media_type, f"sha256:{hashlib.sha256(data).hexdigest()}", len(data))
 
 
-def parse_json(data: bytes, what: str) -> dict[str, Any]:
-    """Return the object that `data` is.
+def parse_json(data: bytes, what: str, shape: Mapping[str, Shape] | None = None) -> dict[str, Any]:
+    """Return the object that `data` is, as Go decodes it.
+
+    Args:
+        data: the document.
+        what: it is, for messages.
+        shape: one of `go_json`, whose keys match regardless of case; None where keys are what they are.
 
     Raises:
-        ImageError: it is another thing, or no JSON.
+        ImageError: it is another thing, or no JSON; or what it says depends on how Go merges.
     """
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, nested for thousands of levels
-        raise ImageError("damaged", f"{what} is not JSON") from None
+        value = decode(data, shape or {})
+    except NotJsonError as error:
+        wrong = f"has a {str(error)[:100]!r} of a wrong type" if str(error) else "is not JSON"
+        raise ImageError("damaged", f"{what} {wrong}") from None
+    except MergedError as error:
+        reason = f"{what} has {str(error)!r} twice, in whatever case: programs differ in how they merge them"
+        raise ImageError("unsupported", reason) from None
     if not isinstance(value, dict):
         raise ImageError("damaged", f"{what} is not a JSON object")
     return value

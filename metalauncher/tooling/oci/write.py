@@ -14,6 +14,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from metalauncher.tooling.oci.files import Folder, open_regular
+from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.layer_reader import open_tar
 from metalauncher.tooling.oci.model import (
@@ -83,8 +84,8 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
 def _add(store: Store, directory: str, tag: str, say: Say) -> None:
     descriptor, manifest = store.top()
     with open_regular(os.path.join(directory, "index.json")) as file:
-        index = parse_json(file.read(MANIFEST_LIMIT), "index.json")
-    document = parse_json(manifest, "the manifest")
+        index = parse_json(file.read(MANIFEST_LIMIT), "index.json", MANIFEST)
+    document = parse_json(manifest, "the manifest", MANIFEST)
     blobs = [parse_descriptor(entry, "a part") for entry in (*document["layers"], document["config"])]
     made: list[str] = []
     try:
@@ -173,7 +174,7 @@ def write_archive(store: Store, file: str, name: str | None, say: Say) -> None:
         OSError: it can't be written. Either way the file is as before.
     """
     image = load_image(store, "")
-    config = parse_descriptor(parse_json(store.top()[1], "the manifest").get("config"), "the config")
+    config = parse_descriptor(parse_json(store.top()[1], "the manifest", MANIFEST).get("config"), "the config")
     data = store.fetch(config, config.size)
     config_name = f"{config.digest.partition(':')[2]}.json"
     with whole_tar(file) as (archive, scratch):
@@ -211,7 +212,7 @@ def write_oci_archive(store: Store, file: str, name: str | None, say: Say) -> No
         OSError: it can't be written. Either way the file is as before.
     """
     descriptor, manifest = store.top()
-    document = parse_json(manifest, "the manifest")
+    document = parse_json(manifest, "the manifest", MANIFEST)
     parts = [parse_descriptor(entry, "a part") for entry in (*document["layers"], document["config"])]
     blobs = {part.digest: part for part in parts}  # an empty layer may be there twice
     index = _EMPTY_INDEX | {"manifests": [_entry(descriptor, name)]}

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from metalauncher.tooling.oci.choice import Named, as_index, wanted
 from metalauncher.tooling.oci.compression import HEAD, compression_of, decompressed
 from metalauncher.tooling.oci.files import read_limited
+from metalauncher.tooling.oci.go_json import CONFIG
 from metalauncher.tooling.oci.media_types import OCI_TAR
 from metalauncher.tooling.oci.model import (
     CONFIG_LIMIT,
@@ -87,7 +88,7 @@ class ArchiveStore:
         named = _CONFIG_NAME.fullmatch(config_name)
         if named and digest != f"sha256:{named[1]}":
             raise ImageError("damaged", f"has a config with another digest than its name, {config_name!r}")
-        config = parse_json(data, "the config")
+        config = parse_json(data, "the config", CONFIG)
         rootfs = config.get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(layer_names):

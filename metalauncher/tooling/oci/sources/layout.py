@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from metalauncher.tooling.oci.choice import Named, as_index, wanted
 from metalauncher.tooling.oci.files import Folder, read_limited
+from metalauncher.tooling.oci.go_json import CONFIG, LAYOUT, MANIFEST
 from metalauncher.tooling.oci.model import (
     CONFIG_LIMIT,
     MANIFEST_LIMIT,
@@ -64,9 +65,11 @@ class IndexedStore:
         """Return a manifest's descriptor with the platform that its config has, where the layout's index has none."""
         if manifest.platform or manifest.media_type not in MANIFESTS:
             return manifest
-        document = parse_json(self.fetch(manifest, MANIFEST_LIMIT), "the manifest")
+        document = parse_json(self.fetch(manifest, MANIFEST_LIMIT), "the manifest", MANIFEST)
         config = parse_descriptor(document.get("config"), "the config")
-        return manifest._replace(platform=platform_of(parse_json(self.fetch(config, CONFIG_LIMIT), "the config")))
+        return manifest._replace(
+            platform=platform_of(parse_json(self.fetch(config, CONFIG_LIMIT), "the config", CONFIG))
+        )
 
     def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
         """Return a blob's content."""
@@ -134,10 +137,10 @@ def read_index(files: Files) -> list[Descriptor]:
         ImageError: it is no layout.
     """
     files.state()
-    version = parse_json(_read(files, "oci-layout"), "oci-layout").get("imageLayoutVersion")
+    version = parse_json(_read(files, "oci-layout"), "oci-layout", LAYOUT).get("imageLayoutVersion")
     if not isinstance(version, str) or not version.startswith("1."):
         raise ImageError("unsupported", f"has the layout version {version!r}, not 1.0.0")
-    entries = parse_json(_read(files, "index.json"), "index.json").get("manifests")
+    entries = parse_json(_read(files, "index.json"), "index.json", MANIFEST).get("manifests")
     if not isinstance(entries, list):
         raise ImageError("damaged", "index.json lists no manifests")
     return [parse_descriptor(entry, f"image {number} of index.json") for number, entry in enumerate(entries, 1)]

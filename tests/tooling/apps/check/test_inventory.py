@@ -17,7 +17,7 @@ from rebased import World, metadata
 
 from metalauncher.tooling.apps.check.inventory import Entry
 from metalauncher.tooling.apps.check.inventory_report import markdown, text
-from metalauncher.tooling.apps.check.own_launcher import LAUNCHER_LIMIT
+from metalauncher.tooling.apps.check.launcher_file import LAUNCHER_LIMIT
 from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
 
 LIFECYCLE = "github.com/buildpacks/lifecycle"
