@@ -28,7 +28,6 @@ MODULE_LINES, FUNCTION_LINES = 400, 60
 # What may be longer. The functions of compare's cases are tables: each row is a case, and nothing else is in them.
 LONG = {
     "metalauncher": {
-        "explain/refusal_text.py",
         "tooling/launchers/compare/cases_apis.py:_of_platform",
         "tooling/launchers/compare/cases_arguments.py:cases",
         "tooling/launchers/compare/cases_directories.py:_paths",

@@ -116,6 +116,23 @@ def elf(machine: int = 62, kind: int = 2, size: int = 200) -> bytes:
     return (header + struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, size, size, 4096)).ljust(size, b"\0")
 
 
+# metalauncher's own, as image/static/start.c has it.
+NOTE = struct.pack("<III", 13, 0, 1) + b"metalauncher\0\0\0\0"
+
+
+def note_header(offset: int, size: int, alignment: int = 4) -> bytes:
+    """Return a program header of notes."""
+    return struct.pack("<IIQQQQQQ", 4, 4, offset, 0, 0, size, size, alignment)
+
+
+def noted(notes: bytes = NOTE, *, alignment: int = 4, at: int = 200, machine: int = 62) -> bytes:
+    """Return a program of a few bytes whose only header is one of notes."""
+    program = bytearray(elf(machine, size=4096))
+    program[64:120] = note_header(at, len(notes), alignment)
+    program[at : at + len(notes)] = notes
+    return bytes(program)
+
+
 def entry(name: str, data: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
     """Return a tarball's member."""
     info = tarfile.TarInfo(name)

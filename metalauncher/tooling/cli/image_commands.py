@@ -50,6 +50,26 @@ def check() -> Parser:
     add_platform(
         command, f"which image of several for different ones, and what --run-image is for (default: {DEFAULT_PLATFORM})"
     )
+    _add_judgement(command)
+    add_format(
+        command,
+        *("text", "json", "jsonl", "markdown", "html"),
+        more="jsonl has each result as a line, as soon as it is there; markdown is a comment for a pull request;"
+        " html is a page to look at",
+    )
+    _add_parts(command)
+    command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
+    add_registries(command)
+    command.add_argument(
+        "--cache", metavar="DIR", help="where what was fetched is kept (default: ~/.cache/metalauncher/blobs)"
+    )
+    command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
+    add_log(command)
+    return command
+
+
+def _add_judgement(command: Parser) -> None:
+    """Add what is looked at, and what of it makes the command fail."""
     command.add_argument(
         "--fail-on",
         choices=("any", "regressions"),
@@ -76,21 +96,6 @@ def check() -> Parser:
     command.add_argument(
         "--all", action="store_true", help="list every app in text, not only those that need a decision"
     )
-    add_format(
-        command,
-        *("text", "json", "jsonl", "markdown", "html"),
-        more="jsonl has each result as a line, as soon as it is there; markdown is a comment for a pull request;"
-        " html is a page to look at",
-    )
-    _add_parts(command)
-    command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
-    add_registries(command)
-    command.add_argument(
-        "--cache", metavar="DIR", help="where what was fetched is kept (default: ~/.cache/metalauncher/blobs)"
-    )
-    command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
-    add_log(command)
-    return command
 
 
 def _add_parts(command: Parser) -> None:

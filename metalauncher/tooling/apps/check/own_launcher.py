@@ -70,7 +70,8 @@ def find_launcher(image: Image, scanner: Scanner) -> tuple[Carried, Kept | None]
             break
     if place.node is None:
         if place.errno != ENOENT or is_at(place.path, CNB):
-            raise ImageError("absent", f"has no launcher: /{place.path}: {errno_text(place.errno)}")
+            reason = "" if place.errno == ENOENT else f": {errno_text(place.errno)}"
+            raise ImageError("absent", f"has no launcher: there is no /{place.path}{reason}")
         return Carried("run-image", f"/{place.path}"), None
     if place.node.kind != "file":
         raise ImageError("unsupported", f"has no launcher, but a directory or a device at /{place.path}")

@@ -145,7 +145,15 @@ def test_text(check: Any, apps: dict[str, str]) -> None:
     ]
     assert few == [line for line in lines if line.startswith("oci:")][:3]  # what needs a decision
     assert "  which:   launcher 0.20.20 (release: image label)" in lines
-    assert lines[-1] == f"to be added to the run image: {OLD}"
+    assert f"to be added to the run image: {OLD}" in lines
+    assert lines[-1].startswith("13 layers of ")
+    assert lines[-1].endswith(
+        "looked through; 3 of 5 verdicts assume that layers that lifecycle's label names hold what its exporter writes;"
+        " --thorough reads those too"
+    )
+    thorough = check(*apps.values(), "--thorough").out
+    assert "verdicts assume" not in thorough
+    assert "nothing is assumed" in thorough
     assert answer.err == ""
 
 

@@ -7,7 +7,7 @@ import tarfile
 
 import images
 import pytest
-from bundles import elf
+from bundles import NOTE, elf, note_header, noted
 from hypothesis import given
 from hypothesis import strategies as st
 from rebased import PLATFORM, World, metadata
@@ -20,21 +20,7 @@ from metalauncher.tooling.run_image.labels import BUILDPACK_APIS, PATH, PLATFORM
 
 APP = images.make_app("app", metadata("0.10"), "0.12")
 OLD = images.make_app("old", metadata("0.6"), "0.6")
-NOTE = struct.pack("<III", 13, 0, 1) + b"metalauncher\0\0\0\0"
 GNU_STACK = 0x6474E551
-
-
-def note_header(offset: int, size: int, alignment: int = 4) -> bytes:
-    """Return a program header of notes."""
-    return struct.pack("<IIQQQQQQ", 4, 4, offset, 0, 0, size, size, alignment)
-
-
-def noted(notes: bytes = NOTE, *, alignment: int = 4, at: int = 200) -> bytes:
-    """Return a program of a few bytes whose only header is one of notes."""
-    program = bytearray(elf(size=4096))
-    program[64:120] = note_header(at, len(notes), alignment)
-    program[at : at + len(notes)] = notes
-    return bytes(program)
 
 
 def marked(program: bytes) -> bytes:

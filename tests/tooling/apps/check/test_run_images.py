@@ -10,7 +10,7 @@ from pathlib import Path
 
 import images
 import pytest
-from bundles import elf
+from bundles import elf, noted
 from rebased import PLATFORM, World, descriptor, metadata, place
 
 from metalauncher.tooling.apps.check.judge import Judge
@@ -168,7 +168,7 @@ def test_machines(world: World) -> None:
         world.judge(world.app(made, "self-contained", executable=world.rig.launcher), arm).kind == "keeps-own-launcher"
     )
     # The launcher is one for that machine, not for the one that checks; metalauncher here is for the wrong one.
-    metalauncher = images.pack([images.file("/usr/bin/metalauncher", elf(183, size=300), 0o755)])
+    metalauncher = images.pack([images.file("/usr/bin/metalauncher", noted(machine=183), 0o755)])
     right = world.run("arm2", layer, metalauncher, images.pack(broken(elf(183))), architecture="arm64")
     foreign = world.app(made, on=right)
     assert str(world.judge(foreign, right).launcher) == NEW

@@ -47,7 +47,6 @@ WRAPPERS: dict[str, tuple[list[str], list[tuple[tarfile.TarInfo, bytes]], str | 
     ),
     "init-of-something-else": ([TINI, "--", "/bin/sh", WEB], [program(TINI), program("/bin/sh")], None),
     "init-of-env": ([TINI, "--", "env", "CNB_PLATFORM_API=0.99", WEB], [program(TINI)], None),
-    "init-of-a-relative-path": ([TINI, WEB[1:]], [program(TINI)], WEB[1:]),
     "init-of-a-name": ([TINI, "--", "web"], [program(TINI)], WEB),
     "init-with-an-option-that-is-not-known": ([TINI, "-x", WEB], [program(TINI)], None),
     "init-alone": ([TINI, "--"], [program(TINI)], None),
@@ -85,13 +84,21 @@ def test_inits_that_do_not_start(world: World, more: list[tuple[tarfile.TarInfo,
     assert (found.kind, found.exit_code) == ("does-not-start", code)
 
 
+def test_init_of_a_relative_path(world: World) -> None:
+    """An init starts what it is given from the working directory."""
+    run = world.run("init-relative", world.rig.run_layer("0.21.17", more=[program(TINI)]))
+    for directory, kind in (("/", "starts"), ("/workspace", "does-not-start")):
+        change = {"Entrypoint": [TINI, WEB[1:]], "WorkingDir": directory}
+        assert world.judge(world.app(APP, change=change), run).kind == kind
+
+
 @pytest.mark.parametrize("key", ["Entrypoint", "Cmd"])
 @pytest.mark.parametrize("value", ["/bin/false", ["/cnb/process/web", 3], {"a": "b"}])
 def test_start_of_another_type(world: World, key: str, value: Any) -> None:
     """An ENTRYPOINT that is no array is not passed over, so that CMD would count."""
     change: dict[str, Any] = {"Entrypoint": ["/cnb/process/web"], "Cmd": ["/cnb/process/web"], key: value}
     found = world.judge(world.app(APP, change=change), "two")
-    assert (found.kind, found.reason) == ("unknown", f"the config's {key} is not an array of strings")
+    assert (found.kind, found.reason) == ("unknown", f"the config has a {key!r} of a wrong type")
 
 
 def test_hard_link(world: World) -> None:
