@@ -29,6 +29,7 @@ NAMES_LIMIT: Final = 200_000  # links, and directories, of a layer; node_modules
 # Scans that are remembered, and how much each may hold: apps share the layers of their launcher and process types.
 _REMEMBERED, _REMEMBERED_FACTS, _REMEMBERED_NAMES, _REMEMBERED_BYTES = 1024, 64, 256, 64 << 10
 
+_LAUNCHERS = LAUNCHER.rpartition("/")[0] + "/"
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
@@ -198,7 +199,7 @@ def _fact(member: Member, interest: Interest) -> Fact:
     data, program = b"", None
     if member.kind == "file":
         data = member.read(WHOLE_LIMIT + 1 if member.path in interest.whole else HEAD)
-        if member.path == LAUNCHER and data.startswith(b"\x7fELF") and not has_note(data):
+        if member.path.startswith(_LAUNCHERS) and data.startswith(b"\x7fELF") and not has_note(data):
             program = read_launcher_file(member.read, data, member.size)
     return Fact(
         *(member.path, member.kind, member.mode, member.size, member.target),
