@@ -67,11 +67,16 @@ class Doubts:
             self.note(place, "is not there, but something in it is whited out")
         elif crossed:
             self.note(place, "is made through a link of a lower layer")
-        if self.hidden:
-            parts = place.split("/")
-            above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
-            if any([path in self.hidden or f"{path}/" in self.hidden for path in above]):
-                self.note("", f"has a member below /{place}, which was removed, and not made again")
+        if self._was_hidden(place):
+            self.note("", f"has a member below /{place}, which was removed, and not made again")
+
+    def _was_hidden(self, place: str) -> bool:
+        """Tell whether a layer took something away at a place, or above it."""
+        if not self.hidden:
+            return False
+        parts = place.split("/")
+        above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+        return any([path in self.hidden or f"{path}/" in self.hidden for path in above])
 
     def replaced(self, before: str, kind: str, place: str, layer: int, *, own: bool) -> None:
         """Take note of what a member replaces, unless both are directories.
@@ -83,7 +88,7 @@ class Doubts:
             layer: the member's.
             own: whether the same layer has something there already, or below.
         """
-        if (before == "directory") != (kind == "directory"):
+        if before != kind:
             self.hidden[place] = layer
         if before == "directory":
             self.hidden_folders[place] = layer
@@ -117,6 +122,8 @@ class Doubts:
         """Doubt links of lower layers that lead to a place: on overlayfs they become directories."""
         for link in links:
             self.note(link, "is a link that a higher layer has members through")
+        if any([self._was_hidden(each) for each in (*links, place)]):
+            self.note("", f"reaches /{place} through a link, where a lower layer had something else")
         self.note(place, "is reached through a link of a lower layer")
 
     def crossing(self, place: str, target: str, layer: int) -> None:

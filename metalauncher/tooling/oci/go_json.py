@@ -30,7 +30,7 @@ _PLATFORM: Final[dict[str, Shape]] = {
 _DESCRIPTOR: Final[dict[str, Shape]] = {
     **dict.fromkeys(("mediaType", "digest"), "?text"),
     "size": "?number",
-    "urls": "?texts",
+    "urls": "?list",
     "annotations": "?map",
     "artifactType": "text",
     "platform": _PLATFORM,
@@ -52,8 +52,8 @@ CONFIG: Final[dict[str, Shape]] = {
     "config": {
         **dict.fromkeys(("User", "WorkingDir", "StopSignal"), "text"),
         "Env": "?texts",
-        "Entrypoint": "texts",
-        "Cmd": "texts",
+        "Entrypoint": "?texts",
+        "Cmd": "?texts",
         "Labels": "?map",
         "ArgsEscaped": "flag",
         **dict.fromkeys(("ExposedPorts", "Volumes"), "sets"),

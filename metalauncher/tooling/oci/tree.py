@@ -211,7 +211,7 @@ class Tree:
             done.append((part, child))
         folder = "/".join([name for name, _ in done])
         if crossed:
-            self._odd.crossed(crossed, _below(folder, last.removeprefix(_WHITEOUT)))
+            self._odd.crossed(crossed, folder if last == _OPAQUE else _below(folder, last.removeprefix(_WHITEOUT)))
         if not whiteout:
             self.root._changed = layer
         return (done[-1][1] if done else self.root), folder, last

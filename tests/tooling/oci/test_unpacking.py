@@ -185,6 +185,23 @@ CASES: dict[str, tuple[list[bytes], list[tuple[str, str]] | str]] = {
             ("usr/lib/n", "is reached through a link of a lower layer"),
         ],
     ),
+    "opaque-through-a-link-of-a-lower-layer": (
+        [_layer(_file("lib/.wh..wh..opq"))],
+        [
+            ("lib", "is a link that a higher layer has members through"),
+            ("usr/lib", "is reached through a link of a lower layer"),
+        ],
+    ),
+    "through-a-link-to-what-was-a-file": (
+        [_layer(_folder("usr/a"), _link("x", "/usr/a")), _layer(_folder("x/n/m"))],
+        [
+            ("usr/a/n", "is made through a link of a lower layer"),
+            ("", "has a member below /usr/a/n, which was removed, and not made again"),
+            ("x", "is a link that a higher layer has members through"),
+            ("", "reaches /usr/a/n/m through a link, where a lower layer had something else"),
+            ("usr/a/n/m", "is reached through a link of a lower layer"),
+        ],
+    ),
     "through-its-own-link": ([_layer(_link("new", "usr/lib"), _file("new/n"))], []),
     "through-its-own-dangling-link": ([_layer(_link("new", "/none/more"), _file("new/n"))], []),
     "through-a-loop": (
