@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,13 +15,17 @@ from pathlib import Path
 import images
 from elf_programs import Program
 from harness import PROJECT
-from rebased import Rig, World, metadata
+from rebased import PLATFORM, Rig, World, metadata
 
 from metalauncher.tooling.apps.check import dispatch, user
 from metalauncher.tooling.apps.check import layer_scan as search
+from metalauncher.tooling.apps.check.judge import Judge
 from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS
 from metalauncher.tooling.apps.check.verdict import KINDS
 from metalauncher.tooling.oci import image, model
+from metalauncher.tooling.oci.location import parse_location
+from metalauncher.tooling.oci.sources.stores import open_local
+from metalauncher.tooling.run_image.labels import BUILDPACK_APIS, PATH, PLATFORM_APIS
 
 PAGE = (PROJECT / "docs/check.md").read_text()
 
@@ -69,6 +75,38 @@ def test_verdicts_and_limits() -> None:
     assert f"| links and directories of a layer | {search.NAMES_LIMIT:,} |" in PAGE
     assert f"| files in a directory of descriptors | {dispatch._ENTRIES_LIMIT:,} |" in PAGE
     assert f"| `/etc/passwd`, `/etc/group` | {user.FILE_LIMIT >> 20} MiB each |" in PAGE
+
+
+def test_what_verdicts_rest_on(world: World, tmp_path: Path) -> None:
+    """Each assumption is made where the page says so, and `--thorough` does without those that it says."""
+    made = images.make_app("app", metadata("0.10"), "0.12")
+    link = images.pack([images.link("/cnb/lifecycle/launcher", "/opt/launcher")])
+    launcher = images.pack([images.file("/opt/launcher", world.rig.launcher, 0o755)])
+    world.run("labelled", launcher, Labels={PLATFORM_APIS: "0.12", BUILDPACK_APIS: "0.10", PATH: "/opt/launcher"})
+    bundle = tmp_path / "bundle"
+    tag = world.app(made)
+    shutil.copytree(world.rebase(tag, "old"), bundle / "rootfs", symlinks=True)
+    config = world.layout.image(tag)[1]["config"]
+    process = {"args": config["Entrypoint"], "env": config["Env"], "cwd": config["WorkingDir"]}
+    (bundle / "config.json").write_text(json.dumps({"ociVersion": "1.0.2", "process": process}))
+
+    def ask(app: str, on: str = "two", *, thorough: bool) -> tuple[str, tuple[str, ...], int]:
+        judge = Judge(world.run_image(on), None, PLATFORM, thorough=thorough)
+        if app.startswith("/"):
+            found = judge.judge_unpacked(app, app)
+        else:
+            found = judge.judge(app, open_local(parse_location(world.reference(app))))
+        return found.kind, found.assumes, found.layers_read
+
+    assert ask(tag, thorough=False) == ("starts", ("lifecycle-layers",), 3)
+    assert ask(tag, thorough=True) == ("starts", (), 4)
+    unlabelled = world.app(made, labels=False)
+    assert ask(unlabelled, thorough=False) == ("starts", ("unknown-run-image",), 5)  # the old run image's as well
+    assert ask(unlabelled, thorough=True) == ("unknown", (), 5)
+    for thorough in (False, True):
+        assert ask(str(bundle / "rootfs"), thorough=thorough)[:2] == ("starts", ("unknown-run-image",))
+        kind, assumes, _ = ask(world.app(made, above=[link]), "labelled", thorough=thorough)
+        assert (kind, assumes) == ("starts", ("labels",) if thorough else ("lifecycle-layers", "labels"))
 
 
 def section(heading: str) -> str:
