@@ -221,6 +221,16 @@ def test_the_page_has_every_module() -> None:
     assert allowed == {**ROOMS, "cli": set()}  # it may import all
 
 
+def test_the_page_names_the_judgement() -> None:
+    """What the page says of the modules that make a verdict is of modules that there are."""
+    table = (
+        (PROJECT / "docs/architecture.md").read_text().partition("| module of `apps/check` |")[2].partition("\n\n")[0]
+    )
+    names = [name for line in table.splitlines() for name in re.findall(r"`([a-z_]+)`", line.split(" | ")[0])]
+    assert {"resolver", "walk", "dispatch"} <= set(names)
+    assert [name for name in names if f"tooling.apps.check.{name}" not in TREES] == []
+
+
 def too_long(package: Path) -> Iterator[str]:
     """Give each module and function that is longer than a reader's patience."""
     for file in sorted(package.rglob("*.py")):

@@ -41,7 +41,7 @@ _HELP = "metalauncher check --help"
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Check; return 0 if all apps start or keep their launcher, 1 if one is at risk, 3 if it can't be told of one."""
+    """Check; return 0 if all apps start or keep their launcher, 1 if one is at risk, 3 if one is unknown."""
     if options.merge:
         return merge(options, console)
     if options.inventory:

@@ -34,16 +34,14 @@ WORDS: Final[dict[Kind, str]] = {
     "refused": "would be refused",
     "does-not-start": "would not start",
     "keeps-own-launcher": "keeps its own launcher",
-    "unknown": "cannot tell",
+    "unknown": "unknown",
 }
 
 
 def counted(number: int, kind: Kind) -> str:
     """Return `2 start`: how many apps there are of a kind."""
-    words = {"unknown": "cannot be told"}
-    if number != 1:
-        words |= {"starts": "start", "keeps-own-launcher": "keep their own launcher"}
-    return f"{number:,} {words.get(kind) or WORDS[kind]}"
+    several = {"starts": "start", "keeps-own-launcher": "keep their own launcher"}
+    return f"{number:,} {several.get(kind, WORDS[kind]) if number != 1 else WORDS[kind]}"
 
 
 class RunImage(NamedTuple):
@@ -140,7 +138,7 @@ class Findings(NamedTuple):
 
     @property
     def left_alone(self) -> int:
-        """How many apps would not start, or can't be told, without the run failing by them."""
+        """How many apps would not start, or are unknown, without the run failing by them."""
         return sum([self.gate.leaves_alone(result) for result in self.results])
 
     @property
@@ -183,7 +181,8 @@ class Findings(NamedTuple):
         if risky:
             return f"{risky:,} of {of} would not start" if total > 1 else "The app would not start"
         if unknown:
-            return f"{unknown:,} of {of} cannot be told" if total > 1 else "The app cannot be told"
+            whom = f"{unknown:,} of {of}" if total > 1 else "the app"
+            return f"It is unknown whether {whom} would start"
         return f"All {of} would start" if total > 1 else "The app would start"
 
 

@@ -15,7 +15,7 @@ FINDINGS: Final = 1
 UNFINISHED: Final = 3
 
 # any: whatever would not start. regressions: what started under the run image compared against, and would not now, or
-# can't be told any more; an app that was dead before does not hold up a rebase.
+# is unknown now; an app that was dead before does not hold up a rebase.
 FailOn = Literal["any", "regressions"]
 
 
@@ -24,7 +24,7 @@ class Gate(NamedTuple):
 
     Attributes:
         fail_on: which apps.
-        unknown: whether it fails where it can't be told of one.
+        unknown: whether it fails by an app whose verdict is unknown.
     """
 
     fail_on: FailOn = "any"
@@ -43,7 +43,7 @@ class Gate(NamedTuple):
         return self.concerns(result) and not tolerated
 
     def leaves_alone(self, result: Result) -> bool:
-        """Tell whether an app would not start, or can't be told, and the run does not fail by it."""
+        """Tell whether an app would not start, or is unknown, and the run does not fail by it."""
         return (result.kind in AT_RISK or result.kind == "unknown") and not self.fails(result)
 
     def exit_code(self, results: Collection[Result], unchecked: int) -> int:
@@ -54,7 +54,7 @@ class Gate(NamedTuple):
             unchecked: how many apps have none.
 
         Returns:
-            1 if it fails by an app that would not start; else 3 if by one that can't be told, or one is not checked;
+            1 if it fails by an app that would not start; else 3 if by one that is unknown, or one is not checked;
             else 0.
         """
         failed = {result.kind in AT_RISK for result in results if self.fails(result)}

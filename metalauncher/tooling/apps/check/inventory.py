@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.model import Store
 
 # own: a launcher. run-image: a link or a script to the run image's. copy: of metalauncher, which starts what the run
-# image has. unknown: it can't be told; the reason says why.
+# image has. unknown: not known; the reason says why.
 Kind = Literal["own", "run-image", "copy", "unknown"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
         app: the reference as it was given.
         digest: of the image's manifest; None where it was not had.
         kind: of what.
-        reason: where that leads, or why it can't be told.
+        reason: where that leads, or why it is unknown.
         launcher: which launcher, of its own.
         wrong_name: what was named is no app for this platform.
     """

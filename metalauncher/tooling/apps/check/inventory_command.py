@@ -44,7 +44,7 @@ def take_inventory(options: Namespace, console: Console, stores: Stores, apps: S
     """Say which launcher each app carries.
 
     Returns:
-        3 if it can't be told of one, and that counts, or one was not looked at; else 0.
+        3 if one is unknown, and that counts, or one was not looked at; else 0.
     """
     stock = Stock(options.platform or DEFAULT_PLATFORM)
     entries: list[Entry] = []

@@ -23,7 +23,7 @@ WORDS: Final[dict[Kind, str]] = {
     "own": "a launcher of its own",
     "run-image": "the run image's",
     "copy": "a copy of metalauncher",
-    "unknown": "cannot tell",
+    "unknown": "unknown",
 }
 _HEAD: Final = ("app", "launcher", "release from", "Go", "digest", "layer")
 _SHORT: Final = len("sha256:") + 12

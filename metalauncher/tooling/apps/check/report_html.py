@@ -49,14 +49,14 @@ _TILES: Final[dict[Kind, str]] = {
     "refused": "would be refused",
     "does-not-start": "would not start",
     "keeps-own-launcher": "keep their own launcher",
-    "unknown": "cannot be told",
+    "unknown": "unknown",
 }
 _LEGENDS: Final[dict[Kind, str]] = {
     "starts": "a launcher of the run image covers it",
     "refused": "no launcher covers it",
     "does-not-start": "its way into the run image leads nowhere",
     "keeps-own-launcher": "this rebase neither breaks nor patches it",
-    "unknown": "its image can't be read, or contradicts itself",
+    "unknown": "its verdict would be a guess; the reason is below",
 }
 # Of those that are refused, by exit code, where it is not for want of an API.
 _CAUSES: Final = {
@@ -150,7 +150,7 @@ def _body(findings: Findings) -> Iterator[str]:
     if findings.at_risk:
         yield from _apps("at-risk", "Apps at risk", findings.at_risk, ("Why", "What would serve it"))
     if unknown := findings.of("unknown"):
-        yield from _apps("unknown", "Apps that cannot be told", unknown, ("Why", "What to do"))
+        yield from _apps("unknown", "Apps whose verdict is unknown", unknown, ("Why", "What to do"))
     if findings.needs:
         yield from _matrix(findings)
     if starting := findings.of("starts"):

@@ -46,7 +46,7 @@ def markdown(findings: Findings) -> str:
     if findings.bundles:
         parts.append(f"To be added to the run image: {', '.join([as_code(name) for name in findings.bundles])}.")
     if unknown:
-        parts.append(_fold(f"{len(unknown):,} cannot be told", _table(unknown, ("App", "Verdict", "Why", "Do"))))
+        parts.append(_fold(f"{len(unknown):,} unknown", _table(unknown, ("App", "Verdict", "Why", "Do"))))
     if own := findings.own_launchers:
         rows = [f"| {as_text(shorten(one.name, NAME_LIMIT))} | {one.apps:,} |" for one in own[:ROWS_LIMIT]]
         table = "\n".join(["| Launcher | Apps |", "|---|--:|", *rows])

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 _KINDS_OF_LAUNCHERS = 5  # that are named in the summary
 # What a verdict may rest on besides what was read, in words.
-ASSUMPTIONS: Final = {"lifecycle-layers": "layers that lifecycle's label names hold what its exporter writes"}
+ASSUMPTIONS: Final = {
+    "lifecycle-layers": "layers that lifecycle's label names hold what its exporter writes",
+    "unknown-run-image": "what the app's layers have in the run image's places is the old run image's",
+    "labels": "the run image's labels are true",
+}
 _COLOURS: Final[dict[Kind, str]] = {
     "starts": GREEN,
     "refused": RED,
@@ -146,7 +150,7 @@ def _summary(findings: Findings, paint: Paint) -> list[str]:
 
 
 def left_alone(findings: Findings) -> str:
-    """Return how many apps the run does not fail by, though they would not start or can't be told."""
+    """Return how many apps the run does not fail by, though they would not start or are unknown."""
     return f"{findings.left_alone:,} left alone ({findings.gate.text})"
 
 
@@ -156,7 +160,9 @@ def resting(findings: Findings) -> str:
         f"{number:,} of {count(len(findings.results), 'verdict')} assume that {ASSUMPTIONS.get(code, code)}"
         for code, number in findings.assuming.items()
     ]
-    return "; ".join([*parts, "--thorough reads those too"]) if parts else "nothing is assumed"
+    if "lifecycle-layers" in findings.assuming:
+        parts.append("--thorough reads those too")
+    return "; ".join(parts) or "nothing is assumed"
 
 
 def _own_launchers(findings: Findings) -> str:

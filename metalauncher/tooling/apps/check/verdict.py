@@ -28,7 +28,7 @@ SCHEMA_VERSION: Final = 1
 # starts: one of the run image's launchers would run it. refused: none covers it, or none that does can be exec'd, and
 # metalauncher says so. does-not-start: it delegates to a path of the run image that can't be exec'd, or the launcher
 # that is chosen fails on its metadata.toml. keeps-own-launcher: it brings one, so that a rebase neither breaks nor
-# patches it. unknown: it can't be told; the reason says why.
+# patches it. unknown: not proven either way; the reason says why.
 Kind = Literal["starts", "refused", "does-not-start", "keeps-own-launcher", "unknown"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 AT_RISK: Final = frozenset[Kind](("refused", "does-not-start"))
@@ -112,7 +112,7 @@ class Result(NamedTuple):
 
     @property
     def regressed(self) -> bool:
-        """It would have started under the run image compared against, and now would not, or it can't be told."""
+        """It would have started under the run image compared against, and now would not, or it is unknown."""
         decided = self.kind in AT_RISK or self.kind == "unknown"
         return decided and self.before is not None and self.before.kind == "starts"
 

@@ -138,8 +138,8 @@ def test_text(check: Any, apps: dict[str, str]) -> None:
     verdicts = [line.rpartition(": ")[2] for line in lines if line.startswith("oci:")]
     assert verdicts == [
         "would be refused, exit code 12",
-        "cannot tell",
-        "cannot tell",
+        "unknown",
+        "unknown",
         f"starts with {NEW}",
         "keeps its own launcher",
     ]
@@ -401,7 +401,7 @@ def test_app_and_run_image_confused(tool: Tool, check: Any, apps: dict[str, str]
         answer = check(f"oci:{made.directory}")
         assert answer.code == 3
         assert answer.out.splitlines()[:2] == [
-            f"oci:{made.directory}: cannot tell",
+            f"oci:{made.directory}: unknown",
             "  why:     is a run image: there is no app in it",
         ]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from browser import browse, parse, screenshot, table
+from harness import PROJECT
 from making import launcher, minors, reference_registry
 
-from metalauncher.tooling.apps.check import report_text
+from metalauncher.tooling.apps.check import judge, report_text
 from metalauncher.tooling.apps.check.bounds import bounded
 from metalauncher.tooling.apps.check.findings import (
     NEEDS_LIMIT,
@@ -101,9 +103,9 @@ def test_order() -> None:
         ((), "No app was checked"),
         (("starts",), "The app would start"),
         (("refused",), "The app would not start"),
-        (("unknown",), "The app cannot be told"),
+        (("unknown",), "It is unknown whether the app would start"),
         (("starts", "keeps-own-launcher"), "All 2 apps would start"),
-        (("starts", "unknown"), "1 of 2 apps cannot be told"),
+        (("starts", "unknown"), "It is unknown whether 1 of 2 apps would start"),
         (("does-not-start", "unknown"), "1 of 2 apps would not start"),
     ],
 )
@@ -252,7 +254,7 @@ def test_text() -> None:
     assert not [line for line in lines if "shop/a:1" in line or "shop/c:1" in line]
     assert lines[-4] == (
         "9 apps under acme/run:<new>, before acme/run:<old>: <4 would be refused>, <1 would not start>,"
-        " <2 start>, <1 keeps its own launcher>, <1 cannot be told>"
+        " <2 start>, <1 keeps its own launcher>, <1 unknown>"
     )
     assert lines[-3:] == [
         "<1 of them started before>",
@@ -288,6 +290,17 @@ def test_what_verdicts_rest_on() -> None:
     )
     nothing = find(RunImage("run", None, launchers()), [proved])
     assert report_text.summary(nothing)[-1] == "2 layers of 512.0 KiB looked through; nothing is assumed"
+    labelled = find(RunImage("run", None, launchers()), [proved, proved._replace(assumes=("labels",))])
+    assert report_text.summary(labelled)[-1].endswith("; 1 of 2 verdicts assume that the run image's labels are true")
+
+
+def test_assumptions_have_words() -> None:
+    """Each assumption that a verdict may name is said in words, and is in the schema."""
+    codes = {judge.LIFECYCLE_LAYERS, judge.RUN_IMAGE, judge.LABELS}
+    assert set(report_text.ASSUMPTIONS) == codes
+    schema = json.loads((PROJECT / "metalauncher/schemas/check.schema.json").read_text())
+    assert set(schema["properties"]["assuming"]["propertyNames"]["enum"]) == codes
+    assert set(schema["$defs"]["result"]["properties"]["assumes"]["items"]["enum"]) == codes
 
 
 def test_what_is_left_alone() -> None:
@@ -336,7 +349,7 @@ def test_markdown() -> None:
     assert "| `shop/f:1` | would be refused (exit 12), **started before** | lacks 0.2 | add |" in text
     assert "| `shop/g:1` | would not start (exit 127) | leads nowhere | link it |" in text
     assert "To be added to the run image: `buildpacks/lifecycle@0.9.3`." in text
-    assert "<details><summary>1 cannot be told</summary>" in text
+    assert "<details><summary>1 unknown</summary>" in text
     assert "| Platform API 0.12, Buildpack API 0.10 | 2 | **runs** | covers it | by opt-in |" in text.replace("❌ ", "")
 
 
@@ -344,7 +357,7 @@ def test_markdown_of_nothing_bad() -> None:
     """All is well, or all that could be told."""
     image = RunImage("run", None, launchers())
     assert markdown(find(image, results()[:3])).startswith("## ✅ All 3 apps would start\n")
-    assert markdown(find(image, results()[:4])).startswith("## ⚠️ 1 of 4 apps cannot be told\n")
+    assert markdown(find(image, results()[:4])).startswith("## ⚠️ It is unknown whether 1 of 4 apps would start\n")
     assert markdown(find(image, results()[:3], unchecked=4)).startswith("## ⚠️ All 3 apps would start\n")
     assert "**4 apps not checked.**" in markdown(find(image, results()[:3], unchecked=4))
 
