@@ -5,9 +5,11 @@ Sources: Linux, fs/exec.c, fs/binfmt_script.c, fs/binfmt_elf.c.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.execute import SCRIPTS_LIMIT, interpreter_of
+from metalauncher.explain.elf import HEADER_SIZE, INTERPRETER, MAGIC, Elf
 from metalauncher.tooling.apps.check.permissions import EXECUTE, READ
 from metalauncher.tooling.apps.check.resolver import EACCES, ELOOP
 from metalauncher.tooling.console import decode
@@ -18,7 +20,15 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.resolver import Place, Resolver
 
 ENOEXEC: Final = 8
+_EIO = 5
 _SCRIPT = 256  # bytes of a file that the kernel looks at for a script's first line
+_ARGUMENT = re.compile(rb"[^ \t\0]+[ \t]+([^\0]+)")
+_HEADERS_LIMIT = 1 << 16  # bytes of all program headers (load_elf_phdrs)
+_PATH_LIMIT = 4096  # bytes of a loader's path, with its final zero
+# They look at an ELF file's machine, and neither at its class nor at its byte order.
+_TRUSTING = {"x86-64": 62, "arm64": 183}
+_WIDE = 2  # of an ELF file of 64 bits
+_LITTLE_64 = b"\2\1"  # its class and byte order on these
 _OLDER = {"x86-64": "386", "arm64": "arm"}  # what these run where the kernel was built for it
 
 
@@ -96,6 +106,7 @@ def _load(
     path: str, place: Place, head: bytes, resolver: Resolver, contents: Contents, machine: str | None, cwd: str
 ) -> tuple[int, str, Place | None]:
     """Return what loading a program comes to: an errno, the path that it is about, and its loader."""
+    _doubt_header(head, machine, place, resolver)
     binary = inspect(head)
     if isinstance(binary, str) or binary.kind != "elf":
         return ENOEXEC, path, None
@@ -104,16 +115,53 @@ def _load(
         return ENOEXEC, path, None
     if place.node is not None and binary.size > place.node.size:
         resolver.doubt(f"/{place.path} is cut off: it has {place.node.size} of {binary.size} bytes")
-    if not binary.interpreter:
+    errno, interpreter = _loader_of(head, place, resolver) if head[4] == _WIDE else (0, "")
+    if errno:
+        return errno, path, None
+    if not interpreter:
         return 0, "", None
-    loader = resolver.find(binary.interpreter, cwd)
+    loader = resolver.find(interpreter, cwd)
     errno = loader.errno or _closed(loader, resolver)
     if errno:
-        return errno, binary.interpreter, loader
+        return errno, interpreter, loader
     found = inspect(contents.head(loader))
     if isinstance(found, str) or found.kind != "elf" or found.machine != binary.machine:
         resolver.doubt(f"/{loader.path}, which loads /{place.path}, is no loader for its machine")
     return 0, "", loader
+
+
+def _loader_of(  # noqa: PLR0911  # one return for each thing that the kernel looks at
+    head: bytes, place: Place, resolver: Resolver
+) -> tuple[int, str]:
+    """Return the loader that a program names, "" for none, or the errno with which its headers are refused."""
+    size = 0 if place.node is None else place.node.size
+    elf = Elf(head)
+    end = elf.start + elf.entries * HEADER_SIZE
+    if elf.entry_size != HEADER_SIZE or not 0 < end - elf.start <= _HEADERS_LIMIT or end > size:
+        return ENOEXEC, ""
+    if end > len(head):
+        resolver.doubt(f"/{place.path} has its program headers far behind its beginning")
+        return 0, ""
+    found = [(offset, length) for kind, offset, length, _ in elf.segments() if kind == INTERPRETER]
+    if not found:
+        return 0, ""
+    offset, length = found[0]
+    if not 2 <= length <= _PATH_LIMIT:
+        return ENOEXEC, ""
+    if offset + length > size:
+        return _EIO, ""
+    if offset + length > len(head):
+        resolver.doubt(f"/{place.path} names its loader far behind its beginning")
+        return 0, ""
+    path = head[offset : offset + length]
+    return (0, decode(path.partition(b"\0")[0])) if path.endswith(b"\0") else (ENOEXEC, "")
+
+
+def _doubt_header(head: bytes, machine: str | None, place: Place, resolver: Resolver) -> None:
+    """Doubt an ELF file that says two things of its machine; gVisor looks at both."""
+    number = int.from_bytes(head[18:20], "little")
+    if head.startswith(MAGIC) and head[4:6] != _LITTLE_64 and number == _TRUSTING.get(machine or ""):
+        resolver.doubt(f"/{place.path} has an ELF header that not every kernel takes")
 
 
 def _doubt_machine(found: str, machine: str | None, place: Place, resolver: Resolver) -> None:
@@ -125,5 +173,5 @@ def _doubt_machine(found: str, machine: str | None, place: Place, resolver: Reso
 
 def argument_of(head: bytes) -> str:
     """Return the one argument that a script's first line gives its interpreter, "" if none."""
-    line = decode(head[:_SCRIPT].partition(b"\n")[0][2:].replace(b"\t", b" "))
-    return line.lstrip(" ").partition(" ")[2].strip(" ")
+    match = _ARGUMENT.match(head[2 : _SCRIPT - 1].partition(b"\n")[0].strip(b" \t"))
+    return decode(match[1]) if match else ""

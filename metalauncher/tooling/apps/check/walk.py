@@ -42,9 +42,9 @@ class Walk:
         self._as_root: Final = Resolver(tree, ROOT)
         self.contents: Final = contents
         self.machine: Final = machine
-        user, doubts = self._user(app)
+        user = self._user(app)
         self.resolver: Final = Resolver(tree, user)
-        for doubt in doubts:
+        for doubt in user.doubts:
             self.resolver.doubt(doubt)
         self.cwd: Final = self._enter(app)
 
@@ -89,18 +89,16 @@ class Walk:
         place = resolver.find(path)
         return place.node is not None and place.node.kind == "file" and resolver.access(place, EXECUTE)
 
-    def _user(self, app: AppImage) -> tuple[User, list[str]]:
-        """Return as whom the container runs, and what speaks against that."""
+    def _user(self, app: AppImage) -> User:
+        """Return as whom the container runs."""
         if app.numeric_user is not None:
-            return app.numeric_user, []
-        files, doubts = [], []
+            return app.numeric_user
+        files = []
         for path in (PASSWD, GROUP):
             place = self._as_root.find("/" + path)
             is_file = place.node is not None and place.node.kind == "file"
             files.append(self.contents.whole(place, FILE_LIMIT) if is_file else b"")
-            if len(files[-1]) > FILE_LIMIT:
-                doubts.append(f"its /{path} has more than {FILE_LIMIT >> 20} MiB")
-        return parse_user(app.user, *files), doubts
+        return parse_user(app.user, *files)
 
     def _enter(self, app: AppImage) -> str:
         """Go to the working directory, as runtimes do: as root, or as the user where that can't."""

@@ -1,0 +1,159 @@
+"""Where a path leads, for whom: as the kernel says. Examples as files, and small trees by chance."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import strategies
+from harness import DATA
+from kernel import Kernel, Laid, Told, as_user, asking, fact, lay, written
+
+from metalauncher.tooling.apps.check.layer_scan import Fact
+from metalauncher.tooling.apps.check.resolver import Resolver
+
+if TYPE_CHECKING:
+    from metalauncher.tooling.apps.check.user import User
+
+CASES = {path.stem: path for path in sorted((DATA / "tooling/apps/check/paths").glob("*.toml"))}
+SEARCHED = 200 if strategies.PROFILE == "quick" else 5000
+_EACCES = 13
+_ERRNOS = {"ENOENT": 2, "EACCES": 13, "ENOTDIR": 20, "ENAMETOOLONG": 36, "ELOOP": 40}
+_CAPABILITY, _GROUPS, _LINK = "CAP_DAC_OVERRIDE", "by a group", "somebody else's link"
+
+Asked = tuple[str, str]  # an operation and a path
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    """Return what asks the kernel."""
+    with asking() as found:
+        yield found
+
+
+@pytest.fixture
+def folder(public: Path) -> Path:
+    """Return where trees are laid out."""
+    return public / "tree"
+
+
+def ours(laid: Laid, user: User, asked: Asked, cwd: str) -> tuple[Told, Resolver]:
+    """Return what we say of an operation, and what there is to be said about it."""
+    resolver = Resolver(laid.tree, user)
+    operation, path = asked
+    place = (resolver.read if operation == "read" else resolver.find)(path, cwd)
+    assert (place.node is None) == bool(place.errno)
+    return Told(place.errno, "" if place.errno else place.path), resolver
+
+
+def hold(kernel: Kernel, laid: Laid, user: User, asked: Sequence[Asked], cwd: str = "") -> list[Told]:
+    """Hold what we say against the kernel, as every such user there may be; return what we say."""
+    surely = user._replace(perhaps=frozenset())
+    richly = surely._replace(groups=user.groups | user.perhaps)
+    truths = [kernel.ask(laid, surely, asked, cwd), kernel.ask(laid, richly, asked, cwd)]
+    bare = kernel.ask(laid, surely, asked, cwd, capable=False) if user.uid == 0 else truths[0]
+    said = []
+    for one, sure, rich, without in zip(asked, *truths, bare, strict=True):
+        told, resolver = ours(laid, user, one, cwd)
+        said.append(told)
+        shown = (
+            f"{one} in /{cwd} as {user}: we say {told}, {list(resolver.doubts)}, the kernel {sure}, with all groups "
+        )
+        shown += f"{rich}, without capabilities {without}\n{written(laid.facts)}"
+        doubts = " ".join(resolver.doubts)
+        if _LINK in doubts:  # fs.protected_symlinks: this machine's is what it is
+            assert sure in (told, Told(_EACCES)), shown
+        elif _GROUPS in doubts:
+            assert Told(_EACCES) in (sure, rich), shown
+            assert told in (sure, rich) or doubts.count(_GROUPS) > 1, shown
+        else:
+            assert told == sure == rich, shown
+            assert without == (Told(_EACCES) if _CAPABILITY in doubts else told), shown
+    return said
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_example(name: str, kernel: Kernel, folder: Path) -> None:
+    """What the file says, we say, and the kernel says."""
+    case: dict[str, Any] = tomllib.loads(CASES[name].read_text())
+    laid = lay(folder, [fact(line) for line in case["tree"]])
+    for ask in case["ask"]:
+        user = as_user(ask.get("user", "0:0"))
+        cwd = ask.get("cwd", "")
+        for operation in ("find", "read"):
+            for path, wanted in ask.get(operation, {}).items():
+                (told,) = hold(kernel, laid, user, [(operation, path)], cwd)
+                errno = _ERRNOS.get(wanted, 0)
+                assert told == Told(errno, "" if errno else wanted.removeprefix("/")), path
+                doubts = " ".join(ours(laid, user, (operation, path), cwd)[1].doubts)
+                assert ask["doubt"] in doubts if "doubt" in ask else not doubts, doubts
+
+
+NAMES = ("a", "b", "c", "d", "..", ".", "", "n" * 255)
+IDS = (0, 1000, 1001)
+GROUPS = (0, 1000, 50, 60)
+DIRECTORY_MODES = (0o755, 0o755, 0o755, 0o711, 0o700, 0o750, 0o1777, 0o000, 0o444, 0o070, 0o007, 0o701, 0o710)
+FILE_MODES = (0o644, 0o755, 0o600, 0o000, 0o111, 0o444, 0o040, 0o004, 0o705, 0o070)
+USERS = tuple(as_user(text) for text in ("0:0", "0:1000,50", "1000:1000", "1000:50,60", "1001:0,60?", "65534:60,50?"))
+
+
+def some_path(chance: random.Random, known: Sequence[str]) -> str:
+    """Return a path that leads somewhere, nearly somewhere, or nowhere."""
+    parts = [chance.choice([*known, *NAMES]) for _ in range(chance.choice((1, 1, 1, 2, 2, 3)))]
+    path = (
+        chance.choice(("/", "/", "", "./", "../", "//"))
+        + "/".join(parts)
+        + chance.choice(("", "", "", "/", "/.", "//"))
+    )
+    if chance.random() < 0.02:
+        path += chance.choice(("/" + "n" * 256, "/./" + "é" * 128, "/." * 2048, "/" * (4095 - len(path)), "/" * 4096))
+    return path
+
+
+def some_tree(chance: random.Random) -> list[Fact]:
+    """Return a small tree."""
+    facts = [Fact("", "directory", chance.choice((0o755, 0o755, 0o711, 0o700, 0o750)), 0, "")]
+    folders = [""]
+    taken = {""}
+    for _ in range(chance.randint(3, 14)):
+        parent = chance.choice(folders)
+        path = f"{parent}/{chance.choice(('a', 'b', 'c', 'd', 'é', 'n' * 255))}".lstrip("/")
+        if path in taken:
+            continue
+        taken.add(path)
+        kind = chance.choice(("directory", "directory", "link", "link", "file", "other"))
+        mode = chance.choice(DIRECTORY_MODES if kind == "directory" else FILE_MODES)
+        target = ""
+        if kind == "link":
+            mode, target = 0o777, some_path(chance, sorted(taken)).encode()[:4095].decode(errors="ignore") or "."
+        elif kind == "directory":
+            folders.append(path)
+        facts.append(Fact(path, kind, mode, 0, target, owner=chance.choice(IDS), group=chance.choice(GROUPS)))
+    if chance.random() < 0.1:  # a chain of about as many links as there may be
+        length = chance.randint(39, 42)
+        end = chance.choice(sorted(taken))
+        facts += [Fact(f"l{n}", "link", 0o777, 0, f"l{n + 1}") for n in range(length - 1)]
+        facts.append(Fact(f"l{length - 1}", "link", 0o777, 0, f"/{end}"))
+    return facts
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_any_tree(part: int, kernel: Kernel, folder: Path) -> None:
+    """Whatever tree it is, whoever asks, and whatever for."""
+    seen: set[int] = set()
+    for seed in range(part, SEARCHED, 10):
+        chance = random.Random(seed)
+        facts = some_tree(chance)
+        laid = lay(folder, facts)
+        known = [one.path for one in facts if one.path]
+        asked = [(chance.choice(("find", "read")), some_path(chance, known)) for _ in range(12)]
+        if "l0" in known:
+            asked += [("find", "/l0"), ("read", "/l0/")]
+        cwd = chance.choice(["", *[one.path for one in facts if one.kind == "directory"]])
+        for user in chance.sample(USERS, 3):
+            seen.update(told.errno for told in hold(kernel, laid, user, asked, cwd))
+    assert seen >= {0, *_ERRNOS.values()} or SEARCHED < 1000, "each errno is to be found"
