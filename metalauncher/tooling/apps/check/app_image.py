@@ -262,18 +262,19 @@ class AppImage:
         return self._read_for(touched | self._targets)
 
     def _read_for(self, places: AbstractSet[str]) -> bool:
-        open_places = set(places)
+        open_places = {path: ancestors(path) for path in places}
+        written = self._written_by_lifecycle(places)
         before = len(self._scans)
         for number in range(len(self.image.layers) - 1, (self.map.own or 0) - 1, -1):
             if not open_places:
                 break
             if number not in self._scans:
-                if not self._decides(number, open_places):
+                if number in self.map.exported and not self._thorough and written.isdisjoint(open_places):
                     self._assumed = True
                     continue
                 self._read(number)
             settled = self._scans[number].settled
-            open_places = {path for path in open_places if not settled.holds(path)}
+            open_places = {path: above for path, above in open_places.items() if not settled.holds(path, above)}
         return len(self._scans) > before
 
     def keep_whole(self, path: str) -> None:
@@ -284,15 +285,13 @@ class AppImage:
         """
         self._widen(Interest(frozenset(ancestors(path)), frozenset(), frozenset([path])))
 
-    def _decides(self, number: int, places: Iterable[str]) -> bool:
-        """Tell whether a layer that was not read has to be, for these places."""
-        if self._thorough or number not in self.map.exported:
-            return True
+    def _written_by_lifecycle(self, places: Iterable[str]) -> frozenset[str]:
+        """Return those places for which the layers, too, have to be read that are assumed to be lifecycle's."""
         # What lifecycle writes there may be anything, but lies below these directories.
         below = tuple([f"{folder}/" for folder in (self._layers_directory, self.app_directory) if folder])
         beside = (*below, *self._targets)
         config = f"{self._config}/"  # whose layer is read whenever something there is not settled
-        return any([path.startswith(beside) and not f"{path}/".startswith(config) for path in places])
+        return frozenset([path for path in places if path.startswith(beside) and not f"{path}/".startswith(config)])
 
     @property
     def _layers_directory(self) -> str:

@@ -15,7 +15,7 @@ from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from metalauncher.tooling.apps.check.launcher_file import LauncherFile
     from metalauncher.tooling.oci.image import Image
@@ -49,7 +49,7 @@ class Interest(NamedTuple):
 
     def holds(self, path: str) -> bool:
         """Tell whether what lies at a path counts."""
-        return path in self.places or any([at in self.below for at in ancestors(path)])
+        return path in self.places or not self.below.isdisjoint(ancestors(path))
 
 
 class Fact(NamedTuple):
@@ -91,14 +91,9 @@ class Settled(NamedTuple):
     covered: frozenset[str]
     emptied: frozenset[str]
 
-    def holds(self, path: str) -> bool:
-        """Tell whether what is at a path, or may be there, is settled."""
-        if path in self.own:
-            return True
-        if not self.covered and not self.emptied:
-            return False
-        above = ancestors(path)
-        return not self.covered.isdisjoint(above) or not self.emptied.isdisjoint(above[1:])
+    def holds(self, path: str, above: Sequence[str]) -> bool:
+        """Tell whether what is at a path, or may be there, is settled; `above` are its `ancestors`."""
+        return path in self.own or not (self.covered.isdisjoint(above) and self.emptied.isdisjoint(above[1:]))
 
 
 class Scan(NamedTuple):
