@@ -156,11 +156,14 @@ def _pairs(value: dict[str, Any]) -> Iterable[tuple[str, Any]]:
 
 
 def _struct(value: dict[str, Any], shape: Mapping[str, Shape]) -> dict[str, Any]:
-    names = {name.translate(_FOLDED): name for name in shape}
+    names: dict[str, str] = {}
     found: dict[str, Any] = {}
     seen: set[str] = set()
     for key, item in _pairs(value):
-        name = names.get(key.translate(_FOLDED))
+        name: str | None = key
+        if key not in shape:  # nearly all keys are spelled as there
+            names = names or {name.translate(_FOLDED): name for name in shape}
+            name = names.get(key.translate(_FOLDED))
         if name is None:
             found[key] = item
             continue

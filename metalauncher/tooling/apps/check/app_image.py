@@ -1,7 +1,7 @@
 """An app image over a run image: its config, and the merged file system, of which as little is read as settles a start.
 
 A place is settled by the topmost layer that has an entry for it, or hides it; what lies below does not matter. Layers
-are therefore read from the top down, one whenever a place that the start came by is not settled above it. The layers
+are therefore read from the top down, as long as a place that the start came by is not settled above them. The layers
 that the labels name as a buildpack's, an SBOM's or the app's are not read, but assumed to hold what lifecycle writes
 there, unless all is to be read.
 """
@@ -24,7 +24,6 @@ from metalauncher.tooling.apps.check.layer_scan import (
     hidden,
     is_at,
     refuse_many,
-    settles,
 )
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.oci.model import ImageError
@@ -43,6 +42,8 @@ _EXPORTED = (b"CNB_LAYERS_DIR", b"CNB_APP_DIR", b"CNB_PLATFORM_API")
 _OF_RUN_IMAGES = (PATH, PLATFORM_APIS, "io.buildpacks.stack.id", "io.buildpacks.base.id")
 CNB: Final = "cnb"
 PASSWD, GROUP = "etc/passwd", "etc/group"
+# Every start comes by these: for whom it is, is asked first.
+_ALWAYS: Final = frozenset(("", "etc", PASSWD, GROUP))
 # Where nearly every start comes by: looked for at once, so that a layer is seldom read twice.
 _BELOW = frozenset((CNB, "etc/cnb", "usr/lib/cnb"))
 _PLACES = ("usr/bin/metalauncher", PASSWD, GROUP, "lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1")
@@ -109,7 +110,8 @@ class AppImage:
         self._scanner: Final = scanner
         self._thorough: Final = thorough
         self.records: Final = {_normal(decode(metadata_path(environment))) for environment in self.environments}
-        places = {above for path in (*self.records, *_PLACES, _normal(self.directory)) for above in ancestors(path)}
+        paths = (*self.records, *_PLACES, *_BELOW, _normal(self.directory))
+        places = {above for path in paths for above in ancestors(path)}
         self._interest = Interest(frozenset(places), _BELOW, frozenset([*self.records, PASSWD, GROUP]))
         self._scans: Final[dict[int, Scan]] = {}
         self._targets: Final[set[str]] = set()  # of hard links, not found so far
@@ -160,6 +162,14 @@ class AppImage:
     def app_directory(self) -> str:
         """Where its app lies, a real path without a leading slash."""
         return _normal(decode(self.environments[0].get(b"CNB_APP_DIR", b"")) or "/workspace")
+
+    def begin(self) -> None:
+        """Read the layers that any start depends on, all at once: each look at what was read so far takes its time.
+
+        Raises:
+            ImageError: a layer can't be read.
+        """
+        self._read_for(_ALWAYS)
 
     def merge(self) -> tuple[Tree, Contents]:
         """Return the merged file system, as far as it was read.
@@ -236,7 +246,7 @@ class AppImage:
         return frozenset(found.difference(self._interest.below))
 
     def read_on(self, touched: AbstractSet[str]) -> bool:
-        """Read the next layer that may change one of these places; return False where none may.
+        """Read the layers that may change one of these places; return False where none may.
 
         Args:
             touched: real paths, without a leading slash; with one at its end, all that a directory holds.
@@ -249,16 +259,23 @@ class AppImage:
             folders = frozenset([path.rstrip("/") for path in touched if path.endswith("/")])
             self._widen(Interest(frozenset(touched), folders))
             return True
-        open_places = set(touched) | self._targets
+        return self._read_for(touched | self._targets)
+
+    def _read_for(self, places: AbstractSet[str]) -> bool:
+        open_places = {path: ancestors(path) for path in places}
+        written = self._written_by_lifecycle(places)
+        before = len(self._scans)
         for number in range(len(self.image.layers) - 1, (self.map.own or 0) - 1, -1):
+            if not open_places:
+                break
             if number not in self._scans:
-                if open_places and self._decides(number, open_places):
-                    self._read(number)
-                    return True
-                self._assumed = self._assumed or bool(open_places)
-            else:
-                open_places = {path for path in open_places if not settles(self._scans[number], path)}
-        return False
+                if number in self.map.exported and not self._thorough and written.isdisjoint(open_places):
+                    self._assumed = True
+                    continue
+                self._read(number)
+            settled = self._scans[number].settled
+            open_places = {path: above for path, above in open_places.items() if not settled.holds(path, above)}
+        return len(self._scans) > before
 
     def keep_whole(self, path: str) -> None:
         """Read a file's whole content as well, where so far only its head was kept.
@@ -268,15 +285,13 @@ class AppImage:
         """
         self._widen(Interest(frozenset(ancestors(path)), frozenset(), frozenset([path])))
 
-    def _decides(self, number: int, places: Iterable[str]) -> bool:
-        """Tell whether a layer that was not read has to be, for these places."""
-        if self._thorough or number not in self.map.exported:
-            return True
+    def _written_by_lifecycle(self, places: Iterable[str]) -> frozenset[str]:
+        """Return those places for which the layers, too, have to be read that are assumed to be lifecycle's."""
         # What lifecycle writes there may be anything, but lies below these directories.
         below = tuple([f"{folder}/" for folder in (self._layers_directory, self.app_directory) if folder])
         beside = (*below, *self._targets)
         config = f"{self._config}/"  # whose layer is read whenever something there is not settled
-        return any([path.startswith(beside) and not f"{path}/".startswith(config) for path in places])
+        return frozenset([path for path in places if path.startswith(beside) and not f"{path}/".startswith(config)])
 
     @property
     def _layers_directory(self) -> str:
@@ -300,8 +315,8 @@ class AppImage:
 
     def _read(self, number: int) -> None:
         self._scans[number] = self._scanner.scan(self.image, number, self._interest)
-        facts = [fact for scan in self._scans.values() for fact in scan.facts]
-        refuse_many(len(facts), sum([len(fact.data) for fact in facts]))
+        scans = self._scans.values()
+        refuse_many(sum([len(scan.facts) for scan in scans]), sum([scan.held for scan in scans]))
 
 
 def _normal(path: str) -> str:

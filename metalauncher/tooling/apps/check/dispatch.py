@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from metalauncher.refusals import Refusal
     from metalauncher.tooling.apps.check.resolver import Place
     from metalauncher.tooling.apps.check.walk import Walk
+    from metalauncher.tooling.oci.tree import Node, Tree
     from metalauncher.tooling.run_image.model import RunImage
 
 _ENTRIES_LIMIT = 5000  # of a directory of descriptors
@@ -76,6 +77,7 @@ class Dispatcher:
     def __init__(self, run: RunImage) -> None:
         """Take the run image."""
         self._run: Final = run
+        self._descriptors: Final[dict[tuple[Node, str], Launcher | Mask]] = {}
         self._one_large: Final = threading.Lock()
 
     def dispatch(self, environment: Mapping[bytes, bytes], walk: Walk, invoked: str, *, by_files: bool) -> Found:
@@ -92,7 +94,7 @@ class Dispatcher:
             ImageError: the record is more than is looked at.
         """
         labelled = None if by_files else self._run.labelled
-        descriptors = _Descriptors(walk)
+        descriptors = _Descriptors(walk, self._run.tree, self._descriptors)
         registry = labelled or load_registry(Root(b""), descriptors.list, descriptors.read)
         record = _RecordFile(environment, walk, self._one_large)
         decision = decide(environment, registry, record.read)
@@ -143,8 +145,11 @@ class Dispatcher:
 class _Descriptors:
     """The descriptors of a merged tree, as the container's user reads them."""
 
-    def __init__(self, walk: Walk) -> None:
+    def __init__(self, walk: Walk, run: Tree, parsed: dict[tuple[Node, str], Launcher | Mask]) -> None:
+        """Take whose view it is, the run image's files, and what was parsed of its own descriptors."""
         self._walk: Final = walk
+        self._run: Final = run
+        self._parsed: Final = parsed
 
     def list(self, directory: bytes, invalid: list[InvalidDescriptor]) -> list[tuple[bytes, bool]]:
         """Return the names of the descriptors in a directory, sorted, each with whether it is a link."""
@@ -179,12 +184,19 @@ class _Descriptors:
         if place.node.kind != "file":
             what = "a directory" if place.node.kind == "directory" else "no file"
             raise InvalidDescriptor(shown, "", f"is {what}, not a regular file")
+        known = self._parsed.get((place.node, shown))
+        if known is not None:
+            return known
         data = self._walk.contents.whole(place, DESCRIPTOR_LIMIT)
         if len(data) > DESCRIPTOR_LIMIT:
             raise InvalidDescriptor(shown, "", f"is larger than {size_text(DESCRIPTOR_LIMIT)}")
         if self._walk.contents.is_apps(place):
             self._walk.resolver.doubt(f"its own layers have /{place.path}, a descriptor of launchers")
-        return parse_file(data, shown)
+        found = parse_file(data, shown)
+        own = self._run.find(shown)
+        if own is not None and own[1] is place.node:  # else what is remembered would grow with the apps
+            self._parsed[place.node, shown] = found
+        return found
 
     def _target(self, entry: bytes) -> str:
         folder, _, name = decode(entry).rpartition("/")

@@ -124,6 +124,7 @@ class _Under:
             return _result("unknown", "is a run image: there is no app in it")._replace(wrong_name=True)
         if not app.is_built:
             return _result("unknown", "is no app image that buildpacks built: it has no launcher")
+        app.begin()
         asked: set[str] = set()
         while True:
             tree, contents = app.merge()

@@ -15,6 +15,8 @@ from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from metalauncher.tooling.apps.check.launcher_file import LauncherFile
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.layer_reader import Member
@@ -48,7 +50,7 @@ class Interest(NamedTuple):
 
     def holds(self, path: str) -> bool:
         """Tell whether what lies at a path counts."""
-        return path in self.places or any([at in self.below for at in ancestors(path)])
+        return path in self.places or not self.below.isdisjoint(ancestors(path))
 
 
 class Fact(NamedTuple):
@@ -77,6 +79,24 @@ class Fact(NamedTuple):
     program: LauncherFile | None = None
 
 
+class Settled(NamedTuple):
+    """The places of which a layer leaves nothing to layers below it.
+
+    Attributes:
+        own: these by themselves.
+        covered: these, and all below them.
+        emptied: all below these.
+    """
+
+    own: frozenset[str]
+    covered: frozenset[str]
+    emptied: frozenset[str]
+
+    def holds(self, path: str, above: Sequence[str]) -> bool:
+        """Tell whether what is at a path, or may be there, is settled; `above` are its `ancestors`."""
+        return path in self.own or not (self.covered.isdisjoint(above) and self.emptied.isdisjoint(above[1:]))
+
+
 class Scan(NamedTuple):
     """What was found in one layer.
 
@@ -86,13 +106,17 @@ class Scan(NamedTuple):
         folders: every directory that a member lies in, by its name in the layer, and those above them.
         size: bytes of the layer as it is stored.
         doubts: of what unpackers make different things, by itself: the place, "" for the whole image, and the reason.
+        settled: the places that the facts settle.
+        held: bytes of the facts' contents.
     """
 
     facts: tuple[Fact, ...]
     links: frozenset[str]
     folders: frozenset[str]
     size: int
-    doubts: tuple[tuple[str, str], ...] = ()
+    doubts: tuple[tuple[str, str], ...]
+    settled: Settled
+    held: int
 
 
 class Scanner:
@@ -132,7 +156,7 @@ def _is_small(scan: Scan) -> bool:
     return (
         len(scan.facts) <= _REMEMBERED_FACTS
         and len(scan.links) + len(scan.folders) <= _REMEMBERED_NAMES
-        and sum([len(fact.data) for fact in scan.facts]) <= _REMEMBERED_BYTES
+        and scan.held <= _REMEMBERED_BYTES
     )
 
 
@@ -162,7 +186,20 @@ def _scan(image: Image, number: int, interest: Interest) -> Scan:
                 facts.append(_fact(member, interest))
                 held += len(facts[-1].data)
                 refuse_many(len(facts), held)
-    return Scan(tuple(facts), frozenset(links), frozenset(folders), layer.blob.size, tuple(doubts))
+    return scan_of(facts, links, folders, layer.blob.size, doubts)
+
+
+def scan_of(
+    facts: Iterable[Fact],
+    links: Iterable[str] = (),
+    folders: Iterable[str] = (),
+    size: int = 0,
+    doubts: Iterable[tuple[str, str]] = (),
+) -> Scan:
+    """Return what was found in a layer, with what follows from it; the arguments are as the attributes."""
+    found = tuple(facts)
+    held = sum([len(fact.data) for fact in found])
+    return Scan(found, frozenset(links), frozenset(folders), size, tuple(doubts), _settled(found), held)
 
 
 def refuse_many(facts: int, held: int) -> None:
@@ -220,14 +257,17 @@ def hidden(fact: Fact) -> tuple[str, bool] | None:
     return None
 
 
-def settles(scan: Scan, path: str) -> bool:
-    """Tell whether this layer leaves nothing to layers below it of what is at `path`."""
-    for fact in scan.facts:
+def _settled(facts: tuple[Fact, ...]) -> Settled:
+    own: set[str] = set()
+    covered: set[str] = set()
+    emptied: set[str] = set()
+    for fact in facts:
         gone = hidden(fact)
-        if gone is not None:
-            place, below = gone
-            if path.startswith(f"{place}/" if place else "") or (path == place and not below):
-                return True
-        elif fact.path == path or (fact.kind != "directory" and path.startswith(fact.path + "/")):
-            return True
-    return False
+        if gone is None:
+            (own if fact.kind == "directory" or not fact.path else covered).add(fact.path)
+        elif gone[1]:
+            emptied.add(gone[0])
+            own.update([""] * (not gone[0]))  # of an opaque root directory nothing is left
+        else:
+            covered.add(gone[0])
+    return Settled(frozenset(own), frozenset(covered), frozenset(emptied))

@@ -75,7 +75,7 @@ class Resolver:
         while todo:
             part = todo.pop()
             here = done[-1][1] if done else self.tree.root
-            where = "/".join([name for name, _ in done])
+            where = done[-1][0] if done else ""
             self.touched.add(where)
             if here.kind != "directory":
                 return Place(where, None, ENOTDIR)
@@ -88,7 +88,7 @@ class Resolver:
             if part == "..":
                 del done[-1:]
                 continue
-            at = f"{where}/{part}".lstrip("/")
+            at = f"{where}/{part}" if where else part
             self.touched.add(at)
             if at in _MOUNTED:
                 self.doubt(f"/{at} is looked at, which the container's runtime mounts")
@@ -108,10 +108,10 @@ class Resolver:
                     done = []
                 todo += _parts(node.target)
                 continue
-            done.append((part, node))
-        path = "/".join([name for name, _ in done])
+            done.append((at, node))
+        path, node = done[-1] if done else ("", self.tree.root)
         self.touched.add(path)
-        return Place(path, done[-1][1] if done else self.tree.root)
+        return Place(path, node)
 
     def read(self, path: str, cwd: str = "") -> Place:
         """Follow a path to something that is opened for reading."""
@@ -161,12 +161,13 @@ class Resolver:
     def _directories(self, cwd: str) -> list[tuple[str, Node]] | None:
         """Return the directories that lead to a working directory; None where a runtime has yet to make it."""
         done: list[tuple[str, Node]] = []
-        node = self.tree.root
+        node, at = self.tree.root, ""
         for part in [part for part in cwd.split("/") if part]:
             if part not in node.children:
                 return None
             node = node.children[part]
-            done.append((part, node))
+            at = f"{at}/{part}" if at else part
+            done.append((at, node))
         return done
 
 

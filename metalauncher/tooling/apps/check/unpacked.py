@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.app_image import CNB, AppImage
 from metalauncher.tooling.apps.check.layer_map import LayerMap
-from metalauncher.tooling.apps.check.layer_scan import HEAD, WHOLE_LIMIT, Fact, Scan, Scanner, ancestors, refuse_many
+from metalauncher.tooling.apps.check.layer_scan import (
+    HEAD,
+    WHOLE_LIMIT,
+    Fact,
+    Scan,
+    Scanner,
+    ancestors,
+    refuse_many,
+    scan_of,
+)
 from metalauncher.tooling.apps.check.user import User
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.image import Image
@@ -71,15 +80,17 @@ class UnpackedApp(AppImage):
             elif (fact := self._fact(path, WHOLE_LIMIT if path in self.records else HEAD)) is not None:
                 self._found[path] = fact
         refuse_many(len(self._found), sum([len(fact.data) for fact in self._found.values()]))
-        facts = [self._found[path] for path in sorted(self._found)]
-        self._scans[0] = Scan(tuple(facts), frozenset(), frozenset(), 0)
+        self._scans[0] = self._scan()
         return bool(new)
 
     def keep_whole(self, path: str) -> None:
         """Read a file again, all that is looked at."""
         if (fact := self._fact(path, WHOLE_LIMIT)) is not None:
             self._found[path] = fact
-            self._scans[0] = self._scans[0]._replace(facts=tuple([self._found[at] for at in sorted(self._found)]))
+            self._scans[0] = self._scan()
+
+    def _scan(self) -> Scan:
+        return scan_of([self._found[path] for path in sorted(self._found)])
 
     def _list(self, folder: str) -> None:
         """Look at what a directory holds."""
