@@ -30,6 +30,8 @@ PACKAGES = {
     "docker-registry": "docker-registry",
     "buildah": "buildah",
     "tini-static": "tini",
+    "dumb-init": "dumb-init",
+    "catatonit": "catatonit",
 }
 # `make test` runs containers with the first, `make test-all` with each.
 RUNTIMES = ("crun", *[pytest.param(name, marks=pytest.mark.thorough) for name in ("runc", "runsc")])

@@ -7,41 +7,63 @@ dumb-init.c, catatonit.c). What begins otherwise may start anything.
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import Final
 
-# init -> its options without a value, and those with one. Of long ones the value may follow "=".
-_TINI: Final = (frozenset("svwg"), frozenset("pe"))
-_INITS: Final = {
+# tini.c's table, and a status; a pair of signals. With other values they start nothing.
+_SIGNAL: Final = re.compile(
+    "SIG(HUP|INT|QUIT|ILL|TRAP|ABRT|BUS|FPE|KILL|USR1|SEGV|USR2|PIPE|ALRM|TERM|CHLD|CONT|STOP|TSTP|TTIN|TTOU|URG|XCPU"
+    "|XFSZ|VTALRM|PROF|WINCH|SYS)"
+)
+_STATUS: Final = re.compile("[0-9]{1,2}|1[0-9][0-9]|2[0-4][0-9]|25[0-5]")
+_PAIR: Final = re.compile("([1-9]|[12][0-9]|3[01]):([0-9]|[12][0-9]|3[01])")
+# init -> its options without a value, and those with one and what that may be. Of long ones the value may follow "=".
+_TINI: Final = (frozenset("svwg"), {"p": _SIGNAL, "e": _STATUS})
+_INITS: Final[dict[str, tuple[frozenset[str], dict[str, re.Pattern[str]]]]] = {
     "tini": _TINI,
     "tini-static": _TINI,
     "docker-init": _TINI,
-    "dumb-init": (frozenset(("c", "v", "-single-child", "-verbose")), frozenset(("r", "-rewrite"))),
-    "catatonit": (frozenset("g"), frozenset()),
+    "dumb-init": (frozenset(("c", "v", "-single-child", "-verbose")), {"r": _PAIR, "-rewrite": _PAIR}),
+    "catatonit": (frozenset("g"), {}),
 }
+# The others take what stands behind the program for an option as well, where they are built with glibc.
+_IN_ORDER = "dumb-init"
 
 
 def starts(argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return what an init is told to start, with its arguments; nothing where it is none, or that is not known."""
-    known = _INITS.get(posixpath.basename(argv[0]))
+    init = posixpath.basename(argv[0])
+    known = _INITS.get(init)
     if known is None:
         return ()
     flags, valued = known
     words = list(argv[1:])
-    while words and words[0].startswith("-") and words[0] != "-":
+    while words and _is_option(words[0]):
         word = words.pop(0)
         if word == "--":
-            break
-        if word.startswith("--"):
-            name, equals, _ = word[1:].partition("=")
-            if name in valued:
-                words = words if equals else words[1:]
-            elif name not in flags or equals:
-                return ()
+            return tuple(words)
+        option, value = _split(word[1:], flags)
+        if option in flags and value is None:
             continue
-        for at, letter in enumerate(word[1:], 1):
-            if letter in valued:
-                words = words if word[at + 1 :] else words[1:]
-                break
-            if letter not in flags:
-                return ()
+        if option not in valued:
+            return ()
+        if value is None:
+            value = words.pop(0) if words else ""
+        if not valued[option].fullmatch(value):
+            return ()
+    if init != _IN_ORDER and any(map(_is_option, words)):
+        return ()
     return tuple(words)
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and word != "-"
+
+
+def _split(word: str, flags: frozenset[str]) -> tuple[str, str | None]:
+    """Return the option that a word ends in, behind short ones without a value, and the value in the word, if any."""
+    if word.startswith("-"):
+        name, equals, value = word.partition("=")
+        return name, value if equals else None
+    rest = word.lstrip("".join([flag for flag in flags if len(flag) == 1]))
+    return (rest[0], rest[1:] or None) if rest else (word[-1], None)

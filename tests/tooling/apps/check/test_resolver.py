@@ -6,7 +6,7 @@ import random
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import strategies
@@ -14,10 +14,10 @@ from harness import DATA
 from kernel import Kernel, Laid, Told, as_user, asking, fact, lay, written
 
 from metalauncher.tooling.apps.check.layer_scan import Fact
-from metalauncher.tooling.apps.check.resolver import Resolver
-
-if TYPE_CHECKING:
-    from metalauncher.tooling.apps.check.user import User
+from metalauncher.tooling.apps.check.permissions import EXECUTE, READ
+from metalauncher.tooling.apps.check.resolver import Place, Resolver
+from metalauncher.tooling.apps.check.user import ROOT, User
+from metalauncher.tooling.oci.tree import Tree
 
 CASES = {path.stem: path for path in sorted((DATA / "tooling/apps/check/paths").glob("*.toml"))}
 SEARCHED = 200 if strategies.PROFILE == "quick" else 5000
@@ -91,6 +91,122 @@ def test_an_example(name: str, kernel: Kernel, folder: Path) -> None:
                 assert told == Told(errno, "" if errno else wanted.removeprefix("/")), path
                 doubts = " ".join(ours(laid, user, (operation, path), cwd)[1].doubts)
                 assert ask["doubt"] in doubts if "doubt" in ask else not doubts, doubts
+
+
+TREE = [
+    fact(line)
+    for line in (
+        "dir 0755 0:0 d",
+        "dir 1777 5:0 open",
+        "link 0777 1000:0 open/own /d",
+        "link 0777 5:0 open/his /d",
+        "link 0777 6:0 open/other /d/e/x",
+        "dir 0777 5:0 free",
+        "link 0777 6:0 free/other /d",
+        "dir 1775 5:0 sticky",
+        "link 0777 6:0 sticky/other /d",
+        "dir 0700 5:0 shut",
+        "file 0644 0:0 file",
+        "dir 0750 5:60 half",
+        "link 0777 0:0 empty",
+        "link 0777 0:0 away d/no/where/",
+    )
+]
+USER = as_user("1000:1000,60?")
+
+
+def resolver(user: User = USER) -> Resolver:
+    """Return one over the tree above, in memory alone."""
+    tree = Tree()
+    for one in TREE:
+        tree.apply(one, "", 0)
+    return Resolver(tree, user)
+
+
+@pytest.mark.parametrize(
+    ("path", "end", "errno", "touched"),
+    [
+        ("/", "", 0, {""}),
+        ("/d", "d", 0, {"", "d"}),
+        ("/d/../d/", "d", 0, {"", "d"}),
+        ("/no/where/./../x/", "no/where/x", 2, {"", "no", "no/where", "no/where/x"}),
+        ("/away/x", "d/no/where/x", 2, {"", "away", "d", "d/no", "d/no/where", "d/no/where/x"}),
+        ("/file/x/y", "file", 20, {"", "file"}),
+        ("/shut/x", "shut", 13, {"", "shut"}),
+        ("/empty/x", "empty", 2, {"", "empty"}),
+        ("/open/other", "d/e/x", 2, {"", "open", "open/other", "d", "d/e", "d/e/x"}),
+        ("/d/" + "n" * 256, "d/" + "n" * 256, 36, {"", "d", "d/" + "n" * 256}),
+        ("", "", 2, set()),
+        ("/" * 4096, "", 36, set()),
+    ],
+)
+def test_what_is_touched(path: str, end: str, errno: int, touched: set[str]) -> None:
+    """Where a path stops, or would have led, and every place on the way, of links as well."""
+    found = resolver()
+    place = found.find(path)
+    assert (place.path, place.errno, found.touched) == (end, errno, touched)
+    assert (place.node is None) == bool(errno)
+
+
+def test_a_working_directory_that_is_yet_to_be_made() -> None:
+    """What lies in it is nowhere, until a layer has it."""
+    found = resolver()
+    place = found.find("x/./y/", "work/here")
+    assert (place, found.touched) == (Place("work/here/x/y", None, 2), {"work/here/x", "work/here/x/y"})
+    place = found.find("x", "d//")
+    assert place == Place("d/x", None, 2)
+
+
+def test_all_entries() -> None:
+    """A directory's name with a slash stands for them."""
+    found = resolver()
+    found.list_all(found.find("/d"))
+    assert found.touched == {"", "d", "d/"}
+
+
+@pytest.mark.parametrize(
+    ("path", "doubts"),
+    [
+        ("/d", []),
+        ("/open/own", []),
+        ("/open/his", []),
+        ("/free/other", []),
+        ("/sticky/other", []),
+        ("/open/other", ["/open/other is somebody else's link in a directory that all may write to"]),
+        ("/half/x", ["/half (mode 0750) is open or closed by a group that not every engine adds"]),
+        ("/half/../half/./x", ["/half (mode 0750) is open or closed by a group that not every engine adds"]),
+        ("/proc/self/exe", ["/proc is looked at, which the container's runtime mounts"]),
+        ("/sys", ["/sys is looked at, which the container's runtime mounts"]),
+        ("/d/../dev/null", ["/dev is looked at, which the container's runtime mounts"]),
+        ("/d/proc", []),
+    ],
+)
+def test_doubts(path: str, doubts: list[str]) -> None:
+    """Each once, with the place."""
+    found = resolver()
+    found.find(path)
+    assert list(found.doubts) == doubts
+
+
+def test_what_the_capability_alone_opens() -> None:
+    """Root is let in, and that is said."""
+    found = resolver(ROOT)
+    assert found.read("/half").node is not None
+    assert not found.read("/half/x").node
+    assert list(found.doubts) == [
+        "/half (mode 0750) is open to root by the capability CAP_DAC_OVERRIDE alone",
+    ]
+
+
+def test_access() -> None:
+    """Of what is there; nothing is open of what is not."""
+    found = resolver()
+    assert found.access(found.find("/file"), READ)
+    assert not found.access(found.find("/file"), EXECUTE)
+    assert not found.access(found.find("/nowhere"), READ)
+    assert found.read("/file").path == "file"
+    assert found.read("/shut") == Place("shut", None, 13)
+    assert found.read("/nowhere") == Place("nowhere", None, 2)
 
 
 NAMES = ("a", "b", "c", "d", "..", ".", "", "n" * 255)
