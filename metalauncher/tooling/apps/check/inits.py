@@ -7,8 +7,36 @@ dumb-init.c, catatonit.c). What begins otherwise may start anything.
 from __future__ import annotations
 
 import posixpath
-from typing import Final
+import re
+from typing import Final, NamedTuple
 
+_SIGNALS = (
+    *(
+        "HUP",
+        "INT",
+        "QUIT",
+        "ILL",
+        "TRAP",
+        "ABRT",
+        "BUS",
+        "FPE",
+        "KILL",
+        "USR1",
+        "SEGV",
+        "USR2",
+        "PIPE",
+        "ALRM",
+        "TERM",
+    ),
+    *("CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "SYS"),
+)
+# option -> the values that it takes: with another the init ends at once.
+_VALUES: Final = {
+    "e": re.compile(r"[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5]"),
+    "p": re.compile(f"SIG({'|'.join(_SIGNALS)})"),
+    "r": re.compile(r"([1-9]|[12][0-9]|3[01]):([0-9]|[12][0-9]|3[01])"),
+    "-rewrite": re.compile(r"([1-9]|[12][0-9]|3[01]):([0-9]|[12][0-9]|3[01])"),
+}
 # init -> its options without a value, and those with one. Of long ones the value may follow "=".
 _TINI: Final = (frozenset("svwg"), frozenset("pe"))
 _INITS: Final = {
@@ -31,17 +59,35 @@ def starts(argv: tuple[str, ...]) -> tuple[str, ...]:
         word = words.pop(0)
         if word == "--":
             break
-        if word.startswith("--"):
-            name, equals, _ = word[1:].partition("=")
-            if name in valued:
-                words = words if equals else words[1:]
-            elif name not in flags or equals:
+        given = _long(word, valued) if word.startswith("--") else _short(word, flags, valued)
+        if given is None or (given.name not in flags and given.name not in valued):
+            return ()
+        if given.name in valued:
+            value = given.value or (words.pop(0) if words else "")
+            if not _VALUES[given.name].fullmatch(value):
                 return ()
-            continue
-        for at, letter in enumerate(word[1:], 1):
-            if letter in valued:
-                words = words if word[at + 1 :] else words[1:]
-                break
-            if letter not in flags:
-                return ()
+        elif given.value:
+            return ()
     return tuple(words)
+
+
+class _Option(NamedTuple):
+    """The last option of a word, and the value that stands behind it, "" for none."""
+
+    name: str
+    value: str
+
+
+def _long(word: str, valued: frozenset[str]) -> _Option | None:
+    name, equals, value = word[1:].partition("=")
+    return None if equals and (name not in valued or not value) else _Option(name, value)
+
+
+def _short(word: str, flags: frozenset[str], valued: frozenset[str]) -> _Option | None:
+    """Return the last of letters that stand together; None where another is not known."""
+    for at, letter in enumerate(word[1:], 1):
+        if letter in valued:
+            return _Option(letter, word[at + 1 :])
+        if letter not in flags:
+            return None
+    return _Option(word[-1], "")

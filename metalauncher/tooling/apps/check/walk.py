@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from metalauncher.tooling.apps.check.app_image import GROUP, PASSWD
 from metalauncher.tooling.apps.check.permissions import EXECUTE, SEARCH
 from metalauncher.tooling.apps.check.programs import Exec, follow_exec
-from metalauncher.tooling.apps.check.resolver import ENOENT, ENOTDIR, Resolver
-from metalauncher.tooling.apps.check.user import FILE_LIMIT, ROOT, User, parse_user
+from metalauncher.tooling.apps.check.resolver import ENOENT, ENOTDIR, MOUNTED, Resolver
+from metalauncher.tooling.apps.check.user import FILE_LIMIT, ROOT, User, doubt_lines, parse_user
 
 if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.app_image import AppImage
@@ -31,22 +31,32 @@ class Walk:
         cwd: the real path of the working directory.
     """
 
-    def __init__(self, app: AppImage, tree: Tree, contents: Contents, machine: str) -> None:
-        """Begin as the user, and in the directory, that the app's config names.
+    def __init__(self, tree: Tree, contents: Contents, machine: str) -> None:
+        """Take a file system, in which nothing was looked at."""
+        self._tree: Final = tree
+        self._as_root: Final = Resolver(tree, ROOT)
+        self.contents: Final = contents
+        self.machine: Final = machine
+        self.resolver = Resolver(tree, ROOT)
+        self.cwd = ""
+
+    def begin(self, app: AppImage) -> None:
+        """Become the user, and go to the directory, that the app's config names.
 
         Raises:
             UnknownUser: no container is started as this user.
             NoDirectory: nor in this directory.
             NotKept: what decides was not kept.
         """
-        self._as_root: Final = Resolver(tree, ROOT)
-        self.contents: Final = contents
-        self.machine: Final = machine
-        user, doubts = self._user(app)
-        self.resolver: Final = Resolver(tree, user)
-        for doubt in doubts:
+        before = self.resolver
+        self.resolver = Resolver(self._tree, self._user(app))
+        for doubt in (*before.doubts, *filter(None, (self.resolver.user.doubt,))):
             self.resolver.doubt(doubt)
-        self.cwd: Final = self._enter(app)
+        try:
+            self.cwd = self._enter(app)
+        finally:
+            for at in sorted(MOUNTED & self._as_root.touched):
+                self.resolver.doubt_mounted(at)
 
     @property
     def touched(self) -> set[str]:
@@ -89,18 +99,18 @@ class Walk:
         place = resolver.find(path)
         return place.node is not None and place.node.kind == "file" and resolver.access(place, EXECUTE)
 
-    def _user(self, app: AppImage) -> tuple[User, list[str]]:
-        """Return as whom the container runs, and what speaks against that."""
+    def _user(self, app: AppImage) -> User:
+        """Return as whom the container runs."""
         if app.numeric_user is not None:
-            return app.numeric_user, []
-        files, doubts = [], []
+            return app.numeric_user
+        files = []
         for path in (PASSWD, GROUP):
             place = self._as_root.find("/" + path)
             is_file = place.node is not None and place.node.kind == "file"
             files.append(self.contents.whole(place, FILE_LIMIT) if is_file else b"")
-            if len(files[-1]) > FILE_LIMIT:
-                doubts.append(f"its /{path} has more than {FILE_LIMIT >> 20} MiB")
-        return parse_user(app.user, *files), doubts
+            if reason := doubt_lines(files[-1]):
+                self.resolver.doubt(f"its /{path} has {reason}")
+        return parse_user(app.user, *files)
 
     def _enter(self, app: AppImage) -> str:
         """Go to the working directory, as runtimes do: as root, or as the user where that can't."""

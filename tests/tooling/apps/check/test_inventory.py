@@ -202,7 +202,10 @@ def test_the_topmost_counts(inventory: Any, world: World) -> None:
     entry = patched(images.file("/cnb/lifecycle/.wh.launcher", b""))
     assert (entry["kind"], entry["reason"]) == ("unknown", "has no launcher: there is no /cnb/lifecycle/launcher")
     entry = patched(images.link("/cnb/lifecycle/launcher", "launcher"))
-    assert (entry["kind"], entry["reason"]) == ("unknown", "has no launcher: there is no /cnb/lifecycle/launcher: too many levels of symbolic links")
+    assert (entry["kind"], entry["reason"]) == (
+        "unknown",
+        "has no launcher: there is no /cnb/lifecycle/launcher: too many levels of symbolic links",
+    )
     entry = patched(images.link("/cnb/lifecycle/launcher", "other"), images.file("/cnb/lifecycle/other", other, 0o755))
     assert (entry["launcher"]["release"], entry["launcher"]["path"]) == ("0.13.5", "/cnb/lifecycle/other")
 
