@@ -91,6 +91,6 @@ def _why_not_elf(head: bytes, root: Root) -> int:
         return _ENOEXEC
     for kind, offset, length, _ in elf.segments():
         if kind == INTERPRETER:
-            interpreter = head[offset : offset + length].rstrip(b"\0")
+            interpreter = head[offset : offset + length].partition(b"\0")[0]
             return _why_not_open(root.locate_layers(interpreter)) if interpreter else 0
     return 0

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HEAD = 4096  # bytes: an ELF file's program headers and interpreter lie at its beginning
 
 _32_BITS = (3, 40)  # EM_386, EM_ARM
+_WIDTHS = {62: 2, 183: 2, 243: 2, 21: 2, 3: 1, 40: 1}  # EM_* of machines whose order is little -> their EI_CLASS
 _NOTE_NAME, _NOTE_TYPE = b"metalauncher\0", 1  # as image/static/start.c has it
 
 
@@ -63,8 +64,36 @@ def _inspect_elf(head: bytes) -> Binary | str:
         if kind == LOAD:
             needed = max(needed, offset + length)
         elif kind == INTERPRETER:
-            interpreter = head[offset : offset + length].rstrip(b"\0").decode("utf-8", "surrogateescape")
+            interpreter = head[offset : offset + length].partition(b"\0")[0].decode("utf-8", "surrogateescape")
     return Binary("elf", machine, interpreter, needed)
+
+
+def odd_header(head: bytes, size: int) -> str:
+    """Say what of an ELF file Linux reads otherwise than `inspect`, or may refuse; "" where nothing is odd.
+
+    Linux goes by the machine alone, and not by what the file says of its width and order of bytes.
+
+    Args:
+        head: its first bytes, `HEAD` of them where it has as many.
+        size: of the whole file, in bytes.
+    """
+    if not head.startswith(MAGIC) or len(head) < 64:
+        return ""
+    width = _WIDTHS.get(int.from_bytes(head[18:20], "little"))
+    if width is not None and head[4:6] != bytes([width, 1]):
+        return "a header that contradicts itself"
+    elf = Elf(head)
+    if not elf.wide or elf.kind not in PROGRAMS:
+        return ""
+    end = elf.start + elf.entry_size * elf.entries
+    if elf.entry_size != HEADER_SIZE or not elf.entries or end > min(len(head), size):
+        return "program headers that not every kernel reads"
+    segments = elf.segments()
+    loaders = [head[offset : offset + length] for kind, offset, length, _ in segments if kind == INTERPRETER]
+    whole = all([offset + length <= len(head) for kind, offset, length, _ in segments if kind == INTERPRETER])
+    if len(loaders) > 1 or not whole or not all([loader.find(b"\0") == len(loader) - 1 > 0 for loader in loaders]):
+        return "a loader's name that not every kernel reads"
+    return "" if any([kind == LOAD for kind, *_ in segments]) else "nothing that is loaded"
 
 
 def has_note(head: bytes) -> bool:

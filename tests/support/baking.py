@@ -71,9 +71,11 @@ class Kitchen:
         name = {"gone": f"{head}/.wh.{tail}", "opaque": f"{path}/.wh..wh..opq"}.get(kind, path).lstrip("/")
         info = tarfile.TarInfo(name)
         types = {"dir": tarfile.DIRTYPE, "link": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE}
+        types["device"] = tarfile.CHRTYPE
         info.type = types.get(kind, tarfile.REGTYPE)
         info.mode = int(member.get("mode", {"dir": 0o755, "link": 0o777}.get(kind, 0o644)))
         info.uid, info.gid = int(member.get("uid", 0)), int(member.get("gid", 0))
+        info.devmajor, info.devminor = member.get("number", (1, 3))  # /dev/null
         info.linkname = str(member.get("to", "")).lstrip("/" if kind == "hard" else "")
         data = self._content(member, path, side, metadata_toml) if kind == "file" else b""
         info.size = len(data)
@@ -93,6 +95,8 @@ class Kitchen:
             data = str(member.get("text", "")).encode()
         if "machine" in member:
             data = data[:18] + struct.pack("<H", member["machine"]) + data[20:]
+        for at, byte in member.get("poke", ()):
+            data = data[:at] + bytes([byte]) + data[at + 1 :]
         return data[: member.get("keep", len(data))]
 
     def _marked(self, mark: str, interpreter: str) -> bytes:
@@ -129,7 +133,7 @@ SOURCES = ("metalauncher", "another-build", "zipapp", "tini")
 
 
 def _light(member: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "from" not in member or "keep" in member or "machine" in member:
+    if "from" not in member or not {"keep", "machine", "poke"}.isdisjoint(member):
         return member
     return {key: value for key, value in member.items() if key != "from"} | {"text": _stand_in(member["from"])}
 

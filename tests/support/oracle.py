@@ -243,7 +243,7 @@ def _ways(process: Json, config: Json) -> Iterable[tuple[str, Json]]:
     if process["user"]["uid"] == 0:
         kinds = ("bounding", "effective", "permitted")
         yield "with capabilities", process | {"capabilities": dict.fromkeys(kinds, _CAPABILITIES)}
-    given = config.get("Env")
+    given = next((config[key] for key in reversed(config) if key.lower() == "env"), None)  # as Go reads keys
     given = given if isinstance(given, list) else []
     names = [entry.partition("=")[0] for entry in given]
     if len(set(names)) < len(names):  # umoci leaves the last

@@ -3,14 +3,15 @@
 A member of a layer is a name, of what every exporter writes (STOCK), or a table whose first key is its kind and path:
 
     {dir = "/etc/cnb", mode = 0o700}              {link = "/a", to = "b"}        {hard = "/a", to = "/b"}
-    {file = "/a", mode = 0o644, uid = 1, text = "…"}   {fifo = "/a"}   {gone = "/a"} (a whiteout)   {opaque = "/a"}
-    {drop = "/a"} (of what stands before it in the layer)
+    {file = "/a", mode = 0o644, uid = 1, text = "…"}   {fifo = "/a"}   {device = "/a", number = [1, 3]}
+    {gone = "/a"} (a whiteout)   {opaque = "/a"}   {drop = "/a"} (of what stands before it in the layer)
 
 Of the archive alone, before the next member: {zeros = 1} (blocks), {pax = {path = "x"}}, {gnu = "a long name"}; and
 `v7 = true` beside a member, whose header then has a prefix that V7 does not know.
 
-What a file holds: `text`; `program = true`, which says that it ran (tests/native/mark.c), with `interpreter`, `machine`
-or `keep` (the first bytes alone); or `from`: metalauncher, another-build, zipapp, tini. Nothing of metalauncher's own.
+What a file holds: `text`; `program = true`, which says that it ran (tests/native/mark.c), with `interpreter`,
+`machine`, `poke` (pairs of a place and the byte there) or `keep` (the first bytes alone); or `from`: metalauncher,
+another-build, zipapp, tini. Nothing of metalauncher's own.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ WRITTEN = {
     "process-types": ("/cnb/process",),
 }
 LABELS = ("lifecycle", "none", "no-top", "no-launcher", "no-config", "stale", "damaged")
-KINDS = ("dir", "file", "link", "hard", "fifo", "gone", "opaque", "drop", "zeros", "pax", "gnu")
+KINDS = ("dir", "file", "link", "hard", "fifo", "device", "gone", "opaque", "drop", "zeros", "pax", "gnu")
 HEADERS = ("zeros", "pax", "gnu")  # no members themselves
 SPOILS = ("", "diff-id", "tag-twice", "dir")
 _USERS = "root:x:0:0::/root:/\napp:x:1000:1000::/workspace:/\nother:x:1001:1001::/:/\n1002:x:1003:1003::/:/\n"
@@ -132,14 +133,33 @@ class Recipe:
 
     @property
     def is_honest(self) -> bool:
-        """Each labelled layer holds what lifecycle's exporter writes into one: nothing elsewhere, and no whiteouts."""
-        return all(
-            kind_of(one) not in ("gone", "opaque") and _is_below(path_of(one), WRITTEN[layer.role])
+        """Each labelled layer holds what lifecycle's exporter writes into one: nothing elsewhere, and no whiteouts.
+
+        And no layer of the app is one that could be of the run image that it was built on.
+        """
+        return not self._may_be_run_image and all(
+            kind_of(one) not in ("gone", "opaque")
+            and _is_below(path_of(one), WRITTEN[layer.role])
+            and (kind_of(one) == "dir" or path_of(one) not in WRITTEN[layer.role])
             for layer in self.layers
             if layer.role in WRITTEN
             for one in expand(layer.members)
             if kind_of(one) not in HEADERS
         )
+
+    @property
+    def _may_be_run_image(self) -> bool:
+        """The label names no layer of the run image, and below the app's lies more than lifecycle writes."""
+        if self.labels not in ("none", "no-top", "damaged"):
+            return False
+        written = [path for paths in WRITTEN.values() for path in paths]
+        for layer in self.layers:
+            places = [path_of(one) for one in expand(layer.members) if kind_of(one) not in HEADERS]
+            if not all(_is_below(path, written) for path in places):
+                return True
+            if any(path == one or path.startswith(f"{one}/") for path in places for one in written):
+                return False
+        return False
 
     @property
     def cuts(self) -> bool:
@@ -224,9 +244,13 @@ def _members(members: Members) -> str:
     return "[\n" + "".join([f"  {_value(member)},\n" for member in members]) + "]"
 
 
+def _key(name: str) -> str:
+    return name if name.replace("-", "").isalnum() else json.dumps(name)
+
+
 def _value(value: Any, key: str = "") -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join([f"{one} = {_value(each, one)}" for one, each in value.items()]) + "}"
+        return "{" + ", ".join([f"{_key(one)} = {_value(each, one)}" for one, each in value.items()]) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join([_value(each) for each in value]) + "]"
     if key == "mode" and isinstance(value, int):

@@ -29,6 +29,7 @@ _CHUNK = 1 << 16
 _XATTR = b"SCHILY.xattr."
 _XATTR_LIMIT = 1024  # bytes; some file systems keep all of a file's in 4 KiB
 _USUAL = (b"user.", b"security.capability", b"security.selinux")
+_CAPABILITY = b"security.capability"
 _OVERLAY = (b"trusted.", b"user.overlay.")
 _KINDS = {  # what else there is in a tar, unpackers refuse
     b"0": "file",
@@ -239,6 +240,8 @@ def _doubt(  # noqa: PLR0911  # one return for each oddity
             overlay = attribute.startswith(_OVERLAY)
             if header.kind not in (b"0", b"5") or not (usual or overlay):
                 return "", "has an extended attribute that not every unpacker and file system takes"
+            if attribute == _CAPABILITY and value[:1] == b"\x01":  # VFS_CAP_FLAGS_EFFECTIVE
+                return path, "has capabilities, with which a kernel does not start it where a container has fewer"
             if overlay:
                 return path, "has an attribute of overlayfs, or one that not every unpacker sets"
     return None

@@ -82,11 +82,13 @@ class Tree:
 
     Attributes:
         root: the directory `/`.
+        entered: where members were put that lie behind a link, since this tree began or was forked.
     """
 
     def __init__(self, base: Tree | None = None) -> None:
         """Begin with nothing but a root, or with what there is in `base`, which stays as it is."""
         self.root: Final[Node] = Node(self, "directory") if base is None else self._copy(base.root)
+        self.entered: Final[set[str]] = set()
         self._odd: Final[Doubts] = Doubts(None if base is None else base._odd)
         self._steps = 0
 
@@ -103,10 +105,7 @@ class Tree:
         self._odd.note(place, reason)
 
     def fork(self) -> Tree:
-        """Return a tree that begins as this one, for further layers; only what those change is copied.
-
-        This one must not change any more. Several threads may fork it at once.
-        """
+        """Return a tree for further layers that begins as this one, which must not change any more. For threads."""
         return Tree(self)
 
     def _copy(self, node: Node) -> Node:
@@ -210,6 +209,7 @@ class Tree:
             child._changed = child._changed if whiteout else layer
             done.append((part, child))
         folder = "/".join([name for name, _ in done])
+        self.entered.update([_below(folder, last.removeprefix(_WHITEOUT))] * bool(links))
         if crossed:
             self._odd.crossed(crossed, folder if last == _OPAQUE else _below(folder, last.removeprefix(_WHITEOUT)))
         if not whiteout:

@@ -25,7 +25,8 @@ from metalauncher.tooling.apps.check.layer_scan import (
     is_at,
     refuse_many,
 )
-from metalauncher.tooling.console import decode
+from metalauncher.tooling.apps.check.odd_config import odd_start
+from metalauncher.tooling.console import decode, encode
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.run_image.labels import APP_LABEL, ENTRYPOINT, PATH, PLATFORM_APIS
 
@@ -72,6 +73,8 @@ class AppImage:
         map: what its labels say of its layers.
         argv: what a container is started with, ENTRYPOINT and CMD.
         environments: its variables; two readings where a name stands there twice.
+        odd: why not every runtime starts it with this config, "" where nothing speaks against it.
+        volumes: the config's `Volumes`, as paths without a leading slash.
         user: the config's `User`.
         directory: the config's `WorkingDir`.
         records: where its metadata.toml may be, as real paths.
@@ -105,6 +108,9 @@ class AppImage:
         self.environments: Final = _readings(image.environ)
         self.user: Final = _config_text(image, "User")
         self.directory: Final = _config_text(image, "WorkingDir")
+        words = [encode(word) for word in self.argv]
+        self.odd: Final = odd_start(words, image.environ, (encode(self.user), encode(self.directory)))
+        self.volumes: Final = _volumes(image)
         self.numeric_user: User | None = None
         self._run: Final = run
         self._scanner: Final = scanner
@@ -114,10 +120,13 @@ class AppImage:
         places = {above for path in paths for above in ancestors(path)}
         self._interest = Interest(frozenset(places), _BELOW, frozenset([*self.records, PASSWD, GROUP]))
         self._scans: Final[dict[int, Scan]] = {}
+        self._inside: Final[dict[int, bool]] = {}  # of each: it has members in the app's or another layer's directories
+        self._entered: frozenset[str] = frozenset()  # where members lie behind links, and above
         self._targets: Final[set[str]] = set()  # of hard links, not found so far
         self._readings = 0
         self._assumed = False
         self._replaced = False
+        self._lowest = -1  # of its layers that has something of the app: below lies what may be a run image
 
     @property
     def is_built(self) -> bool:
@@ -188,18 +197,21 @@ class AppImage:
             contents: dict[str, Fact] = {}
             self._targets.clear()
             self._replaced = False
+            self._lowest = self._lowest_of_app()
             for number in sorted(self._scans):
                 self._lay_over(tree, contents, number)
-            if self._looks_for(self._targets):
+            self._entered = frozenset([place for path in tree.entered for place in ancestors(path)])
+            wanted = self._entered | self._targets
+            if self._looks_for(wanted):
                 return tree, Contents(contents)
-            self._widen(Interest(frozenset(self._targets)))
+            self._widen(Interest(wanted))
 
     def _lay_over(self, tree: Tree, contents: dict[str, Fact], number: int) -> None:
         """Lay a layer over what is there."""
         for where, reason in self._scans[number].doubts:
             tree.doubt(where, reason)
         for place, fact in enumerate(self._scans[number].facts):
-            if self._is_replaced(fact):
+            if number <= self._lowest and self._is_replaced(fact):
                 self._replaced = True
                 continue
             key = f"{APP}{number}:{place}" if fact.kind == "file" else ""
@@ -207,6 +219,7 @@ class AppImage:
                 contents[key] = fact
             if fact.kind == "hard link" and tree.get(fact.target) is None and not self._is_whole:
                 self._targets.update(ancestors(fact.target))  # it may lie in a layer that was not read
+                tree.doubt(fact.path, f"is a hard link to /{fact.target}, which was not found")
             else:
                 tree.apply(fact, key, _ABOVE + number)
 
@@ -221,9 +234,18 @@ class AppImage:
         path = about(fact.path)
         if hidden(fact) is not None:  # what is hidden is hidden of whatever lies below
             return False
-        if any([is_at(path, folder) for folder in (CNB, self._layers_directory, self.app_directory) if folder]):
+        if self._is_of_app(path):
             return False
         return any([is_at(path, place) for place in _DISPATCH]) or self._run.tree.get(path) is not None
+
+    def _lowest_of_app(self) -> int:
+        """Return the lowest layer that was read with something of the app's in it."""
+        of_app = [number for number, scan in self._scans.items() if any(map(self._is_of_app, scan.folders))]
+        return min(of_app, default=len(self.image.layers))
+
+    def _is_of_app(self, path: str) -> bool:
+        """Tell whether lifecycle writes there."""
+        return any([is_at(path, folder) for folder in (CNB, self._layers_directory, self.app_directory) if folder])
 
     @property
     def replaces_run_image(self) -> bool:
@@ -259,20 +281,21 @@ class AppImage:
             folders = frozenset([path.rstrip("/") for path in touched if path.endswith("/")])
             self._widen(Interest(frozenset(touched), folders))
             return True
-        return self._read_for(touched | self._targets)
+        return self._read_for(touched | self._targets | self._entered)
 
     def _read_for(self, places: AbstractSet[str]) -> bool:
         open_places = {path: ancestors(path) for path in places}
         written = self._written_by_lifecycle(places)
         before = len(self._scans)
+        inside = False  # what lies there may be links in a layer below, which lead elsewhere
         for number in range(len(self.image.layers) - 1, (self.map.own or 0) - 1, -1):
-            if not open_places:
-                break
             if number not in self._scans:
-                if number in self.map.exported and not self._thorough and written.isdisjoint(open_places):
-                    self._assumed = True
+                is_assumed = number in self.map.exported and not self._thorough
+                if is_assumed and not inside and written.isdisjoint(open_places):
+                    self._assumed = self._assumed or bool(open_places)
                     continue
                 self._read(number)
+            inside = inside or self._inside[number]
             settled = self._scans[number].settled
             open_places = {path: above for path, above in open_places.items() if not settled.holds(path, above)}
         return len(self._scans) > before
@@ -287,11 +310,21 @@ class AppImage:
 
     def _written_by_lifecycle(self, places: Iterable[str]) -> frozenset[str]:
         """Return those places for which the layers, too, have to be read that are assumed to be lifecycle's."""
-        # What lifecycle writes there may be anything, but lies below these directories.
-        below = tuple([f"{folder}/" for folder in (self._layers_directory, self.app_directory) if folder])
-        beside = (*below, *self._targets)
+        beside = (*self._written_below, *self._targets)
         config = f"{self._config}/"  # whose layer is read whenever something there is not settled
-        return frozenset([path for path in places if path.startswith(beside) and not f"{path}/".startswith(config)])
+        layers = self._layers_directory  # each layer that lies in it may say of which mode it is
+        return frozenset(
+            [
+                path
+                for path in places
+                if path == layers or (path.startswith(beside) and not f"{path}/".startswith(config))
+            ]
+        )
+
+    @property
+    def _written_below(self) -> tuple[str, ...]:
+        """The directories, with a slash, below which lifecycle writes: there its layers may have anything."""
+        return tuple([f"{folder}/".lstrip("/") for folder in (self._layers_directory, self.app_directory)])
 
     @property
     def _layers_directory(self) -> str:
@@ -314,7 +347,9 @@ class AppImage:
             self._read(number)
 
     def _read(self, number: int) -> None:
-        self._scans[number] = self._scanner.scan(self.image, number, self._interest)
+        scan = self._scans[number] = self._scanner.scan(self.image, number, self._interest)
+        below = self._written_below
+        self._inside[number] = any([path.startswith(below) and path != self._config for path in scan.folders])
         scans = self._scans.values()
         refuse_many(sum([len(scan.facts) for scan in scans]), sum([scan.held for scan in scans]))
 
@@ -329,6 +364,13 @@ def _config_text(image: Image, key: str) -> str:
     if value is not None and not isinstance(value, str):
         raise ImageError("damaged", f"the config's {key} is not a string")
     return value or ""
+
+
+def _volumes(image: Image) -> tuple[str, ...]:
+    run = image.config.get("config")
+    found = run.get("Volumes") if isinstance(run, dict) else None
+    paths = [_normal(path) for path in found] if isinstance(found, dict) else []
+    return tuple([path for path in paths if path])
 
 
 def _argv(image: Image) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from metalauncher.explain.forecast import Forecast
     from metalauncher.record import Buildpack, Record
     from metalauncher.refusals import Refusal
+    from metalauncher.tooling.apps.check.entrypoint import Leads
     from metalauncher.tooling.apps.check.resolver import Place
     from metalauncher.tooling.apps.check.walk import Walk
     from metalauncher.tooling.oci.tree import Node, Tree
@@ -80,13 +81,13 @@ class Dispatcher:
         self._descriptors: Final[dict[tuple[Node, str], Launcher | Mask]] = {}
         self._one_large: Final = threading.Lock()
 
-    def dispatch(self, environment: Mapping[bytes, bytes], walk: Walk, invoked: str, *, by_files: bool) -> Found:
+    def dispatch(self, environment: Mapping[bytes, bytes], walk: Walk, leads: Leads, *, by_files: bool) -> Found:
         """Return what metalauncher would do, started with this environment.
 
         Args:
             environment: of the container.
             walk: its file system.
-            invoked: the shim's path, on its route.
+            leads: how it is started.
             by_files: whether the run image's labels don't count: an app's copy of metalauncher looks at descriptors.
 
         Raises:
@@ -98,21 +99,24 @@ class Dispatcher:
         registry = labelled or load_registry(Root(b""), descriptors.list, descriptors.read)
         record = _RecordFile(environment, walk, self._one_large)
         decision = decide(environment, registry, record.read)
-        found = self._execute(decision, walk, invoked, follow=labelled is None)
+        found = self._execute(decision, walk, leads, follow=labelled is None)
         found = found._replace(buildpacks=record.buildpacks())
         if found.launcher is not None and record.data is not None:
             with self._one_large:
                 found = found._replace(forecast=foretell(record.data, found.launcher))
         return found
 
-    def _execute(self, decision: Decision, walk: Walk, invoked: str, *, follow: bool) -> Found:
+    def _execute(self, decision: Decision, walk: Walk, leads: Leads, *, follow: bool) -> Found:
         """Foretell the execs, as `execute.execute` tries them."""
         outcome = decision.outcome
         if not isinstance(outcome, Selection):
             return Found(decision, outcome, None, "")
         failures: list[Failure] = []
+        for launcher in outcome.ranked[1:]:
+            if launcher.path in (leads.start, leads.invoked):
+                walk.resolver.doubt(f"it is started by the path of {launcher!r}, before which none is tried then")
         for launcher in outcome.ranked:
-            obstacle = self._obstacle(launcher, walk, invoked) if follow else None
+            obstacle = self._obstacle(launcher, walk, leads.invoked) if follow else None
             if obstacle is None:
                 rule = "the first in the ranking that can be started" if failures else decided_by(outcome)
                 return Found(decision, outcome, launcher, rule)

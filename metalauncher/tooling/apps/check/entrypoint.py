@@ -13,14 +13,17 @@ from metalauncher.refusals import USAGE
 from metalauncher.tooling.apps.check.app_image import CNB
 from metalauncher.tooling.apps.check.inits import starts
 from metalauncher.tooling.apps.check.layer_scan import is_at
+from metalauncher.tooling.apps.check.programs import ENOEXEC, Exec
 from metalauncher.tooling.apps.check.resolver import EACCES, ELOOP, ENOENT, ENOTDIR
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.elf import has_note
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from metalauncher.tooling.apps.check.app_image import AppImage
     from metalauncher.tooling.apps.check.contents import Kept
-    from metalauncher.tooling.apps.check.programs import Exec, Step
+    from metalauncher.tooling.apps.check.programs import Step
     from metalauncher.tooling.apps.check.verdict import Kind, Route
     from metalauncher.tooling.apps.check.walk import Walk
     from metalauncher.tooling.run_image.model import RunImage
@@ -32,6 +35,7 @@ _PROCESSES = "cnb/process"
 # They change neither the environment nor the program that they are given.
 _BAKED_IN: Final = "has a copy of metalauncher baked in: a rebase changes the launchers, but not that copy"
 _NAME = "metalauncher"
+_SET_USER, _SET_GROUP = 0o4000, 0o2010  # of a mode; the latter counts where the group may start it
 
 
 class Leads(NamedTuple):
@@ -40,11 +44,13 @@ class Leads(NamedTuple):
     Attributes:
         route: how.
         notes: what else is to be known about it.
+        start: the path that is exec'd.
         invoked: on the shim's route, the path of the shim.
     """
 
     route: Route
     notes: tuple[str, ...] = ()
+    start: str = ""
     invoked: str = ""
 
 
@@ -68,11 +74,11 @@ class Ends(NamedTuple):
     own: Kept | None = None
 
 
-def follow(app: AppImage, walk: Walk, run: RunImage) -> Leads | Ends:
-    """Follow the start of an app image."""
+def follow(app: AppImage, walk: Walk, run: RunImage, environment: Mapping[bytes, bytes]) -> Leads | Ends:
+    """Follow the start of an app image, with one reading of its environment."""
     if not app.argv:
         return Ends("unknown", "its config names no program to start")
-    path = app.environments[0].get(b"PATH")
+    path = environment.get(b"PATH")
     search_path = None if path is None else decode(path)
     argv = app.argv
     notes: tuple[str, ...] = ()
@@ -81,18 +87,38 @@ def follow(app: AppImage, walk: Walk, run: RunImage) -> Leads | Ends:
         return Ends("does-not-start", f"there is no {argv[0]}", None, _NOT_FOUND, _REBUILD)
     found = walk.exec(start)
     if not _is_launchers(start, found, run) and not found.errno:
-        argv = starts(argv) if not walk.contents.is_apps(found.steps[0].place) else ()
-        if not argv or (through := walk.look_up(argv[0], search_path)) is None:
-            reason = f"it starts {app.argv[0]}, and whether that starts its launcher is not known"
-            return Ends("unknown", _changed(found, walk, run) or reason)
-        notes = (f"it starts {app.argv[0]}, which is taken to start {through}",)
-        if changed := _changed(found, walk, run):
-            return Ends("unknown", changed)
-        start, found = through, walk.exec(through)
-        if not _is_launchers(start, found, run) and not found.errno:
-            return Ends("unknown", f"it starts {app.argv[0]} and {start}, and that may be anything")
+        inner = _through_init(app, walk, run, found, search_path)
+        if isinstance(inner, Ends):
+            return inner
+        notes = (f"it starts {app.argv[0]}, which is taken to start {inner.start}",)
+        argv, start, found = inner
     end = _Start(app, walk, run, argv, start).end(found)
     return end._replace(notes=(*notes, *end.notes)) if isinstance(end, Leads) else end
+
+
+class _Inner(NamedTuple):
+    """What an init starts: with which arguments, the path that is exec'd, and what the kernel makes of it."""
+
+    argv: tuple[str, ...]
+    start: str
+    found: Exec
+
+
+def _through_init(app: AppImage, walk: Walk, run: RunImage, init: Exec, search_path: str | None) -> _Inner | Ends:
+    """Follow the start of what an init starts, or say why that is not known."""
+    argv = starts(app.argv) if not walk.contents.is_apps(init.steps[0].place) else ()
+    start = walk.look_up(argv[0], search_path) if argv else None
+    changed = _changed(init, walk, run)
+    if start is None or changed:
+        return Ends("unknown", changed or f"it starts {app.argv[0]}, and whether that starts its launcher is not known")
+    _doubt_set_id(init, walk)
+    found = walk.exec(start)
+    # As execvp(3) does.
+    if found.errno == ENOEXEC or (found.errno and "/" not in argv[0]):
+        return Ends("unknown", f"{app.argv[0]} may start {start} by /bin/sh, or another one later in PATH")
+    if not _is_launchers(start, found, run) and not found.errno:
+        return Ends("unknown", f"it starts {app.argv[0]} and {start}, and that may be anything")
+    return _Inner(argv, start, found)
 
 
 def _is_launchers(start: str, found: Exec, run: RunImage) -> bool:
@@ -100,6 +126,17 @@ def _is_launchers(start: str, found: Exec, run: RunImage) -> bool:
     return is_at(posixpath.normpath("/" + start).lstrip("/"), CNB) or any(
         [run.is_its_launcher(step.place) for step in found.steps[:2]]
     )
+
+
+def _doubt_set_id(found: Exec, walk: Walk) -> None:
+    """Doubt a program that becomes another user: where new privileges are not allowed it does not."""
+    place = found.steps[-1].place
+    node, user = place.node, walk.resolver.user
+    if node is None or found.errno:
+        return
+    set_user = node.mode & _SET_USER and node.owner != user.uid
+    if set_user or (node.mode & _SET_GROUP == _SET_GROUP and node.group != user.gid):
+        walk.resolver.doubt(f"/{place.path} is set-id: whether it becomes another user is the engine's to say")
 
 
 def _changed(found: Exec, walk: Walk, run: RunImage) -> str:
@@ -129,6 +166,8 @@ class _Start:
         if changed := _changed(found, self._walk, self._run):
             return Ends("unknown", changed, self._route(found))
         itself = [number for number, step in enumerate(found.steps) if self._run.is_its_launcher(step.place)]
+        if itself:
+            _doubt_set_id(found, self._walk)
         if itself == [0]:
             return self._entered("symlink", self._start, self._argv[1:])
         if itself == [1]:
@@ -142,9 +181,9 @@ class _Start:
         notes = (_BAKED_IN,) if route == "copy" else ()
         folder = posixpath.normpath("/" + posixpath.dirname(path)).lstrip("/")
         if posixpath.basename(path) != _NAME or (path.startswith("/") and folder == _PROCESSES):
-            return Leads(route, notes)
+            return Leads(route, notes, self._start)
         if arguments[:1] == ("--launch",) and len(arguments) > 1:
-            return Leads("copy" if route == "copy" else "shim", notes, arguments[1])
+            return Leads("copy" if route == "copy" else "shim", notes, self._start, arguments[1])
         reason = f"its ENTRYPOINT is {path}, which is metalauncher's own command line"
         code = None if arguments else USAGE  # with others it does what they say
         return Ends("does-not-start", reason, None, code, "make /usr/lib/cnb/launcher the ENTRYPOINT")
@@ -157,7 +196,7 @@ class _Start:
                 "unknown",
                 f"/{script.place.path} starts {interpreter.path}, but not by '#!/usr/bin/metalauncher --launch'",
             )
-        return Leads("shim", (), self._start)
+        return Leads("shim", (), self._start, self._start)
 
     def _other_script(self, found: Exec) -> Ends:
         script, interpreter = found.steps[0], found.steps[1]
@@ -170,6 +209,7 @@ class _Start:
             reason = f"{self._start} leads to /{place.path} of the run image, which is not metalauncher"
             return Ends("unknown", reason, "symlink")
         if has_note(self._walk.contents.head(place)):
+            _doubt_set_id(Exec(0, (step,)), self._walk)
             return self._entered("copy", self._start, self._argv[1:])
         own = self._walk.contents.of_app(place)
         return Ends("keeps-own-launcher", f"/{place.path} is a program of its own", "binary", own=own)

@@ -12,7 +12,7 @@ from metalauncher.tooling.apps.check.dispatch import Dispatcher, Found
 from metalauncher.tooling.apps.check.entrypoint import Ends, follow
 from metalauncher.tooling.apps.check.label_lists import REMEDY, is_union, judge_lists
 from metalauncher.tooling.apps.check.launcher_file import LAUNCHER
-from metalauncher.tooling.apps.check.layer_scan import Scanner, ancestors, is_at
+from metalauncher.tooling.apps.check.layer_scan import Scanner, is_at
 from metalauncher.tooling.apps.check.own_launcher import UNKNOWN, add_unpacked_launcher, describe_kept
 from metalauncher.tooling.apps.check.remedies import reason_of, remedy_of
 from metalauncher.tooling.apps.check.unpacked import UnpackedApp
@@ -124,6 +124,8 @@ class _Under:
             return _result("unknown", "is a run image: there is no app in it")._replace(wrong_name=True)
         if not app.is_built:
             return _result("unknown", "is no app image that buildpacks built: it has no launcher")
+        if app.odd:
+            return _result("unknown", app.odd)
         app.begin()
         asked: set[str] = set()
         while True:
@@ -153,22 +155,32 @@ class _Under:
     def _look(self, app: AppImage, tree: Tree, contents: Contents) -> tuple[Result, set[str]]:
         """Return the verdict over what was read so far, and the places that it rests on."""
         machine = architecture_of(app.image.platform) or self._run.architecture or this_architecture(os.uname().machine)
+        walk = Walk(tree, contents, machine)
         try:
-            walk = Walk(app, tree, contents, machine)
+            walk.begin(app)
+            result = self._follow(app, walk)
         except UnknownUser as error:
             reason = f"its config's User is {app.user!r}: {error}"
-            return Result("", None, "does-not-start", reason, exit_code=126), {"etc", "etc/passwd", "etc/group"}
+            result = Result("", None, "does-not-start", reason, exit_code=126)
         except NoDirectory as error:
-            return Result("", None, "does-not-start", str(error)), {*ancestors(app.directory.strip("/"))}
-        result = self._follow(app, walk)
+            result = Result("", None, "does-not-start", str(error))
         touched = walk.touched
-        doubts = [*walk.resolver.doubts, *_tree_doubts(tree, touched)]
+        doubts = [*walk.resolver.doubts, *_tree_doubts(tree, touched), *_volume_doubts(app, tree, touched)]
         if doubts and result.kind != "unknown":
             result = result._replace(kind="unknown", reason=doubts[0], launcher=None, exit_code=None, remedy="")
         return result, touched
 
     def _follow(self, app: AppImage, walk: Walk) -> Result:
-        found = follow(app, walk, self._run)
+        results = [self._follow_with(app, walk, environment) for environment in app.environments]
+        if any([_essence(result) != _essence(results[0]) for result in results]):
+            names = ", ".join(_differing(app.environments))
+            reason = f"its config has {names} twice, and whether the first or the last counts decides"
+            return results[0]._replace(kind="unknown", reason=reason, launcher=None, exit_code=None, remedy="")
+        return results[0]
+
+    def _follow_with(self, app: AppImage, walk: Walk, environment: Mapping[bytes, bytes]) -> Result:
+        """Return where the start leads, with one reading of the environment."""
+        found = follow(app, walk, self._run, environment)
         if isinstance(found, Ends):
             return _ended(app, self._run, found)
         mismatch = _mismatch(app, self._run)
@@ -176,19 +188,14 @@ class _Under:
             return _result("unknown", mismatch)._replace(route=found.route, notes=app.map.notes)
         if found.route != "copy" and self._run.doubt:
             walk.resolver.doubt(self._run.doubt)
-        results = [self._decided(app, walk, environment, found) for environment in app.environments]
-        if any([_essence(result) != _essence(results[0]) for result in results]):
-            names = ", ".join(_differing(app.environments))
-            reason = f"its config has {names} twice, and whether the first or the last counts decides"
-            return results[0]._replace(kind="unknown", reason=reason, launcher=None, exit_code=None, remedy="")
-        return results[0]
+        return self._decided(app, walk, environment, found)
 
     def _decided(self, app: AppImage, walk: Walk, environment: Mapping[bytes, bytes], leads: Leads) -> Result:
         """Return what the dispatch would do, with one reading of the environment."""
         platform_api = _recorded(environment)
         if reason := _odd_variables(environment):
             return _result("unknown", reason)._replace(platform_api=platform_api, route=leads.route)
-        found = self._dispatcher.dispatch(environment, walk, leads.invoked, by_files=leads.route == "copy")
+        found = self._dispatcher.dispatch(environment, walk, leads, by_files=leads.route == "copy")
         launcher = found.launcher
         doubt, note = judge_lists(found) if is_union(found.decision.registry) else ("", "")
         result = Result(
@@ -251,6 +258,16 @@ def _ended(app: AppImage, run: RunImage, found: Ends) -> Result:
 def _tree_doubts(tree: Tree, touched: set[str]) -> list[str]:
     """Return why unpackers make different things of the places that were looked at."""
     return [reason for place, reason in tree.doubts if not place or any([is_at(path, place) for path in touched])]
+
+
+def _volume_doubts(app: AppImage, tree: Tree, touched: set[str]) -> list[str]:
+    """Return the volumes that hold what was looked at: some engines copy there what the image has, some do not."""
+    return [
+        f"its config has a volume at /{volume}, where not every engine leaves what the image has"
+        for volume in app.volumes
+        if any([path.startswith(f"{volume}/") for path in touched])
+        or (volume in touched and (found := tree.get(volume)) is not None and found[1].kind != "directory")
+    ]
 
 
 def _mismatch(app: AppImage, run: RunImage) -> str:

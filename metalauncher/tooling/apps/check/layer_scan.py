@@ -199,7 +199,7 @@ def scan_of(
     """Return what was found in a layer, with what follows from it; the arguments are as the attributes."""
     found = tuple(facts)
     held = sum([len(fact.data) for fact in found])
-    return Scan(found, frozenset(links), frozenset(folders), size, tuple(doubts), _settled(found), held)
+    return Scan(found, frozenset(links), frozenset(folders), size, tuple(doubts), settled_by(found), held)
 
 
 def refuse_many(facts: int, held: int) -> None:
@@ -257,7 +257,8 @@ def hidden(fact: Fact) -> tuple[str, bool] | None:
     return None
 
 
-def _settled(facts: tuple[Fact, ...]) -> Settled:
+def settled_by(facts: tuple[Fact, ...]) -> Settled:
+    """Return what a layer with these members leaves nothing of to layers below it."""
     own: set[str] = set()
     covered: set[str] = set()
     emptied: set[str] = set()

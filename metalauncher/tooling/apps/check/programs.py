@@ -13,7 +13,7 @@ from metalauncher.explain.elf import HEADER_SIZE, INTERPRETER, MAGIC, Elf
 from metalauncher.tooling.apps.check.permissions import EXECUTE, READ
 from metalauncher.tooling.apps.check.resolver import EACCES, ELOOP
 from metalauncher.tooling.console import decode
-from metalauncher.tooling.elf import inspect
+from metalauncher.tooling.elf import inspect, odd_header
 
 if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.contents import Contents
@@ -108,6 +108,8 @@ def _load(
     """Return what loading a program comes to: an errno, the path that it is about, and its loader."""
     _doubt_header(head, machine, place, resolver)
     binary = inspect(head)
+    if place.node is not None and (odd := odd_header(head, place.node.size)):
+        resolver.doubt(f"/{place.path} is an ELF file with {odd}")
     if isinstance(binary, str) or binary.kind != "elf":
         return ENOEXEC, path, None
     _doubt_machine(binary.machine, machine, place, resolver)

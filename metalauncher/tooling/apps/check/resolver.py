@@ -17,7 +17,7 @@ ENOENT, EACCES, ENOTDIR, ENAMETOOLONG, ELOOP = 2, 13, 20, 36, 40
 _LINKS_LIMIT = 40
 _PATH_LIMIT, _NAME_LIMIT = 4096, 255  # bytes, with the final zero of a path
 # What a runtime mounts there is not the image's (OCI runtime specification, config-linux.md, "Default Filesystems").
-_MOUNTED = ("proc", "sys", "dev")
+MOUNTED: Final = frozenset(("proc", "sys", "dev"))
 _STICKY_AND_OPEN = 0o1002
 
 
@@ -43,7 +43,7 @@ class Resolver:
         tree: the merged file system.
         user: for whom.
         touched: every place that was looked at, as a real path without a leading slash; "" is the root. With a slash
-            at its end it stands for all that the directory holds.
+            at its end it stands for all that the directory holds; with "/." for whether it is open.
         doubts: why what was found may be otherwise in a container, each once.
     """
 
@@ -67,6 +67,8 @@ class Resolver:
             return Place("", None, ENOENT)
         if len(path.encode("utf-8", "surrogateescape")) >= _PATH_LIMIT:
             return Place("", None, ENAMETOOLONG)
+        if not path.startswith("/"):
+            self.touched.add(f"{cwd}/.")
         done = [] if path.startswith("/") else self._directories(cwd)
         if done is None:
             return self._missing(cwd, _parts(path))
@@ -90,8 +92,8 @@ class Resolver:
                 continue
             at = f"{where}/{part}" if where else part
             self.touched.add(at)
-            if at in _MOUNTED:
-                self.doubt(f"/{at} is looked at, which the container's runtime mounts")
+            if at in MOUNTED:
+                self.doubt_mounted(at)
             if len(part.encode("utf-8", "surrogateescape")) > _NAME_LIMIT:
                 return Place(at, None, ENAMETOOLONG)
             node = here.children.get(part)
@@ -127,6 +129,10 @@ class Resolver:
     def access(self, place: Place, access: int) -> bool:
         """Tell whether the user has this access to what is there."""
         return place.node is not None and self._allowed(place.node, place.path, access)
+
+    def doubt_mounted(self, at: str) -> None:
+        """Note that a place is looked at where a runtime mounts something."""
+        self.doubt(f"/{at} is looked at, which the container's runtime mounts")
 
     def doubt(self, reason: str) -> None:
         """Note why what is found may be otherwise."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from metalauncher.tooling.apps.check.app_image import GROUP, PASSWD
 from metalauncher.tooling.apps.check.permissions import EXECUTE, SEARCH
 from metalauncher.tooling.apps.check.programs import Exec, follow_exec
-from metalauncher.tooling.apps.check.resolver import ENOENT, ENOTDIR, Resolver
+from metalauncher.tooling.apps.check.resolver import ENOENT, ENOTDIR, MOUNTED, Resolver
 from metalauncher.tooling.apps.check.user import FILE_LIMIT, ROOT, User, parse_user
 
 if TYPE_CHECKING:
@@ -31,22 +31,32 @@ class Walk:
         cwd: the real path of the working directory.
     """
 
-    def __init__(self, app: AppImage, tree: Tree, contents: Contents, machine: str) -> None:
-        """Begin as the user, and in the directory, that the app's config names.
+    def __init__(self, tree: Tree, contents: Contents, machine: str) -> None:
+        """Take a file system, in which nothing was looked at."""
+        self._tree: Final = tree
+        self._as_root: Final = Resolver(tree, ROOT)
+        self.contents: Final = contents
+        self.machine: Final = machine
+        self.resolver = Resolver(tree, ROOT)
+        self.cwd = ""
+
+    def begin(self, app: AppImage) -> None:
+        """Become the user, and go to the directory, that the app's config names.
 
         Raises:
             UnknownUser: no container is started as this user.
             NoDirectory: nor in this directory.
             NotKept: what decides was not kept.
         """
-        self._as_root: Final = Resolver(tree, ROOT)
-        self.contents: Final = contents
-        self.machine: Final = machine
-        user = self._user(app)
-        self.resolver: Final = Resolver(tree, user)
-        for doubt in user.doubts:
+        before = self.resolver
+        self.resolver = Resolver(self._tree, self._user(app))
+        for doubt in (*before.doubts, *self.resolver.user.doubts):
             self.resolver.doubt(doubt)
-        self.cwd: Final = self._enter(app)
+        try:
+            self.cwd = self._enter(app)
+        finally:
+            for at in sorted(MOUNTED & self._as_root.touched):
+                self.resolver.doubt_mounted(at)
 
     @property
     def touched(self) -> set[str]:

@@ -10,13 +10,12 @@ from strategies import examples
 from metalauncher.tooling.apps.check.layer_scan import (
     Fact,
     Interest,
-    Scan,
     about,
     ancestors,
     hidden,
     is_at,
     refuse_many,
-    settles,
+    settled_by,
 )
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import Node, Tree
@@ -61,9 +60,13 @@ def test_whiteouts(path: str, hides: tuple[str, bool] | None, place: str) -> Non
 )
 def test_settles(member: Fact, settled: list[str], left: list[str]) -> None:
     """What a layer has, or hides, lower ones don't decide about."""
-    scan = Scan((file("other"), member), frozenset(), frozenset(), 0)
-    assert [path for path in settled + left if settles(scan, path)] == settled
-    assert not settles(Scan((), frozenset(), frozenset(), 0), "")
+    assert [path for path in settled + left if settles((file("other"), member), path)] == settled
+    assert not settles((), "")
+
+
+def settles(facts: tuple[Fact, ...], path: str) -> bool:
+    """Tell whether members leave nothing of a place to layers below."""
+    return settled_by(facts).holds(path, ancestors(path))
 
 
 PARTS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
@@ -78,7 +81,7 @@ MEMBERS = st.one_of(
 @given(MEMBERS, st.lists(st.builds(file, PARTS, st.sampled_from(["file", "directory"])), max_size=6), PARTS)
 def test_what_is_settled_is_so_in_the_tree(member: Fact, below: list[Fact], path: str) -> None:
     """Whatever lower layers have, a place that a layer settles is the same."""
-    if not settles(Scan((member,), frozenset(), frozenset(), 0), path):
+    if not settles((member,), path):
         return
     trees = [Tree(), Tree()]
     for one in below:
