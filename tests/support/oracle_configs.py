@@ -142,6 +142,24 @@ def env(draft: Draft) -> None:
         draft.env = [entry for entry in draft.env if not entry.startswith("CNB_")]
 
 
+def odd_words(draft: Draft) -> None:
+    """Words that runtimes take differently, or no kernel takes."""
+    odd = draft.pick(("\0", "x\0y", "x" * 140_000))
+    kind = draft.chance.randrange(4)
+    if kind == 0:
+        draft.config["Cmd"] = [odd]
+    elif kind == 1:
+        draft.env = [*draft.env, draft.pick((f"X={odd}", "X", "=x"))]
+    else:
+        draft.config["WorkingDir"] = draft.pick(("/proc", "/dev/null", "/sys", "/proc/self/root", "/dev/none", "/dev"))
+        draft.config["Entrypoint"] = draft.pick(([WEB], ["cnb/process/web"], ["self/root/cnb/process/web"]))
+
+
+def volumes(draft: Draft) -> None:
+    """Volumes, over what counts or beside it."""
+    draft.config["Volumes"] = {draft.pick(("/workspace", "/data", "/layers/x", "/opt", "/workspace/data")): {}}
+
+
 def order(draft: Draft) -> None:
     """The layers lie in another order."""
     draft.chance.shuffle(draft.layers)

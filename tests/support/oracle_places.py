@@ -345,6 +345,40 @@ def dishonest(draft: Draft) -> None:
     draft.add("buildpack").append({"dir": draft.pick(FOLDERS_OF_RUN), "mode": draft.pick(MODES)})
 
 
+def behind_links(draft: Draft) -> None:
+    """A layer of the app's has members behind one link, or two, of its own or of a layer below."""
+    folders = ("/usr/lib/cnb/launchers.d", LAUNCHER.rpartition("/")[0], "/cnb/process", "/etc", "/workspace")
+    top = draft.add("patch")
+    below = draft.pick((top, draft.of("app"), draft.of("config"), draft.add("extension")))
+    start = {"app": "/workspace", "config": "/layers"}.get(
+        next(role for role, members in draft.layers if members is below), "/opt"
+    )
+    below += [{"dir": start}, {"dir": f"{start}/d"}, {"link": f"{start}/d/e", "to": draft.pick(folders)}]
+    below.append({"link": f"{start}/a", "to": draft.pick((f"{start}/d", "d", f"{start}/d/"))})
+    path = f"{start}/{draft.pick(('a/e', 'd/e'))}/{draft.pick(('x.toml', 'launcher', 'web', 'passwd'))}"
+    what: tuple[dict[str, Any], ...] = (
+        {"file": path, "text": "broken"},
+        {"file": path, "mode": 0o755, "program": True},
+        {"link": path, "to": draft.pick((LINK, LIFECYCLE, "/none"))},
+        {"gone": path},
+    )
+    top.append(draft.pick(what))
+
+
+def odd_header(draft: Draft) -> None:
+    """An ELF header that contradicts itself, or whose program headers are odd."""
+    pokes = ([4, 1], [4, 0], [5, 2], [5, 0], [6, 0], [54, 0], [54, 57], [56, 0], [57, 5], [33, 64], [19, 1], [16, 4])
+    whole: dict[str, Any] = {"mode": 0o755, "program": True, "poke": [draft.pick(pokes)]}
+    if draft.chance.random() < 0.3:
+        folder: list[Member] = [{"dir": "/lib"}, {"file": "/lib/ld.so", "mode": 0o755, "program": True}]
+        (draft.run[-1] if draft.run else draft.of("app")).extend(folder)
+        whole = {**whole, "interpreter": "/lib/ld.so", "poke": [draft.pick(([73, 64], [96, 1], [180, 0], [186, 65]))]}
+    if draft.chance.random() < 0.5 and draft.run:
+        draft.run[-1].append({"file": LAUNCHER, **whole})
+    else:
+        draft.of("launcher").append({"file": LIFECYCLE, **whole})
+
+
 def harmless(draft: Draft) -> None:
     """What changes nothing: another layer, another file, a deeper link."""
     role = draft.pick(("buildpack", "extension", "patch"))

@@ -50,6 +50,10 @@ CHANGES: Final[Mapping[Change, int]] = {
     places.descriptors: 3,
     places.archive: 1,
     places.dishonest: 1,
+    places.behind_links: 2,
+    places.odd_header: 2,
+    configs.odd_words: 1,
+    configs.volumes: 1,
     places.harmless: 8,
 }
 _NAMES: Final = {change.__name__: change for change in CHANGES}

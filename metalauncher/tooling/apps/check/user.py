@@ -127,7 +127,7 @@ def _doubts(data: bytes, file: str) -> tuple[str, ...]:
     """Say that a file is too large to be read to its end."""
     if len(data) > FILE_LIMIT:
         return (f"its {file} has more than {FILE_LIMIT >> 20} MiB",)
-    return (f"its {file} has more than {_LINES_LIMIT} lines",) if data.count(b"\n") >= _LINES_LIMIT else ()
+    return (f"its {file} has more than {_LINES_LIMIT} lines",) if data.count(b"\n") > _LINES_LIMIT else ()
 
 
 def _atoi(text: str) -> tuple[int, bool]:

@@ -38,7 +38,7 @@ def test_odd_start(argv: list[bytes], environ: list[bytes], others: list[bytes],
     [
         (b"app:x:1000:1000::/:/\n", ""),
         (b"\n" * 9_999, ""),
-        (b"\n" * 10_000, "more than 10000 lines"),
+        (b"\n" * 10_001, "more than 10000 lines"),
         (b"x" * 65_536, "a line that is too long for most readers"),
         (b"x" * 65_535 + b"\n", ""),
         (b"x\n" * (1 << 20), "more than 1 MiB"),
