@@ -126,8 +126,7 @@ def _load(
     errno = loader.errno or _closed(loader, resolver)
     if errno:
         return errno, interpreter, loader
-    found = inspect(contents.head(loader))
-    if isinstance(found, str) or found.kind != "elf" or found.machine != binary.machine:
+    if not _is_loader(contents.head(loader), binary.machine, loader, resolver):
         resolver.doubt(f"/{loader.path}, which loads /{place.path}, is no loader for its machine")
     return 0, "", loader
 
@@ -157,6 +156,14 @@ def _loader_of(  # noqa: PLR0911  # one return for each thing that the kernel lo
         return 0, ""
     path = head[offset : offset + length]
     return (0, decode(path.partition(b"\0")[0])) if path.endswith(b"\0") else (ENOEXEC, "")
+
+
+def _is_loader(head: bytes, machine: str, place: Place, resolver: Resolver) -> bool:
+    """Tell whether a file may load programs of a machine: it is whole, and one of them itself."""
+    found = inspect(head)
+    if isinstance(found, str) or found.machine != machine or place.node is None or found.size > place.node.size:
+        return False
+    return head[4] != _WIDE or not _loader_of(head, place, resolver)[0]
 
 
 def _doubt_header(head: bytes, machine: str | None, place: Place, resolver: Resolver) -> None:
