@@ -293,65 +293,65 @@ EXEC = "        _set_handlers(_signal.SIG_DFL)\n"  # the last thing before the e
 
 def before_exec(code: str, *cases: str) -> Break:
     """Return a break that does something more just before the exec."""
-    return Break("execute.py", EXEC, f"{EXEC}        {code}\n", cases)
+    return Break("process.py", EXEC, f"{EXEC}        {code}\n", cases)
 
 
 ENVIRON = "        environ = [entry for entry in self.environ if not entry.startswith(OWN_VARIABLES)]\n"
 
 BREAKS = {
     "the environment is the interpreter's": Break(
-        "execute.py",
+        "process.py",
         '    raw = _read_proc(b"/proc/self/environ")\n',
         "    raw = None\n",
         ("plain", "env-duplicates", "env-no-equals", "env-lc-ctype-c"),
     ),
     "the environment goes through a dict": Break(
-        "execute.py",
+        "process.py",
         ENVIRON,
         ENVIRON + '        environ = [b"%s=%s" % i for i in dict(e.partition(b"=")[::2] for e in environ).items()]\n',
         ("env-duplicates", "env-no-equals", "env-empty-name"),
     ),
-    "the environment is sorted": Break("execute.py", ENVIRON, ENVIRON + "        environ.sort()\n", ("env-order",)),
+    "the environment is sorted": Break("process.py", ENVIRON, ENVIRON + "        environ.sort()\n", ("env-order",)),
     "the environment is text": Break(
-        "execute.py",
+        "process.py",
         ENVIRON,
         ENVIRON + '        environ = [e.decode("utf-8", "replace").encode() for e in environ]\n',
         ("env-not-utf8", "env-not-utf8-and-no-equals"),
     ),
     "entries without = are dropped": Break(
-        "execute.py", ENVIRON, ENVIRON + '        environ = [e for e in environ if b"=" in e[1:]]\n', ("env-no-equals",)
+        "process.py", ENVIRON, ENVIRON + '        environ = [e for e in environ if b"=" in e[1:]]\n', ("env-no-equals",)
     ),
     "empty entries are dropped": Break(
-        "execute.py", ENVIRON, ENVIRON + "        environ = [e for e in environ if e]\n", ("env-empty-entry",)
+        "process.py", ENVIRON, ENVIRON + "        environ = [e for e in environ if e]\n", ("env-empty-entry",)
     ),
-    "our own variables stay": Break("execute.py", ENVIRON, "        environ = list(self.environ)\n", ("plain",)),
-    "too many variables are ours": Break("execute.py", '= b"METALAUNCHER_"', '= b"METALAUNCHER"', ("env-nearly-ours",)),
+    "our own variables stay": Break("process.py", ENVIRON, "        environ = list(self.environ)\n", ("plain",)),
+    "too many variables are ours": Break("process.py", '= b"METALAUNCHER_"', '= b"METALAUNCHER"', ("env-nearly-ours",)),
     "the arguments are text": Break(
-        "execute.py",
+        "process.py",
         "        argv = self.argv[skip:]\n",
         '        argv = [a.decode("utf-8", "replace").encode() for a in self.argv[skip:]]\n',
         ("argv-not-utf8", "argv-not-utf8-lc-all-c"),
     ),
     "empty arguments are dropped": Break(
-        "execute.py",
+        "process.py",
         "        argv = self.argv[skip:]\n",
         "        argv = [a for a in self.argv[skip:] if a]\n",
         ("argv-empty-strings",),
     ),
     "a flag is taken from the app": Break(
-        "execute.py",
+        "process.py",
         "        argv = self.argv[skip:]\n",
         '        argv = [a for a in self.argv[skip:] if a != b"--"]\n',
         ("argv-like-options",),
     ),
     "argv[0] is the launcher's path": Break(
-        "execute.py",
+        "process.py",
         "        argv = self.argv[skip:]\n",
         "        argv = [path, *self.argv[skip + 1 :]]\n",
         ("plain", "argv-none-further"),
     ),
-    "SIGPIPE and SIGXFSZ stay ignored": Break("execute.py", EXEC, "", ("plain", "blocked-all")),
-    "SIGXFSZ stays ignored": Break("execute.py", "_signal.SIGPIPE, _signal.SIGXFSZ", "_signal.SIGPIPE,", ("plain",)),
+    "SIGPIPE and SIGXFSZ stay ignored": Break("process.py", EXEC, "", ("plain", "blocked-all")),
+    "SIGXFSZ stays ignored": Break("process.py", "_signal.SIGPIPE, _signal.SIGXFSZ", "_signal.SIGPIPE,", ("plain",)),
     "SIGINT is reset": before_exec("_signal.signal(2, _signal.SIG_DFL)", "ignored-sigint", "ignored-the-others"),
     "a signal is blocked": before_exec("_signal.pthread_sigmask(0, [15])", "plain"),
     "the mask is cleared": before_exec("_signal.pthread_sigmask(2, [])", "blocked-one", "blocked-all"),

@@ -49,6 +49,7 @@ _ALWAYS: Final = frozenset(("", "etc", PASSWD, GROUP))
 _BELOW = frozenset((CNB, "etc/cnb", "usr/lib/cnb"))
 _PLACES = ("usr/bin/metalauncher", PASSWD, GROUP, "lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1")
 _DISPATCH = ("etc/cnb", "usr/lib/cnb", "usr/bin/metalauncher")
+_AT_CNB: Final = Interest(frozenset(("", CNB)), frozenset((CNB,)))
 _ABOVE = 1 << 20  # a layer's number over a run image's, which has fewer
 _READINGS_LIMIT = 64  # times that layers are read again for a place that was not looked for
 
@@ -89,6 +90,7 @@ class AppImage:
         *,
         thorough: bool = False,
         layer_map: LayerMap | None = None,
+        is_started: bool = True,
     ) -> None:
         """Take an image.
 
@@ -98,6 +100,7 @@ class AppImage:
             scanner: what its layers are read with.
             thorough: read every layer, and assume nothing.
             layer_map: what its layers are, where not its labels say that.
+            is_started: its start is to be followed; else only what lies at /cnb is looked for, of all apps the same.
 
         Raises:
             ImageError: its config is damaged.
@@ -118,7 +121,8 @@ class AppImage:
         self.records: Final = {_normal(decode(metadata_path(environment))) for environment in self.environments}
         paths = (*self.records, *_PLACES, *_BELOW, _normal(self.directory))
         places = {above for path in paths for above in ancestors(path)}
-        self._interest = Interest(frozenset(places), _BELOW, frozenset([*self.records, PASSWD, GROUP]))
+        whole = frozenset([*self.records, PASSWD, GROUP])
+        self._interest = Interest(frozenset(places), _BELOW, whole) if is_started else _AT_CNB
         self._scans: Final[dict[int, Scan]] = {}
         self._inside: Final[dict[int, bool]] = {}  # of each: it has members in the app's or another layer's directories
         self._entered: frozenset[str] = frozenset()  # where members lie behind links, and above

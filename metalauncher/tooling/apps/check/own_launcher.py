@@ -61,7 +61,7 @@ def find_launcher(image: Image, scanner: Scanner) -> tuple[Carried, Kept | None]
     Raises:
         ImageError: it has nothing there, or a layer can't be read.
     """
-    app = AppImage(image, NO_RUN_IMAGE, scanner)
+    app = AppImage(image, NO_RUN_IMAGE, scanner, is_started=False)
     while True:
         tree, contents = app.merge()
         resolver = Resolver(tree, ROOT)
