@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.decision import Decision, decide
@@ -10,11 +9,11 @@ from metalauncher.descriptor import MASK
 from metalauncher.environment import Policy, metadata_path
 from metalauncher.errnos import errno_text
 from metalauncher.execute import Failure
-from metalauncher.explain.forecast import NOTHING_AGAINST, foretell
+from metalauncher.explain.forecast import NOTHING_AGAINST
 from metalauncher.explain.messages import decided_by
 from metalauncher.files import Unreadable, size_text
 from metalauncher.places import Root
-from metalauncher.record import METADATA_LIMIT, InvalidMetadata, parse_record
+from metalauncher.record import METADATA_LIMIT, InvalidMetadata
 from metalauncher.refusals import NothingExecuted
 from metalauncher.registry import (
     DANGLING,
@@ -27,6 +26,7 @@ from metalauncher.registry import (
 from metalauncher.selection import Selection
 from metalauncher.tooling.apps.check.layer_scan import WHOLE_LIMIT
 from metalauncher.tooling.apps.check.permissions import READ
+from metalauncher.tooling.apps.check.records import Records
 from metalauncher.tooling.console import decode, encode
 from metalauncher.tooling.elf import has_note
 from metalauncher.tooling.oci.model import ImageError
@@ -45,11 +45,6 @@ if TYPE_CHECKING:
     from metalauncher.tooling.run_image.model import RunImage
 
 _ENTRIES_LIMIT = 5000  # of a directory of descriptors
-# Signs in a metadata.toml that make a parser work: parsed, each may take 1 KB (dotted keys, inline tables). With 300 KB
-# of [[bom]] there are 16,000.
-_STRUCTURE_LIMIT = 100_000
-_DOTS_LIMIT = 32  # in a key or a header: what lies under one of n parts takes n times as long
-_LARGE = 256 << 10  # bytes of a metadata.toml of which only one is parsed at a time
 
 
 class Found(NamedTuple):
@@ -79,7 +74,7 @@ class Dispatcher:
         """Take the run image."""
         self._run: Final = run
         self._descriptors: Final[dict[tuple[Node, str], Launcher | Mask]] = {}
-        self._one_large: Final = threading.Lock()
+        self._records: Final = Records()
 
     def dispatch(self, environment: Mapping[bytes, bytes], walk: Walk, leads: Leads, *, by_files: bool) -> Found:
         """Return what metalauncher would do, started with this environment.
@@ -97,13 +92,12 @@ class Dispatcher:
         labelled = None if by_files else self._run.labelled
         descriptors = _Descriptors(walk, self._run.tree, self._descriptors)
         registry = labelled or load_registry(Root(b""), descriptors.list, descriptors.read)
-        record = _RecordFile(environment, walk, self._one_large)
+        record = _RecordFile(environment, walk, self._records)
         decision = decide(environment, registry, record.read)
         found = self._execute(decision, walk, leads, follow=labelled is None)
         found = found._replace(buildpacks=record.buildpacks())
         if found.launcher is not None and record.data is not None:
-            with self._one_large:
-                found = found._replace(forecast=foretell(record.data, found.launcher))
+            found = found._replace(forecast=self._records.foretell(record.data, found.launcher))
         return found
 
     def _execute(self, decision: Decision, walk: Walk, leads: Leads, *, follow: bool) -> Found:
@@ -212,10 +206,10 @@ class _Descriptors:
 class _RecordFile:
     """The app's metadata.toml, read where the dispatch reads it."""
 
-    def __init__(self, environment: Mapping[bytes, bytes], walk: Walk, one_large: threading.Lock) -> None:
+    def __init__(self, environment: Mapping[bytes, bytes], walk: Walk, records: Records) -> None:
         self._environment: Final = environment
         self._walk: Final = walk
-        self._one_large: Final = one_large
+        self._records: Final = records
         self._record: Record | None = None
         self.data: bytes | None = None
 
@@ -228,24 +222,14 @@ class _RecordFile:
         path = decode(metadata_path(self._environment))
         if self.data is None:
             self.data = self._read(path)
-        _refuse_structure(self.data)
-        if len(self.data) <= _LARGE:
-            return self._parse(path, self.data, policy)
-        with self._one_large:
-            return self._parse(path, self.data, policy)
-
-    def _parse(self, path: str, data: bytes, policy: Policy) -> Record:
-        self._record = parse_record(data, path, policy)
+        self._record = self._records.parse(self.data, path, policy)
         return self._record
 
     def buildpacks(self) -> tuple[Buildpack, ...]:
         """Return the buildpacks that it records, whatever the Platform API is; none where it can't be read."""
         try:
             if self._record is None:
-                path = decode(metadata_path(self._environment))
-                self.data = self.data or self._read(path)
-                _refuse_structure(self.data)
-                self._record = parse_record(self.data, path, Policy({}))
+                self._record = self.read(Policy({}))
         except InvalidMetadata:
             return ()
         return self._record.buildpacks
@@ -266,17 +250,3 @@ class _RecordFile:
         if len(data) > METADATA_LIMIT:
             raise InvalidMetadata(path, f"is larger than {size_text(METADATA_LIMIT)}")
         return data
-
-
-def _refuse_structure(data: bytes) -> None:
-    """Refuse what would take a parser long, or much memory.
-
-    Raises:
-        ImageError: it has too many tables and keys, or too deep ones.
-    """
-    if max(sum([data.count(sign) for sign in (b".", b"[", b"{")]), data.count(b"=")) > _STRUCTURE_LIMIT:
-        raise ImageError("too-large", "has a metadata.toml of too many tables")
-    if data.count(b".") > _DOTS_LIMIT:
-        for line in data.splitlines():
-            if line.count(b".") > _DOTS_LIMIT and line.split(b"=", 1)[0].count(b".") > _DOTS_LIMIT:
-                raise ImageError("too-large", f"has a metadata.toml with keys of more than {_DOTS_LIMIT} parts")

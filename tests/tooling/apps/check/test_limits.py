@@ -43,7 +43,7 @@ MANY = [images.file(f"/cnb/process/{number}", b"x" * 4096, 0o755) for number in 
 TABLES = "".join([f"[a{number}.b.c.d.e.f.g]\n" for number in range(15_000)]).encode()
 CASES: dict[str, tuple[list[Layer], str]] = {
     "metadata": ([toml(b"#" * (2 << 20) + b"1")], "has a metadata.toml of 2048 KiB; 2048 are looked at"),
-    "tables": ([toml(TABLES)], "has a metadata.toml of too many tables"),
+    "tables": ([toml(TABLES)], "has a metadata.toml of too many tables, keys and values"),
     "processes": ([images.pack(MANY)], "has more than 2000 launchers and processes"),
     "processes-in-layers": (
         [images.pack(MANY[:1100]), images.pack(MANY[1100:])],

@@ -1,0 +1,114 @@
+"""What the apps' metadata.toml say, and what launchers make of them: parsed in bounded time and memory, and remembered.
+
+Tags of one app, and apps that one builder made, share the file; a judgement under two run images reads it twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from metalauncher.explain.forecast import foretell
+from metalauncher.record import parse_record
+from metalauncher.tooling.oci.model import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from metalauncher.descriptor import Launcher
+    from metalauncher.environment import Policy
+    from metalauncher.explain.forecast import Forecast
+    from metalauncher.record import Record
+
+    Answer = TypeVar("Answer")
+
+# What makes a parser, and the forecast, work: each of these signs for up to 7 microseconds, and up to 650 bytes. With
+# 300 KB of [[bom]] there are 39,000.
+_SIGNS = (b"\n", b",", b".", b"[", b"{", b"=")
+_SIGNS_LIMIT = 90_000
+# What lies under a header of n parts takes n times as long, and a key of n parts n times n.
+_PARTS_LIMIT = 16
+_LONG_KEY = re.compile(
+    rb"""
+    ^(?: [ \t]*+\[ (?:[^.\n]*+\.){%(n)d}
+       | (?: (?: "(?:\\.|[^"\\\n])*+" | '[^'\n]*+' | [^.=\n"'] )*+ \. ){%(n)d} )
+    """
+    % {b"n": _PARTS_LIMIT},
+    re.MULTILINE | re.VERBOSE,
+)
+_LARGE = 256 << 10  # bytes of a file of which only one is parsed at a time
+_REMEMBERED = 1024  # answers, none with more than so many texts, and letters in them
+_REMEMBERED_PARTS, _REMEMBERED_BYTES = 64, 4096
+
+
+class Records:
+    """Parses the records of apps. For several threads at once."""
+
+    def __init__(self) -> None:
+        """Begin with nothing remembered."""
+        self._one_large: Final = threading.Lock()
+        self._records: Final[dict[Hashable, Record]] = {}
+        self._forecasts: Final[dict[Hashable, Forecast]] = {}
+
+    def parse(self, data: bytes, path: str, policy: Policy) -> Record:
+        """Return what a metadata.toml says.
+
+        Raises:
+            InvalidMetadata: it is no record.
+            ImageError: it would take too long.
+        """
+        refuse_structure(data)
+        key = (_digest(data), path, policy.platform_text)
+        return self._answer(self._records, key, data, lambda: parse_record(data, path, policy), _is_small)
+
+    def foretell(self, data: bytes, launcher: Launcher) -> Forecast:
+        """Return what a launcher will make of a metadata.toml that was parsed before."""
+        key = (_digest(data), launcher.id, launcher.version, launcher.cannot_read)
+        return self._answer(self._forecasts, key, data, lambda: foretell(data, launcher), _is_short)
+
+    def _answer(
+        self,
+        known: dict[Hashable, Answer],
+        key: Hashable,
+        data: bytes,
+        find: Callable[[], Answer],
+        is_small: Callable[[Answer], bool],
+    ) -> Answer:
+        found = known.get(key)
+        if found is None:
+            with self._one_large if len(data) > _LARGE else nullcontext():
+                found = find()
+            if is_small(found):
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[key] = found
+        return found
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _is_small(record: Record) -> bool:
+    parts = [*record.keys, *[text or "" for one in record.buildpacks for text in (one.id, one.text)]]
+    size = sum([len(text) for text in (*parts, record.platform_text, record.defect or "")])
+    return len(parts) <= _REMEMBERED_PARTS and size <= _REMEMBERED_BYTES
+
+
+def _is_short(forecast: Forecast) -> bool:
+    return len(forecast.reason) + len(forecast.doubt) <= _REMEMBERED_BYTES
+
+
+def refuse_structure(data: bytes) -> None:
+    """Refuse what would take a parser, or the forecast, long, or much memory.
+
+    Raises:
+        ImageError: it has too many tables, keys and values, or too deep ones.
+    """
+    if sum([data.count(sign) for sign in _SIGNS]) > _SIGNS_LIMIT:
+        raise ImageError("too-large", "has a metadata.toml of too many tables, keys and values")
+    if _LONG_KEY.search(data):
+        raise ImageError("too-large", f"has a metadata.toml with keys of more than {_PARTS_LIMIT} parts")
