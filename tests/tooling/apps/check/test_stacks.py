@@ -80,7 +80,10 @@ def test_any_stack(world: World) -> None:
                 label |= {"runImage": {"topLayer": digest}} if key == "top" else {key: {"sha": digest}}
             labels[LABEL] = json.dumps(label)
         tag = world.put(f"stack{next(numbers)}", manifest["layers"], config, (), {})
-        seen[world.prove(tag, "two").kind] += 1
+        # Of some stacks unpackers make different things: then it is unknown, and there is nothing to prove.
+        found = world.judge(tag, "two")
+        seen[found.kind if found.kind == "unknown" else world.prove(tag, "two").kind] += 1
 
     check()
-    assert set(seen) == {"starts", "refused", "does-not-start", "keeps-own-launcher"}
+    assert set(seen) >= {"starts", "refused", "does-not-start", "keeps-own-launcher"}
+    assert seen["unknown"] < sum(seen.values()) / 2, seen
