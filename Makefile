@@ -10,7 +10,7 @@
 # make fuzz SECONDS=60 FORM=all: searches for inputs that break a harness's oracle, and fails where it finds one.
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
 # make fuzz-check SECONDS=60 [SEED=S]: random small images, which `check` judges, and which are really started; as root.
-# make mutate [MODULES="metalauncher.pins ..."]: changes the pure modules of the hot path, and fails if no test notices.
+# make mutate [MODULES="metalauncher.pins ..."]: changes pure modules, and fails if no test notices.
 # make lock: resolves each requirements.in anew, and pins all that comes with it by hash. Look at the difference.
 PYTHON ?= python3
 VENV := .venv

@@ -1,4 +1,4 @@
-"""Change the pure modules of the hot path a little, again and again, and see that a test fails each time.
+"""Change pure modules a little, again and again, and see that a test fails each time.
 
 mutmut does the changing: it forks each attempt from one process that has the tests loaded, and runs those alone that
 reach the changed function. It works in a copy, and changes neither constants nor properties. What may survive stands in

@@ -146,6 +146,8 @@ def some_file(chance: random.Random, known: list[str]) -> bytes:
             + chance.choice(known).encode()
             + chance.choice((b"\0", b"\0", b"\0", b"", b"\0x", b"\0\0"))
         )
+    if chance.random() < 0.02:
+        loader = b"/" + b"n" * 256 + b"\0"
     odd = chance.random() < 0.5
     data = program(
         loader,
