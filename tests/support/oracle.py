@@ -244,7 +244,7 @@ def _ways(process: Json, config: Json) -> Iterable[tuple[str, Json]]:
         kinds = ("bounding", "effective", "permitted")
         yield "with capabilities", process | {"capabilities": dict.fromkeys(kinds, _CAPABILITIES)}
     given = next((config[key] for key in reversed(config) if key.lower() == "env"), None)  # as Go reads keys
-    given = given if isinstance(given, list) else []
+    given = [entry or "" for entry in given] if isinstance(given, list) else []  # null is "" to Go
     names = [entry.partition("=")[0] for entry in given]
     if len(set(names)) < len(names):  # umoci leaves the last
         yield "Env as it is", process | {"env": [*given, "HOME=/"]}

@@ -98,7 +98,7 @@ def test_start_of_another_type(world: World, key: str, value: Any) -> None:
     """An ENTRYPOINT that is no array is not passed over, so that CMD would count."""
     change: dict[str, Any] = {"Entrypoint": ["/cnb/process/web"], "Cmd": ["/cnb/process/web"], key: value}
     found = world.judge(world.app(APP, change=change), "two")
-    assert (found.kind, found.reason) == ("unknown", f"the config has a {key!r} of a wrong type")
+    assert (found.kind, found.reason) == ("unknown", f"the config's {key} is not an array of strings")
 
 
 def test_hard_link(world: World) -> None:
