@@ -147,14 +147,15 @@ class World:
             )
         return self.runs[tag]
 
-    def judge(self, app: str, on: str, against: str | None = None) -> Result:
+    def judge(self, app: str, on: str, against: str | None = None, *, thorough: bool = False) -> Result:
         """Check."""
-        judge = Judge(self.run_image(on), None if against is None else self.run_image(against), PLATFORM)
+        before = None if against is None else self.run_image(against)
+        judge = Judge(self.run_image(on), before, PLATFORM, thorough=thorough)
         return judge.judge(app, open_local(parse_location(self.reference(app))))
 
-    def prove(self, app: str, on: str) -> Result:
+    def prove(self, app: str, on: str, *, thorough: bool = False) -> Result:
         """Check, and hold the verdict against what is really started."""
-        result = self.judge(app, on)
+        result = self.judge(app, on, thorough=thorough)
         code, reached = self.start(app, on)
         match result.kind:
             case "starts":
