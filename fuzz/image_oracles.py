@@ -175,7 +175,7 @@ def _images_only() -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        assert error.trouble in TROUBLES, error.trouble
+        assert error.kind in TROUBLES, error.kind
         assert error.reason, "no reason"
         printed([error.reason])
 
@@ -199,7 +199,7 @@ def credentials(data: bytes) -> None:
         try:
             login = found.find(host, repository)
         except ImageError as error:
-            assert error.trouble == "denied", error.trouble
+            assert error.kind == "denied", error.kind
             printed([error.reason])
             continue
         if login is None:

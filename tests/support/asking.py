@@ -109,8 +109,8 @@ def logins(folder: Path, **entries: Any) -> dict[bytes, bytes]:
 
 
 @contextlib.contextmanager
-def fails(trouble: str, reason: str) -> Iterator[None]:
+def fails(kind: str, reason: str) -> Iterator[None]:
     """Expect an ImageError of this kind with exactly these words."""
     with pytest.raises(ImageError) as caught:
         yield
-    assert (caught.value.trouble, caught.value.reason) == (trouble, reason)
+    assert (caught.value.kind, caught.value.reason) == (kind, reason)

@@ -173,7 +173,7 @@ def _base(text: str, executable: Executable) -> Image | None:
 
 
 def _bad_base(text: str, error: ImageError) -> Unable:
-    if error.trouble == "denied":
+    if error.kind == "denied":
         place = parse_location(text).place if text.startswith(_SCHEMES) else text
         return Unable(
             f"--base {text}: {error.reason}",

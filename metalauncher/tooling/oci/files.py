@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from metalauncher.tooling.oci.model import Trouble
+    from metalauncher.tooling.oci.model import ErrorKind
     from metalauncher.tooling.oci.verified import Readable
     from metalauncher.tooling.reading import Fault
 
 _CHUNK = 1 << 16
-_TROUBLES: dict[Fault, Trouble] = {
+_TROUBLES: dict[Fault, ErrorKind] = {
     "absent": "absent",
     "denied": "denied",
     "irregular": "damaged",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     # unsupported: it is of a kind that is not read (schema 1, no image at all). damaged: it is not what its digest or
     # its format says. too-large: it is larger than a stated limit. unreachable: whoever has it did not answer, or not
     # in time.
-    Trouble = Literal[
+    ErrorKind = Literal[
         "absent", "ambiguous", "denied", "other-platform", "unsupported", "damaged", "too-large", "unreachable"
     ]
 
@@ -49,14 +49,14 @@ class ImageError(Exception):
     """An image, or a part of one, can't be had.
 
     Attributes:
-        trouble: of which kind the trouble is.
+        kind: of which kind the error is.
         reason: what is wrong, in a few words, without the image's name.
     """
 
-    def __init__(self, trouble: Trouble, reason: str) -> None:
+    def __init__(self, kind: ErrorKind, reason: str) -> None:
         """Hold what is wrong."""
-        super().__init__(trouble, reason)
-        self.trouble: Final = trouble
+        super().__init__(kind, reason)
+        self.kind: Final = kind
         self.reason: Final = reason
 
     def __str__(self) -> str:

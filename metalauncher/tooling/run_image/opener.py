@@ -97,7 +97,7 @@ class RunImages:
         try:
             image = read(name, self._stores.open(reference), self._platform or DEFAULT_PLATFORM, scratch, say)
         except (ImageError, ValueError) as error:
-            denied = isinstance(error, ImageError) and error.trouble == "denied"
+            denied = isinstance(error, ImageError) and error.kind == "denied"
             raise self._unreadable(name, reference.kind, reference.place, str(error), denied=denied) from None
         finally:
             self._console.progress("")

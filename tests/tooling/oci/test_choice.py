@@ -41,10 +41,10 @@ def load(layout: Layout, tag: str | None = None, platform: str = "linux/amd64") 
 
 
 def refusal(call: Callable[[], Any]) -> tuple[str, str]:
-    """Return what kind of trouble there is, and the reason."""
+    """Return of which kind the error is, and the reason."""
     with pytest.raises(ImageError) as caught:
         call()
-    return caught.value.trouble, caught.value.reason
+    return caught.value.kind, caught.value.reason
 
 
 # A name that an image has, and those that it is asked for by.
@@ -167,8 +167,8 @@ def test_archive_for_several_platforms(tmp_path: Path) -> None:
     with image.store.open(image.layers[0].blob) as blob:
         assert blob.read() == LAYER.tar
     archive = write(3)
-    trouble, reason = refusal(ArchiveStore(archive, "acme/app:1").top)
-    assert trouble == "ambiguous"
+    kind, reason = refusal(ArchiveStore(archive, "acme/app:1").top)
+    assert kind == "ambiguous"
     assert reason.startswith("'acme/app:1' names 3 images for linux/amd64: name one by its place; @0 is sha256:")
     assert load_image(ArchiveStore(archive, "@2")).labels == {"n": "2"}
 
@@ -179,8 +179,8 @@ def test_two_indexes_of_one_name(layout: Layout) -> None:
         amd = labelled(layout, label, platform={"os": "linux", "architecture": "amd64"})
         document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [amd]}
         layout.tag(layout.document(document, INDEX), "app")
-    trouble, reason = refusal(lambda: load(layout, "app"))
-    assert (trouble, reason[:52]) == ("ambiguous", "'app' names 2 images: name one by its place; @0 is s")
+    kind, reason = refusal(lambda: load(layout, "app"))
+    assert (kind, reason[:52]) == ("ambiguous", "'app' names 2 images: name one by its place; @0 is s")
     layout.entries[1:] = [labelled(layout, "arm", "arm64", annotations={TAG: "app"})]
     layout.write_index()
     assert load(layout, "app").labels == {"n": "a"}
@@ -312,8 +312,8 @@ def test_no_oci_archive(layout: Layout, tmp_path: Path) -> None:
     for data, kind, program in ((LAYER.blob, "gzip", "gunzip"), (zstandard.compress(b"x"), "zstd", "unzstd")):
         other.write_bytes(data)
         for store in (OciArchiveStore, ArchiveStore):
-            trouble, reason = refusal(store(str(other), None).top)
-            assert (trouble, reason) == (
+            found, reason = refusal(store(str(other), None).top)
+            assert (found, reason) == (
                 "unsupported",
                 f"is compressed with {kind}: {program} -c {other} > {other}.tar",
             )

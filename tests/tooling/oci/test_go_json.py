@@ -70,7 +70,7 @@ def difference(document: bytes, theirs: dict[str, Any]) -> str:
     try:
         ours = parse_json(document[1:], "it", shape)
     except ImageError as error:
-        whole = error.trouble == "unsupported" or theirs["error"] or document[1:].strip() == b"null"
+        whole = error.kind == "unsupported" or theirs["error"] or document[1:].strip() == b"null"
         return "" if whole else f"refused: {error}"
     if theirs["error"]:
         # What whoever asks for it looks at, as `?` in the shape says.
@@ -156,7 +156,7 @@ def test_case(document: str) -> None:
     if not path:
         with pytest.raises(ImageError) as caught:
             parse_json(data[1:], "it", CONFIG)
-        assert (caught.value.trouble, caught.value.reason) == (
+        assert (caught.value.kind, caught.value.reason) == (
             "unsupported" if "twice" in expected else "damaged",
             expected,
         )

@@ -35,11 +35,11 @@ def load(layout: Layout, tag: str | None = None, platform: str = "linux/amd64") 
 
 
 def refusal(call: Callable[[], Any]) -> tuple[str, str]:
-    """Return what kind of trouble there is, and the reason."""
+    """Return of which kind the error is, and the reason."""
     with pytest.raises(ImageError) as caught:
         call()
     assert str(caught.value) == caught.value.reason
-    return caught.value.trouble, caught.value.reason
+    return caught.value.kind, caught.value.reason
 
 
 def test_whole_image(layout: Layout) -> None:
@@ -329,13 +329,13 @@ def test_archive_changed(tmp_path: Path) -> None:
     lying = Packed(OTHER.blob, LAYER.tar)
     image = load_image(ArchiveStore(str(docker_archive(tmp_path / "layer.tar", lying)), None))
     with image.store.open(image.layers[0].blob) as blob:
-        trouble, reason = refusal(blob.read)
-    assert trouble == "damaged"
+        kind, reason = refusal(blob.read)
+    assert kind == "damaged"
     assert reason.startswith(f"has another digest than {digest(LAYER.tar)}: ")
     archive = docker_archive(tmp_path / "config.tar", LAYER)
     archive.write_bytes(archive.read_bytes().replace(b'"linux"', b'"minix"'))
-    trouble, reason = refusal(lambda: ArchiveStore(str(archive), None).top())
-    assert (trouble, reason[:44]) == ("damaged", "has a config with another digest than its na")
+    kind, reason = refusal(lambda: ArchiveStore(str(archive), None).top())
+    assert (kind, reason[:44]) == ("damaged", "has a config with another digest than its na")
 
 
 def _negative() -> bytes:
@@ -375,11 +375,11 @@ BROKEN_ARCHIVES: dict[str, tuple[bytes, str, str]] = {
 @pytest.mark.parametrize("case", BROKEN_ARCHIVES)
 def test_broken_archive(tmp_path: Path, case: str) -> None:
     """Each way in which a file is no archive is told apart."""
-    data, trouble, reason = BROKEN_ARCHIVES[case]
+    data, kind, reason = BROKEN_ARCHIVES[case]
     path = tmp_path / "app.tar"
     path.write_bytes(data)
     found = refusal(lambda: ArchiveStore(str(path), None).top())
-    assert (found[0], found[1][: len(reason)]) == (trouble, reason)
+    assert (found[0], found[1][: len(reason)]) == (kind, reason)
 
 
 def test_archive_that_links_equal_layers(tmp_path: Path) -> None:

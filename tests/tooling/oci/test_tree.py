@@ -260,7 +260,7 @@ def refusal(tmp_path: Path, *layers: Packed) -> tuple[str, str]:
     """Return what speaks against these layers."""
     with pytest.raises(ImageError) as caught:
         merged(tmp_path, *layers)
-    return caught.value.trouble, caught.value.reason
+    return caught.value.kind, caught.value.reason
 
 
 def _damaged(data: bytes) -> Packed:
@@ -333,9 +333,9 @@ WRONG: dict[str, tuple[Packed, str, str]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong(tmp_path: Path, case: str) -> None:
     """Each damaged or hostile layer is refused with its own words."""
-    layer, trouble, reason = WRONG[case]
+    layer, kind, reason = WRONG[case]
     found = refusal(tmp_path, layer)
-    assert (found[0], found[1][: len(reason)]) == (trouble, reason)
+    assert (found[0], found[1][: len(reason)]) == (kind, reason)
 
 
 @pytest.mark.parametrize("read", [0, 1, 2])
@@ -384,5 +384,5 @@ def test_zstd_window(tmp_path: Path) -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=28)
     data = bytes(200 << 20)
     large = zstandard.ZstdCompressor(compression_params=parameters).compress(data)
-    trouble, reason = refusal(tmp_path, Packed(large, data))
-    assert (trouble, reason[:44]) == ("damaged", "has a layer that is damaged: zstd decompress")
+    kind, reason = refusal(tmp_path, Packed(large, data))
+    assert (kind, reason[:44]) == ("damaged", "has a layer that is damaged: zstd decompress")

@@ -273,7 +273,7 @@ def test_case(tmp_path: Path, case: str) -> None:
     if isinstance(expected, str):
         with pytest.raises(ImageError) as caught:
             merged(layers)
-        assert (caught.value.trouble, caught.value.reason) == ("damaged", expected)
+        assert (caught.value.kind, caught.value.reason) == ("damaged", expected)
     else:
         assert merged(layers).doubts == expected
 

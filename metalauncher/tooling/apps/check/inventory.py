@@ -80,7 +80,7 @@ class Stock:
             launcher = describe_kept(image, kept) if carried.kind == "own" and kept is not None else None
             return Entry(name, digest, carried.kind, _reason(carried), launcher)
         except ImageError as error:
-            wrong = error.trouble == "other-platform"
+            wrong = error.kind == "other-platform"
             return Entry(name, digest, "unknown", error.reason, wrong_name=wrong)
 
     @staticmethod

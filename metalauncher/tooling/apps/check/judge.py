@@ -86,7 +86,7 @@ class Judge:
             result = self._verdict(under)
             return result._replace(app=name, digest=digest)
         except ImageError as error:
-            return Result(name, digest, "unknown", error.reason, wrong_name=error.trouble == "other-platform")
+            return Result(name, digest, "unknown", error.reason, wrong_name=error.kind == "other-platform")
 
     def judge_unpacked(self, name: str, directory: str) -> Result:
         """Return the verdict over an app whose root filesystem is a directory."""

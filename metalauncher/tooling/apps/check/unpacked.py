@@ -146,7 +146,7 @@ def _read_process(file: str) -> dict[str, Any]:
         with open_regular(file) as opened:
             data = opened.read(CONFIG_LIMIT + 1)
     except ImageError as error:
-        if error.trouble != "absent":
+        if error.kind != "absent":
             raise
         reason = "has no config.json beside it, as OCI bundles do: with which environment it is started is not known"
         raise ImageError("unsupported", reason) from None

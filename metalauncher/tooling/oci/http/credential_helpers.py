@@ -72,7 +72,7 @@ class Helpers:
                     self._answers[name, server] = error
             answer = self._answers[name, server]
         if isinstance(answer, ImageError):
-            raise ImageError(answer.trouble, answer.reason)
+            raise ImageError(answer.kind, answer.reason)
         return answer
 
     def _run(self, program: str, server: str, source: str) -> Login | None:

@@ -123,7 +123,7 @@ def read_credentials(environment: Mapping[bytes, bytes], warn: Callable[[str], N
         try:
             files.append(parse_login_file(_read(place.path), place.path))
         except (ImageError, InvalidLogins) as error:
-            absent = isinstance(error, ImageError) and error.trouble == "absent"
+            absent = isinstance(error, ImageError) and error.kind == "absent"
             if place.variable and not (absent and _is_made_later(place)):
                 raise _refuse(place, str(error)) from None
             if not absent:

@@ -14,7 +14,7 @@ from metalauncher.explain.terminal import printable
 from metalauncher.tooling.oci.model import ImageError
 
 if TYPE_CHECKING:
-    from metalauncher.tooling.oci.model import Trouble
+    from metalauncher.tooling.oci.model import ErrorKind
 
 ERROR_LIMIT: Final = 16 << 10  # bytes of an error's body that are looked at
 _WORDS_LIMIT = 200  # characters of the registry's own words that are passed on
@@ -92,7 +92,7 @@ def refusal(host: str, status: int, said: str, what: str, who: str = "") -> Imag
         who: as whom; "" where that does not matter.
     """
     after = f" ({said})" if said else ""
-    kind: Trouble
+    kind: ErrorKind
     match status:
         case 401 | 403:
             kind, text = (

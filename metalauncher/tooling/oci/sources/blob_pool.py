@@ -91,11 +91,11 @@ class Blobs:
         try:
             with turn.lock:
                 if turn.failure is not None:
-                    raise ImageError(turn.failure.trouble, turn.failure.reason)
+                    raise ImageError(turn.failure.kind, turn.failure.reason)
                 try:
                     yield
                 except ImageError as error:
-                    if error.trouble == "unreachable":  # others concern one repository, and are told by each
+                    if error.kind == "unreachable":  # others concern one repository, and are told by each
                         turn.failure = error
                     raise
         finally:
@@ -131,7 +131,7 @@ class SharingStore:
         try:
             descriptor, data = self._store.top()
         except ImageError as error:
-            if self._assumed and error.trouble == "absent":
+            if self._assumed and error.kind == "absent":
                 text = f"{error.reason} (the name has no tag: {self._assumed!r} was asked for)"
                 raise ImageError("absent", text) from None
             raise

@@ -150,12 +150,12 @@ def _read(files: Files, name: str) -> bytes:
     try:
         return read_limited(files, name, MANIFEST_LIMIT)
     except ImageError as error:
-        if error.trouble not in {"absent", "damaged"}:
+        if error.kind not in {"absent", "damaged"}:
             reason = error.reason if isinstance(files, TarFiles) or name in error.reason else f"{name}: {error.reason}"
-            raise ImageError(error.trouble, reason) from None
+            raise ImageError(error.kind, reason) from None
         if isinstance(files, TarFiles):
-            if error.trouble == "absent" and files.holds("manifest.json"):
+            if error.kind == "absent" and files.holds("manifest.json"):
                 reason = f"is an archive as docker save writes it: docker-archive:{files.path}"
                 raise ImageError("unsupported", reason) from None
-            raise ImageError(error.trouble, f"{error.reason}: this is no archive of an OCI layout") from None
-        raise ImageError(error.trouble, f"{name}: {error.reason}: this is no OCI layout") from None
+            raise ImageError(error.kind, f"{error.reason}: this is no archive of an OCI layout") from None
+        raise ImageError(error.kind, f"{name}: {error.reason}: this is no OCI layout") from None

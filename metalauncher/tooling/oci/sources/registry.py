@@ -272,7 +272,7 @@ class RegistryStore:
         except ImageError as error:
             if not faults:
                 raise
-            raise ImageError(error.trouble, error.reason + "".join(faults)) from None
+            raise ImageError(error.kind, error.reason + "".join(faults)) from None
 
     def _top(self, place: Place) -> tuple[Descriptor, bytes]:
         deadline = self._registry.deadline()
@@ -316,7 +316,7 @@ class RegistryStore:
             try:
                 yield answer
             except ImageError as error:
-                if error.trouble != "damaged" or not (answer.redirected or answer.encodings):
+                if error.kind != "damaged" or not (answer.redirected or answer.encodings):
                     raise
                 raise ImageError("damaged", f"{error.reason}{_marked(answer)}") from None
 

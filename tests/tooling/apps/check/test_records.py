@@ -51,7 +51,7 @@ def test_refused(case: str) -> None:
     text, reason = REFUSED[case]
     with pytest.raises(ImageError) as error:
         Records().parse(text.encode(), "x", POLICY)
-    assert (error.value.trouble, error.value.reason) == ("too-large", reason)
+    assert (error.value.kind, error.value.reason) == ("too-large", reason)
 
 
 @pytest.mark.parametrize("case", TAKEN)

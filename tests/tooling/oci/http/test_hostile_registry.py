@@ -244,10 +244,10 @@ STATUSES = {
 @pytest.mark.parametrize("status", STATUSES)
 def test_tells_answers_apart(status: str) -> None:
     """Each status has its verdict, with the registry's own words made printable; none is asked for again."""
-    trouble, reason = STATUSES[status]
+    kind, reason = STATUSES[status]
     body = b"" if status.startswith("204") else b'{"errors": [{"code": "DENIED", "message": "\\u001b[31mno\\nway"}]}'
     with hostile(lambda _: Reply(status, body)) as server, client(Time()) as registry:
-        with fails(trouble, reason.format(host=server.host)):
+        with fails(kind, reason.format(host=server.host)):
             store(registry, server).top()
         assert server.paths() == [PATH]
 
@@ -330,8 +330,8 @@ NO_IMAGES = {
 @pytest.mark.parametrize("body", NO_IMAGES, ids=range(len(NO_IMAGES)))
 def test_refuses_what_is_no_image(body: bytes) -> None:
     """Garbage, schema 1, two kinds at once."""
-    trouble, reason = NO_IMAGES[body]
-    with hostile(lambda _: Reply(body=body)) as server, client(Time()) as registry, fails(trouble, reason):
+    kind, reason = NO_IMAGES[body]
+    with hostile(lambda _: Reply(body=body)) as server, client(Time()) as registry, fails(kind, reason):
         store(registry, server).top()
 
 

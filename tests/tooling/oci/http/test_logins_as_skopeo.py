@@ -159,8 +159,8 @@ def _gets_in(environment: dict[str, str], image: str) -> bool:
         try:
             registry.store(Reference.parse(image)).top()
         except ImageError as error:
-            trouble = error.trouble
-            assert trouble == "denied"
+            kind = error.kind
+            assert kind == "denied"
             return False
     return True
 

@@ -159,14 +159,14 @@ FAULTS = {
 @pytest.mark.parametrize("case", FAULTS)
 def test_names_the_redirect(case: str) -> None:
     """Whatever is wrong with what was redirected to, the message says who redirected there, and shows no URL."""
-    reply, trouble, reason = FAULTS[case]
+    reply, kind, reason = FAULTS[case]
     with (
         hostile(always(reply)) as storage,
         hostile(always(_to(f"http://{storage.host}/b?sig={SECRET}"))) as server,
         client(Time()) as registry,
     ):
         named = f"{storage.host} (redirected from {server.host})"
-        with fails(trouble, reason.format(s=named, r=server.host)):
+        with fails(kind, reason.format(s=named, r=server.host)):
             store(registry, server).fetch(DESCRIPTOR, LIMIT)
 
 

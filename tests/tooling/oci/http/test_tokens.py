@@ -190,13 +190,13 @@ TOKEN_SERVERS = {
 @pytest.mark.parametrize("case", TOKEN_SERVERS)
 def test_says_what_is_wrong_with_a_token_server(case: str) -> None:
     """It may answer anything."""
-    reply, trouble, reason = TOKEN_SERVERS[case]
+    reply, kind, reason = TOKEN_SERVERS[case]
     with hostile(always(reply)) as tokens:
         answer = bearer(f"http://{tokens.host}/token", lambda _: False)
         with (
             hostile(answer) as server,
             client(Time()) as registry,
-            fails(trouble, reason.format(t=tokens.host, h=server.host)),
+            fails(kind, reason.format(t=tokens.host, h=server.host)),
         ):
             store(registry, server).top()
 

@@ -285,7 +285,7 @@ def test_who_waits_for_a_dead_registry_is_told_with_the_first(tmp_path: Path) ->
         began.wait()
         with pytest.raises(ImageError) as error:
             read(shared, BIG)
-        return error.value.trouble
+        return error.value.kind
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(ask, range(16))) == ["unreachable"] * 16

@@ -124,14 +124,14 @@ def test_says_what_is_absent(plain: RealRegistry) -> None:
     with _client() as client:
         with pytest.raises(ImageError) as caught:
             client.store(Reference.parse(f"{plain.host}/org/none:1")).top()
-        assert (caught.value.trouble, caught.value.reason) == (
+        assert (caught.value.kind, caught.value.reason) == (
             "absent",
             f"{plain.host} has no such tag or manifest (MANIFEST_UNKNOWN: manifest unknown)",
         )
         store = client.store(Reference.parse(f"{plain.host}/org/app:1"))
         with pytest.raises(ImageError) as caught:
             store.fetch(Descriptor(LAYER, digest_of(b"none"), 4), 100)
-        assert (caught.value.trouble, caught.value.reason) == (
+        assert (caught.value.kind, caught.value.reason) == (
             "absent",
             f"{plain.host} has no such blob (BLOB_UNKNOWN: blob unknown to registry)",
         )
@@ -165,12 +165,12 @@ def test_is_denied_without_or_with_a_wrong_login(
     name = Reference.parse(f"{guarded.host}/org/app:1")
     with _client(ca_file=str(certificate.file)) as client, pytest.raises(ImageError) as caught:
         client.store(name).top()
-    assert caught.value.trouble == "denied"
+    assert caught.value.kind == "denied"
     assert caught.value.reason.startswith(f"{guarded.host} wants a login, and there is none for it in /run/containers/")
     environment = _docker_config(tmp_path, {"auths": {guarded.host: {"auth": auth("ann", "wrong-password")}}})
     with _client(environment, ca_file=str(certificate.file)) as client, pytest.raises(ImageError) as caught:
         client.store(name).top()
-    assert caught.value.trouble == "denied"
+    assert caught.value.kind == "denied"
     assert caught.value.reason == (
         f"{guarded.host} denies access: it answered 401 Unauthorized (UNAUTHORIZED: authentication required),"
         f" with the login from {tmp_path}/config.json, entry {guarded.host}"
@@ -198,7 +198,7 @@ def test_trusts_no_certificate_that_nobody_vouches_for(
             monkeypatch.setenv("SSL_CERT_FILE", named)
         with _client(ca_file=ca_file) as client, pytest.raises(ImageError) as caught:
             client.store(Reference.parse(f"{guarded.host}/org/app:1")).top()
-        assert caught.value.trouble == "unreachable"
+        assert caught.value.kind == "unreachable"
         reason = f"{guarded.host}: its certificate is not trusted: self-signed certificate; trusted are {trusted}"
         assert caught.value.reason == f"{reason}; --ca-file FILE adds others"
 
@@ -218,4 +218,4 @@ def test_trusts_a_file_and_a_directory(
         image = client.store(Reference.parse(f"{guarded.host}/org/app:1"))
         with pytest.raises(ImageError) as caught:
             image.top()
-    assert (caught.value.trouble == "denied") == (named == "the directory"), caught.value.reason
+    assert (caught.value.kind == "denied") == (named == "the directory"), caught.value.reason
