@@ -168,6 +168,8 @@ class _Start:
         itself = [number for number, step in enumerate(found.steps) if self._run.is_its_launcher(step.place)]
         if itself:
             _doubt_set_id(found, self._walk)
+            if self._run.doubt:
+                self._walk.resolver.doubt(self._run.doubt)
         if itself == [0]:
             return self._entered("symlink", self._start, self._argv[1:])
         if itself == [1]:
