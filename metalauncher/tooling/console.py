@@ -34,6 +34,7 @@ FAINT = "\x1b[2m"
 BOLD = "\x1b[1m"
 _RESET = "\x1b[0m"
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+_BATCH = 1 << 16  # characters that are written at once
 _CLEAR_LINE = "\r\x1b[K"
 
 
@@ -109,15 +110,13 @@ class Console:
         Raises:
             Unwritten: standard output can't take them.
         """
+        self.pieces(self._safe(line) + "\n" for line in lines)
+
+    def _safe(self, line: str) -> str:
         if not self._coloured:
-            self.text("".join([printable(line) + "\n" for line in lines]))
-            return
+            return printable(line)
         # Colours stay; whatever else is not printable is escaped.
-        safe = [
-            "".join([part if _COLOUR.fullmatch(part) else printable(part) for part in _COLOUR.split(line)])
-            for line in lines
-        ]
-        self.text("".join([line + "\n" for line in safe]))
+        return "".join([part if _COLOUR.fullmatch(part) else printable(part) for part in _COLOUR.split(line)])
 
     def document(self, document: Mapping[str, Json]) -> None:
         """Give one JSON document.
@@ -126,6 +125,22 @@ class Console:
             Unwritten: standard output can't take it.
         """
         self.text(json.dumps(document, indent=2) + "\n")
+
+    def pieces(self, pieces: Iterable[str]) -> None:
+        """Give a text as it is, of which little is held at a time.
+
+        Raises:
+            Unwritten: standard output can't take it.
+        """
+        held: list[str] = []
+        size = 0
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= _BATCH:
+                self.text("".join(held))
+                held, size = [], 0
+        self.text("".join(held))
 
     def text(self, text: str) -> None:
         """Give a whole text as it is, as UTF-8.

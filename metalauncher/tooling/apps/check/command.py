@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from metalauncher.explain.which import digest
-from metalauncher.tooling.apps.check.bounds import bounded
+from metalauncher.tooling.apps.check.bounds import Shared, bounded
 from metalauncher.tooling.apps.check.findings import RunImage as ShownRunImage
 from metalauncher.tooling.apps.check.findings import describe, find, rank
 from metalauncher.tooling.apps.check.fingerprint import fingerprint
@@ -21,6 +21,7 @@ from metalauncher.tooling.apps.check.output import present
 from metalauncher.tooling.apps.check.targets import parse_shard, read_targets
 from metalauncher.tooling.apps.check.verdict import Result
 from metalauncher.tooling.console import Unable, count, decode, encode
+from metalauncher.tooling.memory import return_large_blocks
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.roots import root_within
@@ -62,6 +63,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     apps = read_targets(options.apps, options.from_files, shard)
     if not options.apps and not options.from_files:  # a part of those named may well be empty
         raise Unable("no app is named", need="APP, or a list with --from", command=_HELP)
+    return_large_blocks()
     cache = "" if options.no_cache else options.cache
     stores = open_stores(options, console, connections=options.jobs or JOBS, cache=cache)
     with contextlib.ExitStack() as stack:
@@ -115,12 +117,13 @@ class _Run:
 
     def run(self, stores: Stores) -> int:
         judge = Judge(self._image, self._against, self._platform, thorough=self._options.thorough)
+        shared = Shared()
 
         def check(app: str) -> Result:
             reference = parse_location(app)
             if reference.kind == "dir":
-                return bounded(_judge_unpacked(judge, app, reference.place))
-            return bounded(judge.judge(app, stores.open(reference)))
+                return bounded(_judge_unpacked(judge, app, reference.place), shared)
+            return bounded(judge.judge(app, stores.open(reference)), shared)
 
         with contextlib.ExitStack() as stack:
             results, takers = self._begin(stack)

@@ -14,6 +14,7 @@ import stat
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher import __version__
+from metalauncher.tooling.apps.check.bounds import Shared, bounded
 from metalauncher.tooling.apps.check.targets import LINE_LIMIT, Shard
 from metalauncher.tooling.apps.check.verdict import SCHEMA_VERSION, Result, from_line, to_line
 from metalauncher.tooling.console import Unable
@@ -247,6 +248,7 @@ class _Lines:
         """Return what was asked, None if there is no whole line, and the last result of each app."""
         asked: Asked | None = None
         results: dict[str, Result] = {}
+        shared = Shared()
         for line in self._whole():
             try:
                 if asked is None or line.startswith(_FIRST):
@@ -255,7 +257,7 @@ class _Lines:
                         raise ValueError("is of another run than what goes before it")
                     asked = newer
                 else:
-                    result = from_line(line)
+                    result = bounded(from_line(line), shared)
                     results[result.app] = result
             except ValueError as error:
                 raise _refuse(self._path, f"line {self._number} {_reason(error)}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from metalauncher.tooling.apps.check.report_html import html
@@ -13,6 +14,7 @@ from metalauncher.tooling.output import STDOUT_NAME
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterator
 
     from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.apps.check.findings import Findings
@@ -34,11 +36,11 @@ def present(options: Namespace, console: Console, findings: Findings, asked: Ask
     """
     match options.format:
         case "json":
-            console.document(_document(findings, asked))
+            console.pieces(_document(findings, asked))
         case "markdown":
             console.text(markdown(findings))
         case "html":
-            console.text(html(findings))
+            console.pieces(html(findings))
         case "text":
             console.out(lines(findings, console.paint, whole=options.all))
     if options.output not in (None, STDOUT_NAME):  # who waits for it is told what became of it
@@ -50,8 +52,9 @@ def present(options: Namespace, console: Console, findings: Findings, asked: Ask
     return findings.gate.exit_code(findings.results, findings.unchecked)
 
 
-def _document(findings: Findings, asked: Asked) -> dict[str, Json]:
-    return {
+def _document(findings: Findings, asked: Asked) -> Iterator[str]:
+    """Give the document in pieces, as `Console.document` writes one: of the results one at a time."""
+    document: dict[str, Json] = {
         "schema_version": SCHEMA_VERSION,
         "metalauncher": asked.metalauncher,
         "run_image": _without_descriptors(asked.run_image),
@@ -70,8 +73,12 @@ def _document(findings: Findings, asked: Asked) -> dict[str, Json]:
         ],
         "regressions": sum([result.regressed for result in findings.results]),
         "bundles": list(findings.bundles),
-        "results": [to_json(result) for result in findings.results],
     }
+    yield json.dumps(document, indent=2).removesuffix("\n}") + ',\n  "results": ['
+    for number, result in enumerate(findings.results):
+        text = json.dumps(to_json(result), indent=2).replace("\n", "\n    ")
+        yield f"{',' if number else ''}\n    {text}"
+    yield "\n  ]\n}\n" if findings.results else "]\n}\n"
 
 
 def _without_descriptors(image: dict[str, Json]) -> dict[str, Json]:

@@ -72,9 +72,8 @@ class Records:
             InvalidMetadata: it is no record.
             ImageError: it would take too long.
         """
-        refuse_slow(data)
         key = (_digest(data), path, policy.platform_text)
-        return self._answer(self._records, key, data, lambda: parse_record(data, path, policy), _is_small)
+        return self._answer(self._records, key, data, lambda: _parse(data, path, policy), _is_small)
 
     def foretell(self, data: bytes, launcher: Launcher) -> Forecast:
         """Return what a launcher will make of a metadata.toml that was parsed before."""
@@ -99,6 +98,11 @@ class Records:
                     known.clear()
                 known[key] = found
         return found
+
+
+def _parse(data: bytes, path: str, policy: Policy) -> Record:
+    refuse_slow(data)
+    return parse_record(data, path, policy)
 
 
 def _digest(data: bytes) -> bytes:
@@ -136,5 +140,5 @@ def refuse_slow(data: bytes) -> None:
     """
     if work_of(data) > WORK_LIMIT:
         raise ImageError("too-large", "has a metadata.toml of too many tables, keys and values")
-    if _LONG_KEY.search(data):
+    if data.count(b".") >= _PARTS_LIMIT and _LONG_KEY.search(data):
         raise ImageError("too-large", f"has a metadata.toml with keys of more than {_PARTS_LIMIT} parts")

@@ -67,29 +67,24 @@ _CAUSES: Final = {
 _SHOWN: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "keeps-own-launcher")
 
 
-def html(findings: Findings) -> str:
-    """Lay out."""
+def html(findings: Findings) -> Iterator[str]:
+    """Lay out, piece by piece: the page of a large fleet is several times as large as what is known of it."""
     style, script = _asset("page.css"), _asset("page.js")
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none';"
         " form-action 'none'"
     )
-    return "".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
-            f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
-            '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n',
-            f"<title>{_safe(findings.headline)}: {_safe(findings.run_image.name)}</title>\n",
-            f"<style>{style}</style>\n</head>\n<body>\n",
-            *_header(findings),
-            "<main>\n",
-            *_body(findings),
-            "</main>\n",
-            f"<footer>Checked by metalauncher {_safe(findings.version)}, by the rule that dispatches. Nothing was run.",
-            f"</footer>\n<script>{script}</script>\n</body>\n</html>\n",
-        ]
-    )
+    yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    yield '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
+    yield f"<title>{_safe(findings.headline)}: {_safe(findings.run_image.name)}</title>\n"
+    yield f"<style>{style}</style>\n</head>\n<body>\n"
+    yield from _header(findings)
+    yield "<main>\n"
+    yield from _body(findings)
+    yield f"</main>\n<footer>Checked by metalauncher {_safe(findings.version)}, by the rule that dispatches."
+    yield f" Nothing was run.</footer>\n<script>{script}</script>\n</body>\n</html>\n"
 
 
 @cache

@@ -20,7 +20,7 @@ from metalauncher.tooling.apps.launcher_inventory import SOURCE_WORDS
 from metalauncher.tooling.console import FAINT, GREEN, count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from metalauncher.tooling.apps.check.findings import Cell, Findings
     from metalauncher.tooling.apps.check.verdict import Kind, Result
@@ -46,8 +46,8 @@ _COLOURS: Final[dict[Kind, str]] = {
 _MARKS = {"runs": "runs", "covers": "covers it", "opt-in": "by opt-in", "broken": "can't start"}
 
 
-def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> list[str]:
-    """Lay out: the apps about which something is to be decided, and one that was asked about alone.
+def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> Iterator[str]:
+    """Lay out, line by line: the apps about which something is to be decided, and one that was asked about alone.
 
     Args:
         findings: of a run.
@@ -55,12 +55,13 @@ def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> list[str]
         whole: whether every app is shown.
     """
     shown = findings.results if whole or len(findings.results) == 1 else findings.to_decide
-    found = [line for result in shown for line in _app(result, paint)]
-    if found:
-        found.append("")
+    for result in shown:
+        yield from _app(result, paint)
+    if shown:
+        yield ""
     if findings.needs and (whole or findings.at_risk):
-        found += [*_matrix(findings, paint), ""]
-    return found + _summary(findings, paint)
+        yield from [*_matrix(findings, paint), ""]
+    yield from _summary(findings, paint)
 
 
 def summary(findings: Findings) -> list[str]:

@@ -14,7 +14,7 @@ from browser import browse, parse, screenshot, table
 from harness import PROJECT
 from making import launcher, minors, reference_registry
 
-from metalauncher.tooling.apps.check import judge, report_text
+from metalauncher.tooling.apps.check import judge, report_html, report_text
 from metalauncher.tooling.apps.check.bounds import bounded
 from metalauncher.tooling.apps.check.findings import (
     NEEDS_LIMIT,
@@ -27,12 +27,13 @@ from metalauncher.tooling.apps.check.findings import (
     rank,
 )
 from metalauncher.tooling.apps.check.gate import Gate
-from metalauncher.tooling.apps.check.report_html import html
 from metalauncher.tooling.apps.check.report_markdown import ROWS_LIMIT, markdown
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
 from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from metalauncher.descriptor import Launcher
 
 NEW, OLD = Chosen("buildpacks/lifecycle", "0.21.17", "/l/21"), Chosen("buildpacks/lifecycle", "0.17.7", "/l/17")
@@ -78,6 +79,16 @@ def findings(more: int = 0, unchecked: int = 0) -> Findings:
         unchecked=unchecked,
         bundles=["buildpacks/lifecycle@0.9.3"],
     )
+
+
+def lines_of(found: Findings, paint: Callable[[str, str], str], *, whole: bool = False) -> list[str]:
+    """Return the text's lines."""
+    return list(report_text.lines(found, paint, whole=whole))
+
+
+def html(found: Findings) -> str:
+    """Return the whole page."""
+    return "".join(report_html.html(found))
 
 
 def test_order() -> None:
@@ -171,7 +182,7 @@ def test_matrix_of_launchers_that_cant_start() -> None:
     assert need.cells == (Cell("broken"), Cell("covers"))
     found = find(RunImage("run", None, (newest, older), ("permission denied", "exec format error")), [app])
     assert found.needs[0].cells == (Cell("broken"), Cell("broken"))
-    lines = report_text.lines(found, lambda text, _: text)
+    lines = lines_of(found, lambda text, _: text)
     (row,) = [line for line in lines if line.startswith("Platform API 0.7")]
     assert row.count("can't start") == 2
     assert "| can't start | can't start |" in markdown(found)
@@ -195,7 +206,7 @@ def test_matrix_is_bounded() -> None:
     many = [Result(f"app:{n}", None, "starts", "", platform_api=f"0.{n}") for n in range(NEEDS_LIMIT + 40)]
     found = find(RunImage("run", None, launchers()), many)
     assert (len(found.needs), found.hidden_needs) == (NEEDS_LIMIT, 40)
-    assert "and 40 more" in "\n".join(report_text.lines(found, lambda text, _: text, whole=True))
+    assert "and 40 more" in "\n".join(lines_of(found, lambda text, _: text, whole=True))
     assert "And 40 more combinations." in html(found)
     assert "and 40 more" in markdown(found)
 
@@ -242,7 +253,7 @@ def test_text() -> None:
         painted.append(text)
         return f"<{text}>" if colour else text
 
-    lines = report_text.lines(findings(), paint)
+    lines = lines_of(findings(), paint)
     assert lines[:4] == [
         "shop/g:1: <would not start, exit code 127>",
         "  why:     leads nowhere",
@@ -262,14 +273,14 @@ def test_text() -> None:
         "to be added to the run image: buildpacks/lifecycle@0.9.3",
     ]
     assert HOSTILE in painted  # whoever paints makes it printable
-    whole = report_text.lines(findings(), paint, whole=True)
+    whole = lines_of(findings(), paint, whole=True)
     assert "shop/a:1: <starts with buildpacks/lifecycle@0.21.17>" in whole
     assert "  which:   buildpacks/lifecycle 0.17.7 (release: linked in), built with go1.26.8" in whole
 
 
 def test_text_of_one_app() -> None:
     """Who asks about one app alone is answered, whatever the verdict."""
-    lines = report_text.lines(find(RunImage("run", None, launchers()), results()[:1]), lambda text, _: text)
+    lines = lines_of(find(RunImage("run", None, launchers()), results()[:1]), lambda text, _: text)
     assert lines[0] == "shop/a:1: starts with buildpacks/lifecycle@0.21.17"
 
 
@@ -286,7 +297,7 @@ def test_what_verdicts_rest_on() -> None:
     assert said.partition(";")[0] in markdown(found)
     assert "5 layers of 5.5 MiB; 1 of 2 verdicts assume that" in html(found).replace("&#x27;", "'")
     assert "  assumes: layers that lifecycle's label names hold" in "\n".join(
-        report_text.lines(find(RunImage("run", None, launchers()), [assumed]), lambda text, _: text)
+        lines_of(find(RunImage("run", None, launchers()), [assumed]), lambda text, _: text)
     )
     nothing = find(RunImage("run", None, launchers()), [proved])
     assert report_text.summary(nothing)[-1] == "2 layers of 512.0 KiB looked through; nothing is assumed"
@@ -308,7 +319,7 @@ def test_what_is_left_alone() -> None:
     dead = [one._replace(before=Before("refused", None)) for one in results() if one.kind == "refused"]
     found = find(RunImage("run", None, launchers()), [*dead, results()[0]], gate=Gate("regressions", "warn"))
     assert (found.left_alone, found.to_decide) == (4, ())
-    text = "\n".join(report_text.lines(found, lambda text, _: text))
+    text = "\n".join(lines_of(found, lambda text, _: text))
     assert "shop/e:1" not in text
     assert "4 left alone (--fail-on regressions --unknown warn)" in text
     assert "4 left alone (`--fail-on regressions --unknown warn`)." in markdown(found)
@@ -323,7 +334,7 @@ def test_whatever_an_app_recorded_people_can_read_it() -> None:
     app = Result("app", None, "refused", long, None, 12, f"0.{long}", many, "shim", long, (long,) * 50)
     app = app._replace(own_launcher=OWN._replace(release=long, module=long))
     found = find(RunImage("run", None, launchers()), [app])
-    lines = report_text.lines(found, lambda text, _: text)
+    lines = lines_of(found, lambda text, _: text)
     assert max([len(line) for line in lines if "Platform API" in line or "apps " in line]) < 200
     assert max(map(len, lines)) <= 620
     assert len(markdown(found)) < 6000
@@ -336,7 +347,7 @@ def test_whatever_an_app_recorded_people_can_read_it() -> None:
 def test_text_of_a_fleet() -> None:
     """Of many only those are shown about whom something is to be done."""
     many = findings(more=500, unchecked=3)
-    text = "\n".join(report_text.lines(many, lambda text, _: text))
+    text = "\n".join(lines_of(many, lambda text, _: text))
     assert "fleet/" not in text
     assert "shop/e:1" in text
     assert text.endswith("3 apps not checked")
