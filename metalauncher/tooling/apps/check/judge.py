@@ -162,6 +162,8 @@ class _Under:
         except UnknownUser as error:
             reason = f"its config's User is {app.user!r}: {error}"
             result = Result("", None, "does-not-start", reason, exit_code=126)
+            for doubt in error.doubts:
+                walk.resolver.doubt(doubt)
         except NoDirectory as error:
             result = Result("", None, "does-not-start", str(error))
         touched = walk.touched
