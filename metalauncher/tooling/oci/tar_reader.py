@@ -39,6 +39,8 @@ class TarReader:
 
     Attributes:
         marked: once all members were given, whether an end mark of two blocks of zeros was there; Go needs none.
+        begin: where in the archive the member begins that was given last, its extended headers included; once all were
+            given, where what is behind them does.
     """
 
     def __init__(self, stream: Readable, extended_limit: int = EXTENDED_LIMIT) -> None:
@@ -49,6 +51,8 @@ class TarReader:
             extended_limit: bytes of a long name, or of a member's PAX records.
         """
         self.marked = False
+        self.begin = 0
+        self._at = 0  # bytes that were read
         self._stream: Final = io.BufferedReader(_Raw(stream), _CHUNK)
         self._limit: Final = extended_limit
         self._left = 0  # bytes of the member's content, as stored
@@ -72,6 +76,8 @@ class TarReader:
     def _next(self) -> Header | None:
         records: dict[bytes, bytes] = {}
         long_name = long_link = b""
+        self._skip()
+        self.begin = self._at
         while True:
             self._skip()
             header = self._header()
@@ -99,6 +105,7 @@ class TarReader:
 
     def _header(self) -> Header | None:
         block = self._stream.read(BLOCK)
+        self._at += BLOCK
         if block == ZEROS:
             block = self._stream.read(BLOCK)
             self.marked = block == ZEROS
@@ -158,13 +165,14 @@ class TarReader:
         data = self._stream.read(size)
         if len(data) < size:
             raise TarError("cut-off")
+        self._at += size
         return data
 
     def _skip(self) -> None:
         """Go to the end of a member; that its padding is cut off makes it the archive's end."""
         while self._left:
             self._left -= len(self._exactly(min(self._left, _CHUNK)))
-        self._stream.read(self._padding)
+        self._at += len(self._stream.read(self._padding))
         self._padding = 0
 
     def read(self, limit: int) -> bytes:

@@ -1,1 +1,1 @@
-"""Write app images anew so that they start the run image's launcher, by a plan that is reviewed and then applied."""
+"""Rewrite app images where they lie, so that the run image's launchers start them."""
