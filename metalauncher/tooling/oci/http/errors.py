@@ -32,6 +32,21 @@ _NAMES = {
 }
 
 
+class Refused(ImageError):
+    """A registry answered with another status code than was hoped for.
+
+    Attributes:
+        status: the code.
+        said: in the registry's own words.
+    """
+
+    def __init__(self, kind: ErrorKind, reason: str, status: int, said: str) -> None:
+        """Hold what is wrong."""
+        super().__init__(kind, reason)
+        self.status: Final = status
+        self.said: Final = said
+
+
 def words(body: bytes, secrets: tuple[str, ...]) -> str:
     """Return a registry's own words in an error, with its code; "" where it has none.
 
@@ -81,8 +96,8 @@ def status_text(status: int) -> str:
     return f"{status} {_NAMES[status]}" if status in _NAMES else str(status)
 
 
-def refusal(host: str, status: int, said: str, what: str, who: str = "") -> ImageError:
-    """Return the error that an answer other than 200 is.
+def refusal(host: str, status: int, said: str, what: str, who: str = "") -> Refused:
+    """Return the error that an answer other than the one hoped for is.
 
     Args:
         host: that answered.
@@ -105,4 +120,4 @@ def refusal(host: str, status: int, said: str, what: str, who: str = "") -> Imag
             kind, text = "absent", f"{host} has no such {what}{after}"
         case _:
             kind, text = "unreachable", f"{host} answered {status_text(status)}{after}"
-    return ImageError(kind, text)
+    return Refused(kind, text, status, said)
