@@ -14,6 +14,7 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING, Final
 
+from metalauncher.tooling.oci.destination import Destination
 from metalauncher.tooling.oci.http.authorize import Authorizer
 from metalauncher.tooling.oci.http.challenge import parse_challenges
 from metalauncher.tooling.oci.http.deadlines import Deadline, TransportError
@@ -24,6 +25,7 @@ from metalauncher.tooling.oci.http.transport import Transport
 from metalauncher.tooling.oci.http.urls import parse_url, resolve
 from metalauncher.tooling.oci.media_types import ACCEPT, manifest_type
 from metalauncher.tooling.oci.model import INDEXES, MANIFEST_LIMIT, MANIFESTS, Descriptor, ImageError
+from metalauncher.tooling.oci.repository import Repository
 from metalauncher.tooling.oci.sources.mirrors import Place, parse_mirror
 from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
 
@@ -125,6 +127,15 @@ class Registry:
         ]
         return RegistryStore(self, name, (*mirrors, Place(name.api_host, name.repository, "", TRIES)))
 
+    def destination(self, name: Reference, reads: tuple[str, ...] = ()) -> Destination:
+        """Return where an image is written to: the registry itself, never a mirror. Nothing is asked yet.
+
+        Args:
+            name: its host and repository count.
+            reads: repositories of the same registry that blobs are mounted from.
+        """
+        return Destination(Repository(self, Place(name.api_host, name.repository, "", TRIES), reads))
+
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
@@ -208,7 +219,7 @@ class Registry:
             who = ""
             if is_own and not answer.redirected:
                 who = self._authorizer.who(place.host, place.repository) if authorization else "and asked for no login"
-            raise refusal(answer.host, answer.status, said, request.what, who)
+            raise refusal(answer.host, answer.status, said, request.what, who, is_redirected=answer.redirected)
 
     def _send(self, url: Url, request: Request, authorization: str, deadline: Deadline) -> Answer:
         headers = {**request.headers} | ({"Authorization": authorization} if authorization else {})
