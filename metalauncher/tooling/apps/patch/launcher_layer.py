@@ -42,29 +42,33 @@ def check_launcher_layer(old: Layer, data: bytes) -> None:
         with open_layer(Held({old.blob.digest: data}), old, LAYER_LIMIT, diff_id=True) as members:
             for each in members:
                 if each.path not in left:
-                    raise Refused("launcher-layer", old.blob.digest, f"/{each.path}")
+                    raise Refused("launcher-layer", old.blob.digest, f"holds /{each.path}")
                 left.remove(each.path)
                 head = _look(each, old.blob.digest) or head
     except ImageError as error:
         code: RefusalCode = "large-layer" if error.kind == "too-large" else "damaged-layer"
         raise Refused(code, old.blob.digest, error.reason) from None
     if _LAUNCHER in left:
-        raise Refused("launcher-layer", old.blob.digest, "")
+        raise Refused("launcher-layer", old.blob.digest, "holds no launcher")
     if head.startswith(b"#!"):
-        raise Refused("delegates", old.blob.digest, head.partition(b"\n")[0].decode("utf-8", "replace"))
+        raise Refused("delegates", old.blob.digest, head.partition(b"\n")[0][2:].decode("utf-8", "replace").strip())
 
 
 def _look(each: Member, digest: str) -> bytes:
     """Return how the launcher begins; "" for a directory on the way to it."""
     if each.path in _FOLDERS:
         if each.kind != "directory":
-            raise Refused("launcher-layer", digest, f"/{each.path}")
+            raise Refused("launcher-layer", digest, f"has a {_called(each)} at /{each.path}")
         return b""
     if each.kind == "link":
         raise Refused("delegates", digest, each.target)
     if each.kind != "file":
-        raise Refused("launcher-layer", digest, f"/{each.path}")
+        raise Refused("launcher-layer", digest, f"has a {_called(each)} at /{each.path}")
     return each.read(128)  # the kernel reads no more of a first line
+
+
+def _called(each: Member) -> str:
+    return "device" if each.kind == "other" else each.kind
 
 
 def launcher_layer(kind: LauncherKind) -> NewLayer:

@@ -63,7 +63,7 @@ def replace_sboms(old: Layer, data: bytes, files: Mapping[str, bytes]) -> NewLay
     gone = {each.path for each in stale}
     for each in members:
         if each.kind == _HARD_LINK and each.path not in gone and each.target in gone:
-            raise Refused("sbom-layer", old.blob.digest, f"/{each.path}")
+            raise Refused("sbom-layer", old.blob.digest, f"has a hard link to one of them, /{each.path}")
     parts: list[bytes] = []
     for each in members:
         if each is stale[0]:
@@ -95,7 +95,7 @@ def _new(first: _Member, files: Mapping[str, bytes], digest: str) -> list[bytes]
     for name, content in sorted(files.items()):
         path = f"{'/' if first.name.startswith('/') else ''}{folder}/{name}"
         if len(path.encode("utf-8", "surrogateescape")) > NAME_LIMIT:
-            raise Refused("sbom-layer", digest, path)
+            raise Refused("sbom-layer", digest, f"has them at a path of more than {NAME_LIMIT} bytes, {folder}")
         made.append(member(path, "file", content, mode=0o644, owner=owner, group=group))
     return made
 

@@ -103,7 +103,7 @@ def as_refusal(act: Callable[[], _Result], what: str = "") -> _Result:
     except DocumentError as error:
         place = f"{what}: {error.key}" if what and error.key else what or error.key
         code: RefusalCode = "repeated-key" if error.code == "repeated" else "damaged-document"
-        raise Refused(code, place, error.code) from None
+        raise Refused(code, place, "" if code == "repeated-key" else error.code) from None
 
 
 def open_source(source: Source, *, force: bool = False) -> Opened:
@@ -172,7 +172,7 @@ def _refuse_unequal(manifest: dict[str, Any], config: dict[str, Any]) -> None:
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     numbers = [len(each) if isinstance(each, list) else 0 for each in (layers, diff_ids)]
     if numbers[0] != numbers[1]:
-        raise Refused("unequal-layers", "", f"{numbers[0]}, {numbers[1]}")
+        raise Refused("unequal-layers", "", f"{numbers[0]} in the manifest, {numbers[1]} in the config")
 
 
 def _label(config: Value, name: str) -> Value | None:
@@ -185,7 +185,7 @@ def _label(config: Value, name: str) -> Value | None:
         return label.embedded(_LABEL_LIMIT)
     except DocumentError as error:
         code: RefusalCode = "repeated-key" if error.code == "repeated" else "damaged-label"
-        raise Refused(code, name, error.code) from None
+        raise Refused(code, error.key if code == "repeated-key" else name, error.code) from None
 
 
 def _sha(lifecycle: Value, key: str) -> str | None:
