@@ -84,6 +84,7 @@ class Entry(NamedTuple):
         code: why it is not planned, for programs; "" where it is.
         reason: the same for people, one line.
         remedy: what to do about it; "" where there is nothing.
+        command: to run next; "" where there is none.
         target: the reference that it is written to.
         digest: of its manifest; None where it was not had.
         new_digest: of the manifest that is written; None where none is.
@@ -103,6 +104,7 @@ class Entry(NamedTuple):
     code: str = ""
     reason: str = ""
     remedy: str = ""
+    command: str = ""
     target: str = ""
     digest: str | None = None
     new_digest: str | None = None
@@ -126,6 +128,7 @@ class Progress(NamedTuple):
         code: why it is not written, for programs; "" where it is.
         reason: the same for people.
         remedy: what to do about it; "" where there is nothing.
+        command: to run next; "" where there is none.
         digest: of the manifest at the target, read back; None where it is not written.
         sent: bytes of blobs that were uploaded.
         proofs: the verdicts over what was read back.
@@ -136,6 +139,7 @@ class Progress(NamedTuple):
     code: str = ""
     reason: str = ""
     remedy: str = ""
+    command: str = ""
     digest: str | None = None
     sent: int = 0
     proofs: tuple[Proof, ...] = ()
@@ -145,7 +149,7 @@ def entry_to_json(entry: Entry) -> dict[str, Json]:
     """Return an entry as a JSON object, `$defs/entry` of the schema without its `kind`."""
     return {
         **entry._asdict(),
-        "proofs": [_proof_to_json(proof) for proof in entry.proofs],
+        "proofs": [proof_to_json(proof) for proof in entry.proofs],
         "launcher": None if entry.launcher is None else own_launcher_to_json(entry.launcher),
         "referrers": [{**referrer._asdict()} for referrer in entry.referrers],
     }
@@ -153,10 +157,11 @@ def entry_to_json(entry: Entry) -> dict[str, Json]:
 
 def progress_to_json(progress: Progress) -> dict[str, Json]:
     """Return progress as a JSON object, `$defs/progress` of the schema without its `kind`."""
-    return {**progress._asdict(), "proofs": [_proof_to_json(proof) for proof in progress.proofs]}
+    return {**progress._asdict(), "proofs": [proof_to_json(proof) for proof in progress.proofs]}
 
 
-def _proof_to_json(proof: Proof) -> dict[str, Json]:
+def proof_to_json(proof: Proof) -> dict[str, Json]:
+    """Return a proof as a JSON object, `$defs/proof` of the schema."""
     return {**proof._asdict(), "assumes": list(proof.assumes)}
 
 
@@ -174,6 +179,7 @@ def entry_from_json(value: Any) -> Entry:
         code=text(table, "code"),
         reason=text(table, "reason"),
         remedy=text(table, "remedy"),
+        command=text(table, "command"),
         target=text(table, "target"),
         digest=_digest(table, "digest"),
         new_digest=_digest(table, "new_digest"),
@@ -211,6 +217,7 @@ def progress_from_json(value: Any) -> Progress:
         code=text(table, "code"),
         reason=text(table, "reason"),
         remedy=text(table, "remedy"),
+        command=text(table, "command"),
         digest=_digest(table, "digest"),
         sent=natural(table, "sent"),
         proofs=_proofs(table),

@@ -111,16 +111,16 @@ def fleet_of(apps: Iterable[str]) -> str:
 class Journal:
     """Where the plan and its progress are written to."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        """Take the file, opened unbuffered, at its end."""
+    def __init__(self, file: IO[bytes], new: Asked | None = None) -> None:
+        """Take the file, opened unbuffered, at its end; and of a new one what is asked, for its first line."""
         self._file: Final = file
-
-    def begin(self, asked: Asked) -> None:
-        """Write the first line."""
-        write_line(self._file, _line("asked", asked.document()))
+        self._new = new
 
     def plan(self, entry: Entry) -> None:
-        """Write the plan for an app."""
+        """Write the plan for an app, and before the first one what was asked."""
+        if self._new is not None:
+            write_line(self._file, _line("asked", self._new.document()))
+            self._new = None
         write_line(self._file, _line("entry", entry_to_json(entry)))
 
     def apply(self, progress: Progress) -> None:
@@ -164,10 +164,8 @@ def open_plan(path: str, asked: Asked, apps: Iterable[str]) -> tuple[Journal, Co
             )
         file.truncate(lines.end)
         file.seek(lines.end)
-        journal = Journal(file)
-        if found is None:
-            journal.begin(asked)
-            found = Contents(asked, {}, {})
+        journal = Journal(file, asked if found is None else None)
+        found = found or Contents(asked, {}, {})
         strangers = found.entries.keys() - set(apps)
         if strangers:
             raise _refuse(path, f"has a plan for {min(strangers)[:200]}, which is not among the apps")

@@ -128,16 +128,37 @@ def _place(name: Reference) -> tuple[str, str, str]:
     return name.api_host, name.repository, name.tag or name.digest
 
 
+def refuse_taken(faults: list[str]) -> None:
+    """Refuse a run of which some targets hold something already.
+
+    Args:
+        faults: what, one line for each of these.
+
+    Raises:
+        Unable: there is one.
+    """
+    if faults:
+        raise Unable(
+            faults[0] if len(faults) == 1 else f"{count(len(faults), 'target')} can't be written to",
+            need="targets at which nothing lies, but for what the same journal has written",
+            have=[] if len(faults) == 1 else _first(faults),
+            do="name other ones; nothing was written",
+            command=COMMAND,
+        )
+
+
 def _refuse(template: Template, faults: list[str]) -> Unable:
     text = shorten(template.text, NAME_LIMIT)
-    more = len(faults) - _FAULTS_LIMIT
     return Unable(
         f"--to {text}: {shorten(faults[0], SENTENCE_LIMIT)}"
         if len(faults) == 1
         else f"--to {text}: {count(len(faults), 'app')} can't go there",
         need="a target for each app that is its alone, and nobody's source",
-        have=[]
-        if len(faults) == 1
-        else [*map(shorten, faults[:_FAULTS_LIMIT]), *([f"and {more:,} more"] if more > 0 else [])],
+        have=[] if len(faults) == 1 else _first(faults),
         command=COMMAND,
     )
+
+
+def _first(faults: list[str]) -> list[str]:
+    more = len(faults) - _FAULTS_LIMIT
+    return [*map(shorten, faults[:_FAULTS_LIMIT]), *([f"and {more:,} more"] if more > 0 else [])]

@@ -41,8 +41,8 @@ PLANNED = Entry(
     kept_bytes=9,
     referrers=(Referrer(OLD, "signature"),),
 )
-REFUSED = Entry("r.io/b:1", "refused", "unknown", "é\n\u2028", "do", "r.io/b:1-x", OLD)
-FAILED = Entry("r.io/c:1", "failed", "unreachable", "no answer", "", "r.io/c:1-x")
+REFUSED = Entry("r.io/b:1", "refused", "unknown", "é\n\u2028", "do", "ls", "r.io/b:1-x", OLD)
+FAILED = Entry("r.io/c:1", "failed", "unreachable", "no answer", "", "", "r.io/c:1-x")
 ENTRIES = {entry.app: entry for entry in (PLANNED, REFUSED, FAILED)}
 WRITTEN = Progress("r.io/a:1", "written", digest=NEW, sent=5, proofs=PROOFS)
 ASKED = Asked("shim", "{repository}:{tag}-x", (LAYER,), False, "linux/arm64", 3, fleet_of(ENTRIES))
