@@ -65,7 +65,7 @@ class Value:
 
     Attributes:
         value: decoded.
-        path: of its keys, for messages.
+        path: of its keys in its own document, for messages.
     """
 
     __slots__ = ("_end", "_outer", "_start", "_text", "path", "value")
@@ -249,14 +249,14 @@ def _parse(text: str, limit: int, outer: Value | None) -> Value:
     try:
         value, end = _DECODER.raw_decode(text, start)
     except _Repeated as error:
-        raise DocumentError("repeated", f"{path}: {error}".lstrip(": ")) from None
+        raise DocumentError("repeated", str(error)) from None
     except (ValueError, RecursionError):
         raise DocumentError("not-json", path) from None
     if text[end:].strip(" \t\n\r"):
         raise DocumentError("not-json", path)
     if not isinstance(value, dict):
         raise DocumentError("type", path)
-    return Value(text, start, end, value, path, outer)
+    return Value(text, start, end, value, "", outer)
 
 
 def _refuse_deep(text: str, path: str) -> None:

@@ -42,7 +42,8 @@ def check_launcher_layer(old: Layer, data: bytes) -> None:
         with open_layer(Held({old.blob.digest: data}), old, LAYER_LIMIT, diff_id=True) as members:
             for each in members:
                 if each.path not in left:
-                    raise Refused("launcher-layer", old.blob.digest, f"holds /{each.path}")
+                    twice = " twice" if each.path in (*_FOLDERS, _LAUNCHER) else ""
+                    raise Refused("launcher-layer", old.blob.digest, f"holds /{each.path}{twice}")
                 left.remove(each.path)
                 head = _look(each, old.blob.digest) or head
     except ImageError as error:

@@ -113,7 +113,7 @@ def _members(old: Layer, data: bytes) -> list[_Member]:
             begins.append(reader.begin)
     except TarError as error:
         raise Refused("damaged-layer", old.blob.digest, str(error)) from None
-    ends = [*begins[1:], reader.begin]
+    ends = [*begins, reader.begin][1:]
     return [each._replace(raw=_blocks(tar[begin:end])) for each, begin, end in zip(found, begins, ends, strict=True)]
 
 

@@ -185,7 +185,7 @@ def _label(config: Value, name: str) -> Value | None:
         return label.embedded(_LABEL_LIMIT)
     except DocumentError as error:
         code: RefusalCode = "repeated-key" if error.code == "repeated" else "damaged-label"
-        raise Refused(code, error.key if code == "repeated-key" else name, error.code) from None
+        raise Refused(code, f"{name}: {error.key}" if code == "repeated-key" else name, error.code) from None
 
 
 def _sha(lifecycle: Value, key: str) -> str | None:
