@@ -64,12 +64,12 @@ class Destination:
             ImageError: the registry does not say.
         """
         try:
-            return self._repository.retry(lambda deadline: self._tagged(tag, deadline, to_write=False))
+            return self._tagged(tag, None, to_write=False)
         except ImageError as error:
             if error.kind != "denied":
                 raise
         # A registry may let nobody but those ask who may write what is not there yet.
-        return self._repository.retry(lambda deadline: self._tagged(tag, deadline, to_write=True))
+        return self._tagged(tag, None, to_write=True)
 
     def has(self, blob: Descriptor) -> bool:
         """Whether a blob is there.
@@ -77,7 +77,7 @@ class Destination:
         Raises:
             ImageError: the registry does not say.
         """
-        return self._repository.retry(lambda deadline: uploads.has(self._repository, blob, deadline))
+        return uploads.has(self._repository, blob)
 
     def mount(self, blob: Descriptor, source: str) -> bool:
         """Have the registry take a blob from another of its repositories; return whether it did.
@@ -208,7 +208,10 @@ class Destination:
         ) as answer:
             uploads.check_digest(answer, _digest(data))
 
-    def _tagged(self, reference: str, deadline: Deadline, *, to_write: bool) -> Tagged | None:
+    def _tagged(self, reference: str, deadline: Deadline | None, *, to_write: bool) -> Tagged | None:
+        return self._repository.retry(lambda until: self._look(reference, until, to_write=to_write), deadline)
+
+    def _look(self, reference: str, deadline: Deadline, *, to_write: bool) -> Tagged | None:
         """Look what a tag names, once."""
         for method in ("HEAD", "GET"):
             try:

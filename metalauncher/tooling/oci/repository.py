@@ -46,14 +46,18 @@ class Repository:
         self.host: Final = place.host
         self.name: Final = place.repository
 
-    def retry(self, action: Callable[[Deadline], T]) -> T:
+    def retry(self, action: Callable[[Deadline], T], deadline: Deadline | None = None) -> T:
         """Do something until it works, a few times, before one deadline.
+
+        Args:
+            action: what to do.
+            deadline: of what this is a part of; None to begin one.
 
         Raises:
             ImageError: it did not work, or will not.
         """
-        deadline = self._registry.deadline()
-        return self._registry.retry(self._place, deadline, lambda: action(deadline))
+        until = deadline or self._registry.deadline()
+        return self._registry.retry(self._place, until, lambda: action(until))
 
     @contextlib.contextmanager
     def read(

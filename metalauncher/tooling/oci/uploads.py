@@ -141,12 +141,21 @@ def send(repository: Repository, blob: Descriptor, open_blob: Open, session: Ses
     raise ImageError("unreachable", f"{repository.host} ended {SESSIONS} uploads before their end: {reason}")
 
 
-def has(repository: Repository, blob: Descriptor, deadline: Deadline) -> bool:
+def has(repository: Repository, blob: Descriptor, deadline: Deadline | None = None) -> bool:
     """Whether a repository has a blob.
+
+    Args:
+        repository: that is asked.
+        blob: to look for.
+        deadline: of what this is a part of; None to begin one.
 
     Raises:
         ImageError: it does not say.
     """
+    return repository.retry(lambda until: _has(repository, blob, until), deadline)
+
+
+def _has(repository: Repository, blob: Descriptor, deadline: Deadline) -> bool:
     answered = frozenset((200, 404))
     try:
         with repository.write("HEAD", f"blobs/{blob.digest}", "blob", deadline, expected=answered) as answer:
@@ -195,8 +204,9 @@ def _patch(repository: Repository, session: Session, data: bytes, start: int) ->
     session.offset = start
 
     def send_rest(deadline: Deadline) -> None:
-        if session.is_doubtful:
-            _ask_offset(repository, session, start, end, deadline)
+        was_asked = session.is_doubtful
+        if was_asked:
+            repository.retry(lambda until: _ask_offset(repository, session, start, end, until), deadline)
         if session.offset == end:
             session.is_doubtful = False
             return
@@ -213,7 +223,7 @@ def _patch(repository: Repository, session: Session, data: bytes, start: int) ->
                 session.follow(answer)
                 taken = _offset(answer)
         except Refused as refused:
-            if refused.status == 416:
+            if refused.status == 416 and not was_asked:
                 raise TransportError(refused.reason) from None  # ask what it has, and go on from there
             if refused.status in _LOST:
                 raise _LostError(refused.reason) from None
@@ -240,8 +250,9 @@ def _ask_offset(repository: Repository, session: Session, start: int, end: int, 
         if refused.status in _LOST:
             raise _LostError(refused.reason) from None
         raise
-    # `0-0` is said of one byte, and by some of none.
-    if offset is None or offset == 1 or not start <= offset <= end:
+    if offset == 1 and start == 0:
+        offset = 0  # `0-0` is said of one byte, and of none; where it was one, it takes no more from the beginning
+    if offset is None or not start <= offset <= end:
         raise _LostError(f"{repository.host} has {'an unknown number of' if offset is None else offset} bytes of it")
     session.offset = offset
 
