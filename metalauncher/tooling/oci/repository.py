@@ -96,7 +96,7 @@ class Repository:
         deadline: Deadline,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | memoryview | None = None,
         expected: frozenset[int],
     ) -> Iterator[Answer]:
         """Ask as somebody who may write here, and read the repositories to mount from.

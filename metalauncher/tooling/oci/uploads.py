@@ -8,7 +8,6 @@ what nobody goes on with. Source: the OCI distribution specification 1.1 ("Pushi
 
 from __future__ import annotations
 
-import io
 import re
 from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import urlencode
@@ -181,10 +180,11 @@ def check_digest(answer: Answer, digest: str) -> None:
 
 
 def _send_through(repository: Repository, session: Session, blob: Descriptor, file: IO[bytes]) -> None:
-    source = io.BufferedReader(Verified(file, blob), _BUFFER)
+    source = Verified(file, blob)
+    held = memoryview(bytearray(min(session.chunk, blob.size)))
     start = 0
     while True:
-        data = source.read(session.chunk)
+        data = _fill(held, source)
         end = start + len(data)
         if end >= blob.size or not data:
             source.read(1)  # the end: from here on it is known to be the blob
@@ -198,7 +198,15 @@ def _send_through(repository: Repository, session: Session, blob: Descriptor, fi
             return
 
 
-def _patch(repository: Repository, session: Session, data: bytes, start: int) -> None:
+def _fill(held: memoryview, source: Verified) -> memoryview:
+    """Return what was read into what is held: all of it, less at the end."""
+    length = 0
+    while length < len(held) and (more := source.readinto(held[length : length + _BUFFER])):
+        length += more
+    return held[:length]
+
+
+def _patch(repository: Repository, session: Session, data: memoryview, start: int) -> None:
     """Send one chunk, as much of it as the session does not have."""
     end = start + len(data)
     session.offset = start
@@ -263,7 +271,7 @@ def _offset(answer: Answer) -> int | None:
     return int(match[1]) + 1 if match else None
 
 
-def _end(repository: Repository, session: Session, blob: Descriptor, data: bytes | None) -> None:
+def _end(repository: Repository, session: Session, blob: Descriptor, data: memoryview | None) -> None:
     """End an upload, with what is still to be sent. Where the answer was lost, the blob may be there all the same."""
     url = with_query(str(session.url), urlencode({"digest": blob.digest}))
     was_sent = False

@@ -7,7 +7,11 @@ import gzip
 import hashlib
 import io
 import json
+import socket
 import subprocess
+import sys
+import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +22,7 @@ from asking import fails
 from registries import (
     CONFIG,
     LAYER,
+    LOOPBACK,
     MANIFEST,
     Certificate,
     RealRegistry,
@@ -30,7 +35,7 @@ from registries import (
 
 from metalauncher.tooling.oci import uploads
 from metalauncher.tooling.oci.destination import Destination, Tagged
-from metalauncher.tooling.oci.http.credentials import read_credentials
+from metalauncher.tooling.oci.http.credentials import Credentials, read_credentials
 from metalauncher.tooling.oci.model import Descriptor
 from metalauncher.tooling.oci.reference import Reference
 from metalauncher.tooling.oci.sources.registry import Registry
@@ -218,6 +223,97 @@ def test_many_threads_write_at_once(server: RealRegistry, client: Registry) -> N
     with ThreadPoolExecutor(8) as pool:
         for future in [pool.submit(write, number) for number in range(20)]:
             future.result(60)
+
+
+class _Cutting:
+    """Passes bytes on to a registry, and cuts some connections after so many."""
+
+    def __init__(self, host: str, cuts: list[int]) -> None:
+        self._to = (host.partition(":")[0], int(host.partition(":")[2]))
+        self._cuts = cuts
+        self._server = socket.create_server((LOOPBACK, 0))
+        self._threads = [threading.Thread(target=self._serve)]
+        self._sockets: list[socket.socket] = []
+        self.host = f"{LOOPBACK}:{self._server.getsockname()[1]}"
+        self._threads[0].start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near = self._server.accept()[0]
+                far = socket.create_connection(self._to)
+                self._sockets += [near, far]
+                left = self._cuts.pop(0) if self._cuts else sys.maxsize
+                for source, sink, most in ((near, far, left), (far, near, sys.maxsize)):
+                    self._threads.append(threading.Thread(target=self._pass, args=(source, sink, most)))
+                    self._threads[-1].start()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket, most: int) -> None:
+        with contextlib.suppress(OSError):
+            while most and (data := source.recv(min(65536, most))):
+                sink.sendall(data)
+                most -= len(data)
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        for each in (self._server, *self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(20)
+        for each in (self._server, *self._sockets):
+            each.close()
+
+
+@pytest.mark.parametrize("server", ["plain"], indirect=True)
+@pytest.mark.parametrize("cut", [500, 5_000, 3 << 20, 9 << 20])
+def test_gets_through_cut_connections(server: RealRegistry, cut: int) -> None:
+    """In headers, in a first chunk, in a second: whatever the registry kept of it, the blob is whole in the end."""
+    blob = LARGE + str(cut).encode()
+    with (
+        contextlib.closing(_Cutting(server.host, [cut] * 2)) as between,
+        contextlib.closing(Registry(Credentials(), environment={}, insecure=frozenset([between.host]))) as client,
+    ):
+        target = client.destination(Reference.parse(f"{between.host}/org/cut:1"))
+        assert target.upload(_descriptor(blob), _opens(blob)) == len(blob)
+        with client.store(Reference.parse(f"{between.host}/org/cut:1")).open(_descriptor(blob)) as file:
+            assert file.read() == blob
+
+
+@pytest.mark.parametrize("server", ["plain"], indirect=True)
+def test_holds_no_more_than_a_few_chunks(server: RealRegistry, client: Registry) -> None:
+    """However large a blob is."""
+    size = 12 * uploads.CHUNK
+    digest = hashlib.sha256()
+    for _ in range(12):
+        digest.update(bytes(uploads.CHUNK))
+    blob = Descriptor(LAYER, f"sha256:{digest.hexdigest()}", size)
+    target = _at(client, server, "org/zeros")
+    tracemalloc.start()
+    target.upload(blob, lambda: contextlib.nullcontext(io.BufferedReader(_Zeros(size))))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * uploads.CHUNK
+    assert target.has(blob)
+
+
+class _Zeros(io.RawIOBase):
+    """So many of them."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's buffer has no length
+        length = min(len(buffer), self._left)
+        buffer[:length] = bytes(length)
+        self._left -= length
+        return length
 
 
 def test_never_deletes(server: RealRegistry) -> None:

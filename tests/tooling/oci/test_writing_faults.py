@@ -134,6 +134,19 @@ def test_asks_no_more_than_it_takes() -> None:
     ]
 
 
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+def test_sends_blobs_of_any_size(size: int) -> None:
+    """Nothing at all, one chunk exactly, and a byte more."""
+    kept = _kept()
+    data = LARGE[:size]
+    with _target(kept) as (target, server):
+        assert target.upload(_descriptor(data), _opens(data)) == size
+        assert target.has(_descriptor(data))
+    assert kept.blobs[TARGET] == {digest_of(data): data}
+    patches = [request for request in server.asked() if request.method == "PATCH"]
+    assert len(patches) == (0 if size <= CHUNK else 2)
+
+
 BUSY: dict[str, Fault] = {
     "429": Reply("429 Too Many Requests", headers={"Retry-After": "7"}),
     "429 without a time": Reply("429 Too Many Requests"),

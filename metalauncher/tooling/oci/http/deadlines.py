@@ -104,7 +104,7 @@ CURRENT: contextvars.ContextVar[Current | None] = contextvars.ContextVar("CURREN
 class Sending:
     """A request's body, sent block by block before the deadline, which each block that went puts off."""
 
-    def __init__(self, data: bytes, deadline: Deadline) -> None:
+    def __init__(self, data: bytes | memoryview, deadline: Deadline) -> None:
         """Take all of it, and until when it is to be sent."""
         self._data: Final = memoryview(data)
         self._deadline: Final = deadline

@@ -48,5 +48,5 @@ class Request(NamedTuple):
     what: str
     method: str = "GET"
     headers: Mapping[str, str] = {}
-    body: bytes | None = None
+    body: bytes | memoryview | None = None
     expected: frozenset[int] = frozenset((200,))

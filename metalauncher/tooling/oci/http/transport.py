@@ -103,7 +103,7 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         deadline: Deadline,
-        body: bytes | None = None,
+        body: bytes | memoryview | None = None,
     ) -> Answer:
         """Make one request, and those that redirects lead to; `Authorization` goes to nobody but who was asked.
 
@@ -175,7 +175,7 @@ class Transport:
         url: Url,
         headers: Mapping[str, str],
         deadline: Deadline,
-        body: bytes | None,
+        body: bytes | memoryview | None,
         who: str,
     ) -> urllib3.BaseHTTPResponse:
         proxy = proxy_for(url.scheme, url.host, url.port, self._environment)
