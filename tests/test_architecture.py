@@ -20,7 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "run_image": {"oci", "sbom", "launchers"},
     "image": {"oci", "sbom", "launchers", "run_image"},
     "lint": {"oci", "launchers", "run_image"},
-    "apps": {"oci", "launchers", "run_image"},
+    "apps": {"oci", "sbom", "launchers", "run_image"},
     "cli": {"oci", "sbom", "launchers", "image", "run_image", "lint", "apps"},
 }
 

@@ -101,6 +101,30 @@ class Current(NamedTuple):
 CURRENT: contextvars.ContextVar[Current | None] = contextvars.ContextVar("CURRENT", default=None)
 
 
+class Sending:
+    """A request's body, sent block by block before the deadline, which each block that went puts off."""
+
+    def __init__(self, data: bytes | memoryview, deadline: Deadline) -> None:
+        """Take all of it, and until when it is to be sent."""
+        self._data: Final = memoryview(data)
+        self._deadline: Final = deadline
+        self._given = 0
+        self._last = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next block; whoever asks has sent the one before.
+
+        Raises:
+            TimeoutError: it took too long.
+        """
+        self._deadline.earn(self._last)
+        self._deadline.within(1)
+        block = bytes(self._data[self._given : self._given + size])
+        self._last = len(block)
+        self._given += self._last
+        return block
+
+
 class _Timed(io.RawIOBase):
     """What a socket receives, before the deadline."""
 

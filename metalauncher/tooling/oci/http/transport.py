@@ -24,6 +24,7 @@ from metalauncher.tooling.oci.http.deadlines import (
     CURRENT,
     Current,
     PlainPool,
+    Sending,
     TlsPool,
     TransportError,
     transport_error,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 REDIRECTS: Final = 5
 _CA_LIMIT = 16 << 20  # bytes; the system's own have 200 KB
 _POOLS = 64  # hosts that connections are kept to
+_READING = frozenset(("GET", "HEAD"))
 _REDIRECTING = frozenset((301, 302, 303, 307, 308))
 
 
@@ -101,11 +103,12 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         deadline: Deadline,
-        body: bytes | None = None,
+        body: bytes | memoryview | None = None,
     ) -> Answer:
         """Make one request, and those that redirects lead to; `Authorization` goes to nobody but who was asked.
 
-        Each host is asked when it is its turn; one that answers that it is asked too much is asked less from then on.
+        Only GET and HEAD are redirected: what is written goes nowhere but where it was sent. Each host is asked when it
+        is its turn; one that answers that it is asked too much is asked less from then on.
 
         Raises:
             TransportError: there is no answer.
@@ -125,11 +128,11 @@ class Transport:
             limited = response.status == 429 or (response.status == 503 and wait > 0)
             waitable = self._pace.limited(turn, wait) if limited else True
             redirected = at.origin != asked.origin
-            answer = Answer(response, who, redirected=redirected, limited=limited, waitable=waitable)
+            answer = Answer(response, who, at, redirected=redirected, limited=limited, waitable=waitable)
             if not limited and (answer.status < 400 or answer.status == 404):
                 self._pace.answered(turn)
             location = response.headers.get("Location")
-            if method != "GET" or answer.status not in _REDIRECTING or not location:
+            if method not in _READING or answer.status not in _REDIRECTING or not location:
                 return answer
             answer.close()
             try:
@@ -172,7 +175,7 @@ class Transport:
         url: Url,
         headers: Mapping[str, str],
         deadline: Deadline,
-        body: bytes | None,
+        body: bytes | memoryview | None,
         who: str,
     ) -> urllib3.BaseHTTPResponse:
         proxy = proxy_for(url.scheme, url.host, url.port, self._environment)
@@ -185,8 +188,8 @@ class Transport:
             return manager.urlopen(
                 method,
                 f"{url.scheme}://{url.netloc}/",
-                body=body,
-                headers=dict(headers),
+                body=body and Sending(body, deadline),
+                headers={**headers, "Content-Length": str(len(body))} if body else dict(headers),
                 timeout=timeout,
                 retries=False,
                 redirect=False,
