@@ -124,7 +124,8 @@ class AppImages:
     def _export(self, recipe: Recipe, on: str, image: str) -> None:
         if image not in self._made:
             run = self._unpack(self.run_image(FIRST))  # what a builder has of metalauncher
-            root = build_root(recipe, self._folder / f"roots-{_tag(image)}", self._launchers[recipe.lifecycle], run.rootfs)
+            folder = self._folder / f"roots-{image.rpartition(':')[2]}"
+            root = build_root(recipe, folder, self._launchers[recipe.lifecycle], run.rootfs)
             self._exporter.export(recipe, root, self.run_image(on), image)
             self._made.add(image)
 
@@ -206,10 +207,6 @@ class AppImages:
         request = urllib.request.Request(url, headers={"Accept": _MANIFESTS})
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # https, as the table has it
             return bytes(answer.read())
-
-
-def _tag(image: str) -> str:
-    return image.rpartition(":")[2]
 
 
 def _inside(bundle: Bundle) -> Path:
