@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import IO
 
+    from metalauncher.tooling.apps.patch.entry import Outcome
     from metalauncher.tooling.apps.patch.journal import Asked
     from metalauncher.tooling.apps.patch.rewriting import Rewritten
     from metalauncher.tooling.apps.patch.run_images import RunImages
@@ -41,6 +42,12 @@ if TYPE_CHECKING:
 
 LAYER_LIMIT: Final = 64 << 20  # bytes of a layer that is read whole: the launcher's, and the SBOMs'
 _REFERRERS_LIMIT = 64  # of one app that the plan lists
+# What is not refused, by its code.
+_OUTCOMES: Final[dict[str, Outcome]] = {
+    "unreachable": "failed",
+    "defect": "failed",
+    "starts-otherwise": "left-alone",
+}
 
 
 class OneImage:
@@ -167,8 +174,7 @@ class Planner:
 
     def fail(self, entry: Entry, code: str, about: str) -> Entry:
         """Return the entry of an app that is not planned."""
-        words = words_of(code, about, entry.app)
-        return _with(entry._replace(outcome="failed" if code in ("unreachable", "defect") else "refused"), words)
+        return _with(entry._replace(outcome=_OUTCOMES.get(code, "refused")), words_of(code, about, entry.app))
 
     def _plan(self, entry: Entry, read: Read) -> Entry:
         rewritten = make_patched(read, self._asked)
