@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.apps.patch.entry import Entry, Proof
     from metalauncher.tooling.apps.patch.journal import Asked
-    from metalauncher.tooling.apps.patch.plan import Read
+    from metalauncher.tooling.apps.patch.plan import Read, SeenLayers
     from metalauncher.tooling.apps.patch.proof import Bases
     from metalauncher.tooling.apps.patch.rewriting import Rewritten
     from metalauncher.tooling.apps.patch.run_images import RunImages
@@ -72,6 +72,7 @@ class Applier:
         self._targets: Final = targets
         self._stores: Final = stores
         self._runs: Final = runs
+        self._seen: Final[SeenLayers] = {}
 
     def apply(self, app: str) -> Progress:
         """Write an app; what keeps it from that is said in what is returned."""
@@ -92,7 +93,7 @@ class Applier:
     def _apply(self, entry: Entry) -> Progress:
         try:
             read = self._read(entry)
-            rewritten = make_patched(read, self._asked)
+            rewritten = make_patched(read, self._asked, self._seen)
         except ImageError as error:
             raise _NotWritten(error.kind if error.kind == "unreachable" else "unreadable", error.reason) from None
         if rewritten.manifest.descriptor.digest != entry.new_digest:

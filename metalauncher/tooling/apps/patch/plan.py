@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.reference import Reference
     from metalauncher.tooling.oci.sources.stores import Stores
 
+    SeenLayers = dict[tuple[str, str], Refused | None]
+
 LAYER_LIMIT: Final = 64 << 20  # bytes of a layer that is read whole: the launcher's, and the SBOMs'
 _REFERRERS_LIMIT = 64  # of one app that the plan lists
 # What is not refused, by its code.
@@ -108,8 +110,13 @@ def read_app(app: str, stores: Stores, platform: str | None) -> Read:
     return Read(Source(image.manifest, manifest, store.fetch(config, CONFIG_LIMIT)), one, image)
 
 
-def make_patched(read: Read, asked: Asked) -> Rewritten:
+def make_patched(read: Read, asked: Asked, seen: SeenLayers) -> Rewritten:
     """Return an app's patched image.
+
+    Args:
+        read: the app.
+        asked: how.
+        seen: what launchers' layers were found to be, shared by a run.
 
     Raises:
         Refused: it can't be made, or there is nothing to do.
@@ -122,6 +129,7 @@ def make_patched(read: Read, asked: Asked) -> Rewritten:
         __version__,
         force=asked.force,
         must_match=frozenset(asked.must_match),
+        seen=seen,
     )
 
 
@@ -141,6 +149,7 @@ class Planner:
         self._targets: Final = targets
         self._stores: Final = stores
         self._runs: Final = runs
+        self._seen: Final[SeenLayers] = {}
 
     def plan(self, app: str) -> Entry:
         """Return what is to be done about an app; whatever is wrong with it is said there."""
@@ -177,7 +186,7 @@ class Planner:
         return _with(entry._replace(outcome=_OUTCOMES.get(code, "refused")), words_of(code, about, entry.app))
 
     def _plan(self, entry: Entry, read: Read) -> Entry:
-        rewritten = make_patched(read, self._asked)
+        rewritten = make_patched(read, self._asked, self._seen)
         with bases_of(read.image, self._runs) as bases:
             now = bases.now(entry.app, read.store)
             entry = entry._replace(

@@ -136,7 +136,7 @@ def _check(old: Layer, read: Callable[[Descriptor], bytes], seen: dict[tuple[str
             check_launcher_layer(old, data)
             seen[key] = None
         except Refused as error:
-            seen[key] = error
+            seen[key] = Refused(error.code, error.place, error.found)  # without the frames, which hold the layer
     if (found := seen[key]) is not None:
         raise Refused(found.code, found.place, found.found)
 
