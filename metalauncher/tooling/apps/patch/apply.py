@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.apps.patch.entry import Entry, Proof
     from metalauncher.tooling.apps.patch.journal import Asked
-    from metalauncher.tooling.apps.patch.plan import Read
+    from metalauncher.tooling.apps.patch.plan import Read, SeenLayers
+    from metalauncher.tooling.apps.patch.proof import Bases
     from metalauncher.tooling.apps.patch.rewriting import Rewritten
     from metalauncher.tooling.apps.patch.run_images import RunImages
     from metalauncher.tooling.oci.destination import Destination
@@ -71,6 +72,7 @@ class Applier:
         self._targets: Final = targets
         self._stores: Final = stores
         self._runs: Final = runs
+        self._seen: Final[SeenLayers] = {}
 
     def apply(self, app: str) -> Progress:
         """Write an app; what keeps it from that is said in what is returned."""
@@ -89,14 +91,17 @@ class Applier:
             return _not(app, words_of(code, error.reason, app))
 
     def _apply(self, entry: Entry) -> Progress:
-        read = self._read(entry)
-        rewritten = make_patched(read, self._asked)
+        try:
+            read = self._read(entry)
+            rewritten = make_patched(read, self._asked, self._seen)
+        except ImageError as error:
+            raise _NotWritten(error.kind if error.kind == "unreachable" else "unreadable", error.reason) from None
         if rewritten.manifest.descriptor.digest != entry.new_digest:
             raise _NotWritten("differs", f"{rewritten.manifest.descriptor.digest}, and {entry.new_digest} was planned")
         with bases_of(read.image, self._runs) as bases:
             bases.prove(entry.app, PatchedStore(rewritten, read.store), force=self._asked.force)
             sent = self._write(entry, read, rewritten)
-            proofs = self._read_back(entry, lambda store: bases.prove(entry.app, store, force=self._asked.force))
+            proofs = self._read_back(entry, rewritten, bases)
         return Progress(entry.app, "written", digest=entry.new_digest, sent=sent, proofs=proofs)
 
     def _read(self, entry: Entry) -> Read:
@@ -130,15 +135,19 @@ class Applier:
         destination.put_tag(target.tag, manifest.descriptor.media_type, manifest.data, None)
         return sent
 
-    def _read_back(self, entry: Entry, prove: Callable[..., tuple[Proof, ...]]) -> tuple[Proof, ...]:
+    def _read_back(self, entry: Entry, rewritten: Rewritten, bases: Bases) -> tuple[Proof, ...]:
         """Return the proofs of what lies at the target now."""
         target = self._targets[entry.app]
         store = self._stores.open(Location("registry", str(target), None))
         descriptor, _ = store.top()
         if descriptor.digest != entry.new_digest:
             raise _NotWritten("not-as-written", f"{target} names {descriptor.digest}")
+        destination = self._stores.destination(target)
+        for blob in rewritten.blobs:  # what the proof looks at may be remembered from another app
+            if not destination.has(blob.descriptor):
+                raise _NotWritten("not-as-written", f"{target} has no blob {blob.descriptor.digest}")
         try:
-            return prove(store)
+            return bases.prove(entry.app, store, force=self._asked.force)
         except NotProved as refused:
             raise _NotWritten("not-as-written", refused.about) from None
 

@@ -74,6 +74,8 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
 }
 
+CODES: Final = tuple(_TEXTS)
+
 
 class Words(NamedTuple):
     """What is said of an app that is not planned or not written.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import IO
 
+    from metalauncher.tooling.apps.patch.entry import Outcome
     from metalauncher.tooling.apps.patch.journal import Asked
     from metalauncher.tooling.apps.patch.rewriting import Rewritten
     from metalauncher.tooling.apps.patch.run_images import RunImages
@@ -39,8 +40,16 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.reference import Reference
     from metalauncher.tooling.oci.sources.stores import Stores
 
+    SeenLayers = dict[tuple[str, str], Refused | None]
+
 LAYER_LIMIT: Final = 64 << 20  # bytes of a layer that is read whole: the launcher's, and the SBOMs'
 _REFERRERS_LIMIT = 64  # of one app that the plan lists
+# What is not refused, by its code.
+_OUTCOMES: Final[dict[str, Outcome]] = {
+    "unreachable": "failed",
+    "defect": "failed",
+    "starts-otherwise": "left-alone",
+}
 
 
 class OneImage:
@@ -101,8 +110,13 @@ def read_app(app: str, stores: Stores, platform: str | None) -> Read:
     return Read(Source(image.manifest, manifest, store.fetch(config, CONFIG_LIMIT)), one, image)
 
 
-def make_patched(read: Read, asked: Asked) -> Rewritten:
+def make_patched(read: Read, asked: Asked, seen: SeenLayers) -> Rewritten:
     """Return an app's patched image.
+
+    Args:
+        read: the app.
+        asked: how.
+        seen: what launchers' layers were found to be, shared by a run.
 
     Raises:
         Refused: it can't be made, or there is nothing to do.
@@ -115,6 +129,7 @@ def make_patched(read: Read, asked: Asked) -> Rewritten:
         __version__,
         force=asked.force,
         must_match=frozenset(asked.must_match),
+        seen=seen,
     )
 
 
@@ -134,6 +149,7 @@ class Planner:
         self._targets: Final = targets
         self._stores: Final = stores
         self._runs: Final = runs
+        self._seen: Final[SeenLayers] = {}
 
     def plan(self, app: str) -> Entry:
         """Return what is to be done about an app; whatever is wrong with it is said there."""
@@ -167,11 +183,10 @@ class Planner:
 
     def fail(self, entry: Entry, code: str, about: str) -> Entry:
         """Return the entry of an app that is not planned."""
-        words = words_of(code, about, entry.app)
-        return _with(entry._replace(outcome="failed" if code in ("unreachable", "defect") else "refused"), words)
+        return _with(entry._replace(outcome=_OUTCOMES.get(code, "refused")), words_of(code, about, entry.app))
 
     def _plan(self, entry: Entry, read: Read) -> Entry:
-        rewritten = make_patched(read, self._asked)
+        rewritten = make_patched(read, self._asked, self._seen)
         with bases_of(read.image, self._runs) as bases:
             now = bases.now(entry.app, read.store)
             entry = entry._replace(

@@ -107,7 +107,12 @@ class Bases(NamedTuple):
         Raises:
             NotProved: it does not start, or that is not known.
         """
-        proofs = (self.inside.prove(app, store), self.named.prove(app, store))
+        inside = self.inside.prove(app, store)
+        if self.inside.held is self.named.held:
+            named = inside._replace(over="named", run_image=self.named.name, digest=self.named.digest)
+        else:
+            named = self.named.prove(app, store)
+        proofs = (inside, named)
         for proof in proofs:
             where = proof.run_image or "the run image inside"
             if proof.kind in AT_RISK:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.patch.document import Edit
     from metalauncher.tooling.apps.patch.launcher_layer import LauncherKind
     from metalauncher.tooling.apps.patch.layer_bytes import NewLayer
+    from metalauncher.tooling.oci.image import Layer
 
 # What the build label says of the launcher from now on: of what the app itself has, which no rebase changes.
 _CARRIES: Final[Mapping[LauncherKind, str]] = {"shim": f"metalauncher-shim@{SHIM_VERSION}", "symlink": "run-image"}
@@ -80,6 +81,7 @@ def rewrite(
     *,
     force: bool = False,
     must_match: frozenset[str] = frozenset(),
+    seen: dict[tuple[str, str], Refused | None] | None = None,
 ) -> Rewritten:
     """Return the image as it is to be.
 
@@ -90,6 +92,8 @@ def rewrite(
         version: of metalauncher, which the shim's SBOMs name as their author.
         force: also where a label says that the image is not to be rebased.
         must_match: diffIDs of the launcher's layers that are to be replaced; empty for all.
+        seen: what launchers' layers were found to be, by digest and diffID: a fleet has few, and each is then read
+            once. Several threads may share it. None: the layer is read.
 
     Raises:
         Refused: it is not rewritten: it can't be, or there is nothing to do.
@@ -98,7 +102,7 @@ def rewrite(
     old = opened.image.layers[opened.launcher]
     if must_match and old.diff_id not in must_match:
         raise Refused("not-matched", old.diff_id)
-    check_launcher_layer(old, read(old.blob))
+    _check(old, read, {} if seen is None else seen)
     new = {opened.launcher: launcher_layer(kind)}
     if opened.sbom is not None:
         sboms = opened.image.layers[opened.sbom]
@@ -121,6 +125,20 @@ def rewrite(
         tuple({blob.digest: blob for blob in kept}.values()),
         old.diff_id,
     )
+
+
+def _check(old: Layer, read: Callable[[Descriptor], bytes], seen: dict[tuple[str, str], Refused | None]) -> None:
+    """See that the launcher's layer is one that may be replaced."""
+    key = old.blob.digest, old.diff_id
+    if key not in seen:
+        data = read(old.blob)
+        try:
+            check_launcher_layer(old, data)
+            seen[key] = None
+        except Refused as error:
+            seen[key] = Refused(error.code, error.place, error.found)  # without the frames, which hold the layer
+    if (found := seen[key]) is not None:
+        raise Refused(found.code, found.place, found.found)
 
 
 def _config_edits(opened: Opened, new: Mapping[int, NewLayer], kind: LauncherKind) -> list[Edit]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import goreaders
 import pytest
-from images import SHIM, members, sha
+from images import LIFECYCLE as LIFECYCLE_LAUNCHER
+from images import SHIM, file, folder, members, pack, sha
 from patchable import (
     APP,
     BUILD_LABEL,
@@ -33,10 +34,11 @@ from patchable import (
 from metalauncher import __version__
 from metalauncher.tooling.apps.patch import launcher_layer as ours
 from metalauncher.tooling.apps.patch.patched_store import PatchedStore
+from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.rewriting import Rewritten, layers_to_read, rewrite
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.layer_reader import open_layer
-from metalauncher.tooling.oci.model import ImageError, describe
+from metalauncher.tooling.oci.model import Descriptor, ImageError, describe
 
 KINDS = ours.LAUNCHER_KINDS
 # The diffID is that of the layer which lifecycle 0.21.17's exporter makes of the shim: tests/real holds it.
@@ -244,6 +246,27 @@ def test_only_those_asked_for() -> None:
     app = patchable()
     matched = frozenset([app.layers[LAUNCHER].diff_id, "sha256:" + "0" * 64])
     assert rewritten(app, must_match=matched) == rewritten(app)
+
+
+def test_a_launchers_layer_is_read_once() -> None:
+    """A fleet has few: what one was found to be is kept, the layers that are refused too."""
+    sound, shim = patchable(), patchable(launcher=pack([folder("/cnb"), file(LIFECYCLE_LAUNCHER, SHIM, 0o755)]))
+    seen: dict[tuple[str, str], Refused | None] = {}
+    asked: list[str] = []
+    for _ in range(3):
+        for app in (sound, shim):
+
+            def read(blob: Descriptor, app: Patchable = app) -> bytes:
+                asked.append(blob.digest)
+                return app.read(blob)
+
+            if app is sound:
+                assert rewrite(app.source(), "shim", read, __version__, seen=seen) == rewritten(app)
+            else:
+                with pytest.raises(Refused, match="delegates"):
+                    rewrite(app.source(), "shim", read, __version__, seen=seen)
+    launchers = [sha(app.layers[LAUNCHER].data) for app in (sound, shim)]
+    assert asked == [launchers[0], sha(sound.layers[SBOM].data), launchers[1], *[sha(sound.layers[SBOM].data)] * 2]
 
 
 def test_it_is_read_as_if_it_were_written() -> None:

@@ -14,9 +14,9 @@ import images
 import pytest
 from fleets import stock
 from harness import PROJECT
+from pages import agrees, blocks, commands
 from rebased import World, metadata
 from registries import Certificate, RealRegistry, auth, make_certificate, start_registry
-from test_docs import agrees, blocks, commands
 
 from metalauncher.tooling.oci import referrers, uploads
 from metalauncher.tooling.oci.http import credential_helpers as helpers
