@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 from metalauncher.tooling.oci import uploads
 from metalauncher.tooling.oci.http.deadlines import TransportError
 from metalauncher.tooling.oci.http.errors import Refused, status_text
+from metalauncher.tooling.oci.http.request import Body
 from metalauncher.tooling.oci.media_types import ACCEPT
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, ImageError, parse_digest
 from metalauncher.tooling.oci.referrers import list_referrers
@@ -204,7 +205,7 @@ class Destination:
         headers = {"Content-Type": media_type, **condition}
         path = f"manifests/{reference}"
         with self._repository.write(
-            "PUT", path, "repository", deadline, headers=headers, body=data, expected=_PUT
+            "PUT", path, "repository", deadline, headers=headers, body=Body.of(data), expected=_PUT
         ) as answer:
             uploads.check_digest(answer, _digest(data))
 
