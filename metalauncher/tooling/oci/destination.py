@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _FIXED = frozenset((405, 409, 412))
 _PERHAPS_FIXED = frozenset((400, 403))
 _FIXED_WORDS = re.compile(r"immutab|alreadyexist|already exist|overw|precondition|locked", re.IGNORECASE)
+_ATTACHED = ("sig", "att", "sbom")  # cosign, SIGNATURE_SPEC.md, and so for the other two
 _PUT = frozenset((200, 201, 202))  # as go-containerregistry has it: older Quay says 202
 _FOUND = frozenset((200, 404))
 _ETAG = re.compile(r'"[\x21\x23-\x7e]{0,512}"')  # a strong one: a weak one matches nothing (RFC 9110, 13.1.1)
@@ -197,6 +198,15 @@ class Destination:
             ImageError: the registry does not say, or names too many.
         """
         return list_referrers(self._repository, digest)
+
+    def attachments(self, digest: str) -> tuple[str, ...]:
+        """Return the tags by which cosign attached something to a manifest, which no list of referrers has.
+
+        Raises:
+            ImageError: the registry does not say.
+        """
+        stem = digest.replace(":", "-")
+        return tuple([tag for tag in (f"{stem}.{what}" for what in _ATTACHED) if self.tagged(tag) is not None])
 
     def _mount(self, blob: Descriptor, source: str) -> uploads.Session | None:
         return uploads.begin(self._repository, blob, source)

@@ -434,3 +434,31 @@ def test_sends_chunks_as_large_as_are_wanted(least: str, monkeypatch: pytest.Mon
                 target.upload(DESCRIPTOR, _open)
     chunks = [request.headers["Content-Length"] for request in server.asked() if request.method == "PATCH"]
     assert chunks[:1] == ([str(LEAST[least])] if LEAST[least] else [])
+
+
+def test_asks_as_a_writer_where_a_reader_is_denied(tmp_path: Path) -> None:
+    """A repository that is not there yet is one that only those may ask for who may make it."""
+    tokens = Tokens()
+    tokens.refused = {"repository:org/app:pull"}
+    with _with_tokens(tokens, tmp_path) as (target, _, _):
+        assert target.tagged("1") is None
+    assert tokens.asked == [["repository:org/app:pull"], ["repository:org/app:pull,push"]]
+    tokens.refused |= {"repository:org/app:pull,push"}
+    with _with_tokens(tokens, tmp_path) as (target, _, _), pytest.raises(ImageError, match="gives no token"):
+        target.tagged("1")
+    kept = Kept(faults=lambda _, __: Reply("503 Service Unavailable"))
+    with _target(kept) as (target, server), pytest.raises(ImageError, match="answered 503"):
+        target.tagged("1")
+    assert len(server.asked()) == 4  # and not once more as somebody else
+
+
+def test_lists_what_cosign_attached() -> None:
+    """By tags that are made of the digest, which no list of referrers has."""
+    kept = _kept(tag=OLD)
+    stem = digest_of(OLD).replace(":", "-")
+    for name in (f"{stem}.sig", f"{stem}.sbom", f"{stem}.other"):
+        kept.tags[REPOSITORY][name] = digest_of(THEIRS)
+    with _target(kept) as (target, server):
+        assert target.attachments(digest_of(OLD)) == (f"{stem}.sig", f"{stem}.sbom")
+        assert target.attachments(digest_of(OURS)) == ()
+    assert {request.method for request in server.asked()} == {"HEAD"}
