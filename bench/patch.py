@@ -27,7 +27,7 @@ from harness import static_form
 from native import Native, Starter
 from patching import RUN, Yard
 from rebased import Rig, World
-from registries import start_registry
+from registries import RealRegistry, start_registry
 
 MUST_RATE = 1000  # images a minute
 MUST_MEMORY = 200 << 20  # bytes
@@ -58,17 +58,15 @@ class Run:
     up: int
 
 
-def build(folder: Path, number: int) -> tuple[Yard, list[str]]:
-    """Start a registry, and push so many apps that carry a launcher of their own."""
+def build(folder: Path, registry: RealRegistry, number: int) -> tuple[Yard, list[str]]:
+    """Push so many apps that carry a launcher of their own."""
     public = folder / "native"
     public.mkdir()
     native = Native(public)
     rig = Rig(static_form(), native, Starter(native, folder / "scratch"), folder)
     world = World(rig, images.Layout(folder / "layout"))
     world.run("two", rig.run_layer("0.17.7", "0.21.17"))
-    storage = folder / "registry"
-    storage.mkdir()
-    yard = Yard(start_registry(storage, log=True), world, folder)
+    yard = Yard(registry, world, folder)
     yard.push("two", RUN)
     return yard, [yard.app(f"team/app-{each % REPOSITORIES}:{each}") for each in range(number)]
 
@@ -110,8 +108,11 @@ def main() -> int:
     processors = sorted(os.sched_getaffinity(0))[:PROCESSORS]
     os.sched_setaffinity(0, processors)
     with tempfile.TemporaryDirectory(dir=place()) as name:
-        yard, apps = build(Path(name), options.images)
+        storage = Path(name) / "registry"
+        storage.mkdir()
+        registry = start_registry(storage, log=True)
         try:
+            yard, apps = build(Path(name), registry, options.images)
             (yard.folder / "apps.txt").write_text("\n".join(apps) + "\n")
             more = ("--jobs", str(options.jobs), "--cache", str(yard.folder / "cache"))
             journal = str(yard.journal)
@@ -122,7 +123,7 @@ def main() -> int:
                 "apply again": run(yard, "--apply", journal, *more),
             }
         finally:
-            yard.registry.close()
+            registry.close()
     number = len(apps)
     print(f"\n{number:,} images in a registry on the same {len(processors)} processors; bytes are of one image")
     print(
