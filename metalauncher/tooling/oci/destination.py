@@ -122,10 +122,9 @@ class Destination:
         Raises:
             ImageError: it is not there now, or is not what `blob` says.
         """
-        if self.has(blob):
-            return 0
         session = None
         if source and source != self._repository.name:
+            # Mounted first: that is one request where it works, also for what is there already.
             try:
                 session = self._mount(blob, source)
             except ImageError:
@@ -133,6 +132,8 @@ class Destination:
             else:
                 if session is None:
                     return 0
+        if self.has(blob):
+            return 0
         uploads.send(self._repository, blob, open_blob, session)
         return blob.size
 

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 from metalauncher.tooling.oci.http.deadlines import TransportError
 from metalauncher.tooling.oci.http.errors import Refused
+from metalauncher.tooling.oci.http.proxies import is_loopback
 from metalauncher.tooling.oci.http.request import Body
 from metalauncher.tooling.oci.http.urls import InvalidUrl, resolve, with_query
 from metalauncher.tooling.oci.model import ImageError
@@ -42,7 +43,7 @@ _BUFFER = 64 << 10
 _RANGE = re.compile(r"(?:bytes[= ])?0-([0-9]{1,18})")
 # What a registry answers that does not know the session any more, or has something else in it than was sent.
 _LOST = frozenset((400, 404, 409, 410, 416))
-_BEGUN, _TAKEN, _DONE = frozenset((201, 202)), frozenset((201, 202, 204)), frozenset((201,))
+_BEGUN, _TAKEN, _DONE = frozenset((202,)), frozenset((201, 202, 204)), frozenset((201,))
 _STATUS = frozenset((200, 202, 204))
 
 
@@ -97,6 +98,9 @@ class Session:
             url = resolve(answer.url, location)
         except InvalidUrl as error:
             raise TransportError(f"{answer.host} wants uploads sent to {error}", retryable=False) from None
+        if is_loopback(url.host) and not is_loopback(answer.url.host):
+            # What listens here is not for a registry elsewhere to write to.
+            raise TransportError(f"{answer.host} wants uploads sent to this machine itself", retryable=False)
         if url.scheme == "http" and answer.url.scheme == "https":
             raise TransportError(f"{answer.host} wants uploads sent over plain HTTP", retryable=False)
         self.url = url
@@ -111,11 +115,14 @@ def begin(repository: Repository, blob: Descriptor | None = None, source: str = 
     Raises:
         ImageError: the registry does not begin one.
     """
-    mount = "?" + urlencode({"mount": blob.digest, "from": source}) if blob and source else ""
+    query, expected = "", _BEGUN
+    if blob is not None and source:
+        query, expected = "?" + urlencode({"mount": blob.digest, "from": source}), _BEGUN | _DONE
 
     def ask(deadline: Deadline) -> Session | None:
-        with repository.write("POST", f"blobs/uploads/{mount}", "repository", deadline, expected=_BEGUN) as answer:
-            if mount and answer.status == 201:
+        with repository.write("POST", f"blobs/uploads/{query}", "repository", deadline, expected=expected) as answer:
+            if blob is not None and answer.status == 201:
+                check_digest(answer, blob.digest)
                 return None
             return Session(answer)
 

@@ -23,8 +23,11 @@ from registries import (
     hostile,
     make_manifest,
 )
+from urllib3.response import HTTPResponse
 
 from metalauncher.tooling.oci import uploads
+from metalauncher.tooling.oci.http.response import Answer
+from metalauncher.tooling.oci.http.urls import parse_url
 from metalauncher.tooling.oci.model import Descriptor, ImageError
 from metalauncher.tooling.oci.reference import Reference
 
@@ -96,7 +99,6 @@ def _is_whole(kept: Kept) -> bool:
 
 # What a push asks where nothing is wrong: nothing more, and in this order.
 REQUESTS = [
-    "HEAD blobs/{mounted}",
     "POST blobs/uploads/?mount={mounted}&from=org%2Fsource",
     "HEAD blobs/{large}",
     "POST blobs/uploads/",
@@ -116,7 +118,7 @@ _NAMES = {"mounted": MOUNTED, "large": LARGE, "small": SMALL, "config": CONFIG_D
 
 
 def test_asks_no_more_than_it_takes() -> None:
-    """Each blob is looked for once, and sent with one request."""
+    """A blob is mounted with one request, else looked for and sent with two."""
     kept = _kept()
     with _target(kept) as (target, server):
         _push(target)
@@ -194,8 +196,7 @@ BUSY: dict[str, Fault] = {
 }
 
 
-@pytest.mark.parametrize("largest", [None, CHUNK])
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize(("times", "largest"), [(1, CHUNK), (3, None)])
 @pytest.mark.parametrize("fault", BUSY)
 def test_goes_on_after_a_fault_at_each_request(fault: str, times: int, largest: int | None) -> None:
     """Whatever fails a while, and whichever request it is: everything is there in the end, once."""
@@ -255,6 +256,23 @@ def test_goes_on_from_what_the_session_has() -> None:
         target.upload(_descriptor(LARGE), _opens(LARGE))
     assert kept.blobs[TARGET] == {digest_of(LARGE): LARGE}
     assert _asked_for(server) == [*FIRST, *CHUNKS[:3], "GET", "2300-2999", "3000-3499", "PUT"]
+    kept = _kept(lambda _, asked: Cut(0) if asked == 5 else None, largest=CHUNK)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert _asked_for(server) == [*FIRST, CHUNKS[0], "GET", *CHUNKS, "PUT"]  # it says 0-0, and has nothing
+
+
+def test_asks_what_a_session_has_that_is_elsewhere() -> None:
+    """It says 416: then what it has counts; where it says so again, another one is begun."""
+    odd = Reply("416 Range Not Satisfiable")
+    kept = _kept(lambda _, asked: odd if asked == 6 else None, largest=CHUNK)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert _asked_for(server) == [*FIRST, *CHUNKS[:2], "GET", *CHUNKS[1:], "PUT"]
+    kept = _kept(lambda _, asked: odd if asked in {6, 8} else None, largest=CHUNK)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert _asked_for(server) == [*FIRST, *CHUNKS[:2], "GET", CHUNKS[1], "POST", *CHUNKS, "PUT"]
 
 
 LOST_SESSIONS = {
@@ -291,6 +309,7 @@ def test_begins_anew_where_a_session_is_lost(method: str, reply: str) -> None:
 MOUNTS = {
     "202": None,
     "202 from a registry that ignores it": Reply("202 Accepted", headers={"Location": "/v2/org/app/sessions/mine"}),
+    "201 for another blob": Reply("201 Created", headers={"Docker-Content-Digest": digest_of(b"other")}),
     "400": error("400 Bad Request", "UNSUPPORTED"),
     "403": error("403 Forbidden", "DENIED"),
     "404": error("404 Not Found", "NAME_UNKNOWN"),
@@ -310,9 +329,10 @@ def test_sends_what_is_not_mounted(case: str) -> None:
         assert target.copy(_descriptor(MOUNTED), "org/source", _opens(MOUNTED)) == len(MOUNTED)
     assert kept.blobs[TARGET] == {digest_of(MOUNTED): MOUNTED}
     begun = [request.path for request in server.asked() if request.method == "POST"]
-    assert len(begun) == {"5": 5, "4": 2, "2": 1}[case[0]] - (3 if case == "501" else 0)  # a 500 is tried again
-    if reply is None or reply.status.startswith("202"):
+    if case.startswith("202"):
         assert len(begun) == 1  # the session that it began is used
+    else:
+        assert len(begun) == (5 if case == "500" else 2)  # a 500 is tried again
 
 
 LOCATIONS = {
@@ -341,6 +361,28 @@ def test_sends_nothing_astray(location: str, at: str) -> None:
         with fails("unreachable" if location else "damaged", reason):
             target.upload(_descriptor(LARGE), _opens(LARGE))
         assert len(server.asked()) == (2 if at == "POST" else len(FIRST) + 1)
+
+
+HERE: dict[tuple[str, str], str] = {
+    ("https://registry.example/v2/", "https://127.0.0.1/x"): "this machine itself",
+    ("http://registry.example/v2/", "http://localhost:8080/x"): "this machine itself",
+    ("https://registry.example/v2/", "//[::1]/x"): "this machine itself",
+    ("https://registry.example/v2/", "http://registry.example/x"): "over plain HTTP",
+    ("https://127.0.0.1:5000/v2/", "https://127.0.0.1:5001/x"): "",
+    ("https://registry.example/v2/", "https://storage.example/x"): "",
+}
+
+
+@pytest.mark.parametrize(("at", "location"), HERE)
+def test_lets_no_registry_elsewhere_write_here(at: str, location: str) -> None:
+    """What listens on this machine is not for it."""
+    response = HTTPResponse(headers={"Location": location}, status=202)
+    wrong = HERE[at, location]
+    with contextlib.closing(response), contextlib.ExitStack() as stack:
+        if wrong:
+            stack.enter_context(pytest.raises(ImageError, match=f"^h wants uploads sent (to )?{wrong}$"))
+        session = uploads.Session(Answer(response, "h", parse_url(at)))
+        assert str(session.url) == location
 
 
 def test_follows_nobody_with_what_it_writes() -> None:
