@@ -47,6 +47,7 @@ class Kept:
         mounts: whether blobs are mounted.
         conditional: whether `If-Match` and `If-None-Match` count.
         etag: whether tags have one.
+        largest: bytes that a request may have; None for any number.
         number: of requests so far.
     """
 
@@ -59,6 +60,7 @@ class Kept:
     mounts: bool = True
     conditional: bool = False
     etag: bool = True
+    largest: int | None = None
     number: int = 0
     _begun: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -108,6 +110,8 @@ class Kept:
                 lambda: self._go_on(request, repository, name, query),
             ),
         }
+        if self.largest is not None and len(request.body) > self.largest:
+            return error("413 Content Too Large", "SIZE_INVALID")
         action = actions.get(("GET" if request.method == "HEAD" else request.method, kind))
         with self._lock:
             return action() if action else error("405 Method Not Allowed", "UNSUPPORTED")

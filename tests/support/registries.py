@@ -249,6 +249,10 @@ class HostileRegistry:
         """Return what it was asked, without the question whether it is there."""
         return [request for request in self.requests if request.path != "/v2/"]
 
+    def connections(self) -> int:
+        """Return how many it was asked over."""
+        return len(self._threads) - 1
+
     def paths(self) -> list[str]:
         """Return the paths of that."""
         return [request.path for request in self.asked()]

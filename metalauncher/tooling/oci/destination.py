@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 from metalauncher.tooling.oci import uploads
 from metalauncher.tooling.oci.http.deadlines import TransportError
 from metalauncher.tooling.oci.http.errors import Refused, status_text
+from metalauncher.tooling.oci.http.request import Body
 from metalauncher.tooling.oci.media_types import ACCEPT
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, ImageError, parse_digest
 from metalauncher.tooling.oci.referrers import list_referrers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _FIXED = frozenset((405, 409, 412))
 _PERHAPS_FIXED = frozenset((400, 403))
 _FIXED_WORDS = re.compile(r"immutab|alreadyexist|already exist|overw|precondition|locked", re.IGNORECASE)
+_ATTACHED = ("sig", "att", "sbom")  # cosign, SIGNATURE_SPEC.md, and so for the other two
 _PUT = frozenset((200, 201, 202))  # as go-containerregistry has it: older Quay says 202
 _FOUND = frozenset((200, 404))
 _ETAG = re.compile(r'"[\x21\x23-\x7e]{0,512}"')  # a strong one: a weak one matches nothing (RFC 9110, 13.1.1)
@@ -120,10 +122,9 @@ class Destination:
         Raises:
             ImageError: it is not there now, or is not what `blob` says.
         """
-        if self.has(blob):
-            return 0
         session = None
         if source and source != self._repository.name:
+            # Mounted first: that is one request where it works, also for what is there already.
             try:
                 session = self._mount(blob, source)
             except ImageError:
@@ -131,6 +132,8 @@ class Destination:
             else:
                 if session is None:
                     return 0
+        if self.has(blob):
+            return 0
         uploads.send(self._repository, blob, open_blob, session)
         return blob.size
 
@@ -197,6 +200,15 @@ class Destination:
         """
         return list_referrers(self._repository, digest)
 
+    def attachments(self, digest: str) -> tuple[str, ...]:
+        """Return the tags by which cosign attached something to a manifest, which no list of referrers has.
+
+        Raises:
+            ImageError: the registry does not say.
+        """
+        stem = digest.replace(":", "-")
+        return tuple([tag for tag in (f"{stem}.{what}" for what in _ATTACHED) if self.tagged(tag) is not None])
+
     def _mount(self, blob: Descriptor, source: str) -> uploads.Session | None:
         return uploads.begin(self._repository, blob, source)
 
@@ -204,7 +216,7 @@ class Destination:
         headers = {"Content-Type": media_type, **condition}
         path = f"manifests/{reference}"
         with self._repository.write(
-            "PUT", path, "repository", deadline, headers=headers, body=data, expected=_PUT
+            "PUT", path, "repository", deadline, headers=headers, body=Body.of(data), expected=_PUT
         ) as answer:
             uploads.check_digest(answer, _digest(data))
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from metalauncher.tooling.oci.http.deadlines import Deadline
+    from metalauncher.tooling.oci.http.request import Body
     from metalauncher.tooling.oci.http.response import Answer
     from metalauncher.tooling.oci.sources.mirrors import Place
     from metalauncher.tooling.oci.sources.registry import Registry
@@ -96,7 +97,7 @@ class Repository:
         deadline: Deadline,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | memoryview | None = None,
+        body: Body | None = None,
         expected: frozenset[int],
     ) -> Iterator[Answer]:
         """Ask as somebody who may write here, and read the repositories to mount from.

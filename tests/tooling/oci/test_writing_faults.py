@@ -23,8 +23,11 @@ from registries import (
     hostile,
     make_manifest,
 )
+from urllib3.response import HTTPResponse
 
 from metalauncher.tooling.oci import uploads
+from metalauncher.tooling.oci.http.response import Answer
+from metalauncher.tooling.oci.http.urls import parse_url
 from metalauncher.tooling.oci.model import Descriptor, ImageError
 from metalauncher.tooling.oci.reference import Reference
 
@@ -52,8 +55,8 @@ def _opens(data: bytes) -> Callable[[], contextlib.AbstractContextManager[IO[byt
     return lambda: contextlib.nullcontext(io.BytesIO(data))
 
 
-def _kept(faults: Faults = lambda _, __: None, *, mounts: bool = True) -> Kept:
-    kept = Kept(faults, mounts=mounts)
+def _kept(faults: Faults = lambda _, __: None, *, mounts: bool = True, largest: int | None = None) -> Kept:
+    kept = Kept(faults, mounts=mounts, largest=largest)
     kept.blobs["org/source"][digest_of(MOUNTED)] = MOUNTED
     return kept
 
@@ -96,11 +99,9 @@ def _is_whole(kept: Kept) -> bool:
 
 # What a push asks where nothing is wrong: nothing more, and in this order.
 REQUESTS = [
-    "HEAD blobs/{mounted}",
     "POST blobs/uploads/?mount={mounted}&from=org%2Fsource",
     "HEAD blobs/{large}",
     "POST blobs/uploads/",
-    *["PATCH sessions/s1?state=a%2fb"] * 4,
     "PUT sessions/s1?state=a%2fb&digest={large}",
     "HEAD blobs/{small}",
     "POST blobs/uploads/",
@@ -117,7 +118,7 @@ _NAMES = {"mounted": MOUNTED, "large": LARGE, "small": SMALL, "config": CONFIG_D
 
 
 def test_asks_no_more_than_it_takes() -> None:
-    """Each blob is looked for once; what is sent says how long it is and where it belongs."""
+    """A blob is mounted with one request, else looked for and sent with two."""
     kept = _kept()
     with _target(kept) as (target, server):
         _push(target)
@@ -125,13 +126,41 @@ def test_asks_no_more_than_it_takes() -> None:
     asked = [f"{request.method} {request.path.removeprefix(f'/v2/{TARGET}/')}" for request in server.asked()]
     digests = {name: digest_of(data) for name, data in _NAMES.items()}
     assert [line.replace("sha256%3A", "sha256:") for line in asked] == [line.format(**digests) for line in REQUESTS]
+    assert not any("Content-Range" in request.headers for request in server.asked())
+    assert server.connections() == 2  # one to find out that it speaks no TLS
+
+
+def _asked_for(server: HostileRegistry) -> list[str]:
+    return [request.headers.get("Content-Range", request.method) for request in server.asked()]
+
+
+CHUNKS = ["0-999", "1000-1999", "2000-2999", "3000-3499"]
+FIRST = ["HEAD", "POST", "PUT", "POST"]  # what comes before the chunks, where the whole is too large
+
+
+def test_sends_chunks_where_the_whole_is_too_large() -> None:
+    """Each says where it belongs, and how long it is."""
+    kept = _kept(largest=CHUNK)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert kept.blobs[TARGET] == {digest_of(LARGE): LARGE}
+    assert _asked_for(server) == [*FIRST, *CHUNKS, "PUT"]
     patches = [request for request in server.asked() if request.method == "PATCH"]
-    assert [(r.headers["Content-Range"], r.headers["Content-Length"]) for r in patches] == [
-        ("0-999", "1000"),
-        ("1000-1999", "1000"),
-        ("2000-2999", "1000"),
-        ("3000-3499", "500"),
-    ]
+    assert [request.headers["Content-Length"] for request in patches] == ["1000", "1000", "1000", "500"]
+
+
+def test_sends_chunks_where_the_whole_was_cut() -> None:
+    """And the whole again where the chunks come to no end."""
+    kept = _kept(lambda _, asked: Cut(2000) if asked == 3 else None)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert _asked_for(server) == ["HEAD", "POST", "PUT", "HEAD", "POST", *CHUNKS, "PUT"]
+    drops = Reply("201 Created", headers={"Range": "0-999"})  # as Amazon's ECR does
+    kept = _kept(lambda request, asked: Cut(2000) if asked == 3 else drops if request.method == "PATCH" else None)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert kept.blobs[TARGET] == {digest_of(LARGE): LARGE}
+    assert server.asked()[-1].body == LARGE
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
@@ -142,6 +171,12 @@ def test_sends_blobs_of_any_size(size: int) -> None:
     with _target(kept) as (target, server):
         assert target.upload(_descriptor(data), _opens(data)) == size
         assert target.has(_descriptor(data))
+    assert kept.blobs[TARGET] == {digest_of(data): data}
+    patches = [request for request in server.asked() if request.method == "PATCH"]
+    assert patches == []
+    kept = _kept(largest=CHUNK)
+    with _target(kept) as (target, server):
+        assert target.upload(_descriptor(data), _opens(data)) == size
     assert kept.blobs[TARGET] == {digest_of(data): data}
     patches = [request for request in server.asked() if request.method == "PATCH"]
     assert len(patches) == (0 if size <= CHUNK else 2)
@@ -161,13 +196,14 @@ BUSY: dict[str, Fault] = {
 }
 
 
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize(("times", "largest"), [(1, CHUNK), (3, None)])
 @pytest.mark.parametrize("fault", BUSY)
-def test_goes_on_after_a_fault_at_each_request(fault: str, times: int) -> None:
+def test_goes_on_after_a_fault_at_each_request(fault: str, times: int, largest: int | None) -> None:
     """Whatever fails a while, and whichever request it is: everything is there in the end, once."""
-    kept = _kept()
+    kept = _kept(largest=largest)
+    requests = len(REQUESTS) + (0 if largest is None else 1 + len(CHUNKS) + 1)
     with _target(kept) as (target, _):
-        for number in range(1, len(REQUESTS) + 1):
+        for number in range(1, requests + 1):
             for of_target in (kept.blobs, kept.manifests, kept.tags):
                 of_target.pop(TARGET, None)
             first = kept.number + number
@@ -175,7 +211,7 @@ def test_goes_on_after_a_fault_at_each_request(fault: str, times: int) -> None:
             before = kept.number
             _push(target)
             assert _is_whole(kept), number
-            assert kept.number - before <= len(REQUESTS) + 4 * times, number
+            assert kept.number - before <= requests + 4 * times + 10, number
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -183,7 +219,9 @@ def test_goes_on_where_every_third_request_fails(seed: int) -> None:
     """Whichever they are, and however they fail."""
     chance = random.Random(seed)
     faults = list(BUSY.values())
-    kept = _kept(lambda _, __: chance.choice(faults) if chance.random() < 0.33 else None)
+    kept = _kept(
+        lambda _, __: chance.choice(faults) if chance.random() < 0.33 else None, largest=chance.choice([None, CHUNK])
+    )
     with _target(kept) as (target, _):
         _push(target)
     assert _is_whole(kept)
@@ -192,29 +230,45 @@ def test_goes_on_where_every_third_request_fails(seed: int) -> None:
 def test_waits_as_long_as_it_is_told() -> None:
     """`Retry-After` holds for what is written as well, and for the whole host."""
     time = Time()
-    kept = _kept(lambda request, asked: BUSY["429"] if request.method == "PATCH" and asked == 6 else None)
+    kept = _kept(lambda _, asked: BUSY["429"] if asked == 5 else None)
     with _target(kept, time) as (target, _):
         _push(target)
     assert 7 in time.slept
 
 
 def test_gives_up_on_a_registry_that_is_down() -> None:
-    """A few tries, and the reason; no upload is begun again and again."""
-    kept = _kept(_at_method("PATCH", BUSY["500"]))
-    with _target(kept) as (target, server), fails("unreachable", f"{server.host} answered 500 Internal Server Error"):
-        target.upload(_descriptor(LARGE), _opens(LARGE))
-    assert [request.method for request in server.asked()] == ["HEAD", "POST", *["PATCH", "GET"] * 3, "PATCH"]
-    assert kept.blobs[TARGET] == {}
+    """A few tries, and the reason; uploads are not begun again and again."""
+    for method, reason in {
+        "POST": "{h} answered 500 Internal Server Error",
+        "PUT": "none of 4 uploads to {h} came to its end: {h} answered 500 Internal Server Error",
+    }.items():
+        kept = _kept(_at_method(method, BUSY["500"]))
+        with _target(kept) as (target, server), fails("unreachable", reason.format(h=server.host)):
+            target.upload(_descriptor(LARGE), _opens(LARGE))
+        assert len(server.asked()) < 40
+        assert kept.blobs[TARGET] == {}
 
 
 def test_goes_on_from_what_the_session_has() -> None:
     """The session says how much came: only the rest is sent, in the same session."""
-    kept = _kept(lambda request, asked: Cut(300) if request.method == "PATCH" and asked == 5 else None)
+    kept = _kept(lambda _, asked: Cut(300) if asked == 7 else None, largest=CHUNK)
     with _target(kept) as (target, server):
         target.upload(_descriptor(LARGE), _opens(LARGE))
     assert kept.blobs[TARGET] == {digest_of(LARGE): LARGE}
-    ranges = [request.headers.get("Content-Range", request.method) for request in server.asked()]
-    assert ranges == ["HEAD", "POST", "0-999", "1000-1999", "2000-2999", "GET", "2300-2999", "3000-3499", "PUT"]
+    assert _asked_for(server) == [*FIRST, *CHUNKS[:3], "GET", "2300-2999", "3000-3499", "PUT"]
+
+
+def test_asks_what_a_session_has_that_is_elsewhere() -> None:
+    """It says 416: then what it has counts; where it says so again, another one is begun."""
+    odd = Reply("416 Range Not Satisfiable")
+    kept = _kept(lambda _, asked: odd if asked == 6 else None, largest=CHUNK)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert _asked_for(server) == [*FIRST, *CHUNKS[:2], "GET", *CHUNKS[1:], "PUT"]
+    kept = _kept(lambda _, asked: odd if asked in {6, 8} else None, largest=CHUNK)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert _asked_for(server) == [*FIRST, *CHUNKS[:2], "GET", CHUNKS[1], "POST", *CHUNKS, "PUT"]
 
 
 LOST_SESSIONS = {
@@ -236,12 +290,12 @@ def test_begins_anew_where_a_session_is_lost(method: str, reply: str) -> None:
             return LOST_SESSIONS[reply]
         return None
 
-    kept = _kept(once)
+    kept = _kept(once, largest=CHUNK)
     with _target(kept) as (target, _):
         target.upload(_descriptor(LARGE), _opens(LARGE))
     assert kept.blobs[TARGET] == {digest_of(LARGE): LARGE}
-    kept = _kept(_at_method(method, LOST_SESSIONS[reply]))
-    why = r"ended 4 uploads before their end: 127\.0\.0\.1:[0-9]+ (answered|has no)"
+    kept = _kept(_at_method(method, LOST_SESSIONS[reply]), largest=CHUNK)
+    why = r"none of 4 uploads to 127\.0\.0\.1:[0-9]+ came to its end: 127\.0\.0\.1:[0-9]+ (answered|has no)"
     with _target(kept) as (target, server), pytest.raises(ImageError, match=why):
         target.upload(_descriptor(LARGE), _opens(LARGE))
     assert len([request for request in server.asked() if request.method == "POST"]) == 4
@@ -251,6 +305,7 @@ def test_begins_anew_where_a_session_is_lost(method: str, reply: str) -> None:
 MOUNTS = {
     "202": None,
     "202 from a registry that ignores it": Reply("202 Accepted", headers={"Location": "/v2/org/app/sessions/mine"}),
+    "201 for another blob": Reply("201 Created", headers={"Docker-Content-Digest": digest_of(b"other")}),
     "400": error("400 Bad Request", "UNSUPPORTED"),
     "403": error("403 Forbidden", "DENIED"),
     "404": error("404 Not Found", "NAME_UNKNOWN"),
@@ -270,9 +325,10 @@ def test_sends_what_is_not_mounted(case: str) -> None:
         assert target.copy(_descriptor(MOUNTED), "org/source", _opens(MOUNTED)) == len(MOUNTED)
     assert kept.blobs[TARGET] == {digest_of(MOUNTED): MOUNTED}
     begun = [request.path for request in server.asked() if request.method == "POST"]
-    assert len(begun) == {"5": 5, "4": 2, "2": 1}[case[0]] - (3 if case == "501" else 0)  # a 500 is tried again
-    if reply is None or reply.status.startswith("202"):
+    if case.startswith("202"):
         assert len(begun) == 1  # the session that it began is used
+    else:
+        assert len(begun) == (5 if case == "500" else 2)  # a 500 is tried again
 
 
 LOCATIONS = {
@@ -295,12 +351,34 @@ def test_sends_nothing_astray(location: str, at: str) -> None:
     if at == "PATCH" and not location:
         return  # it goes on where it was
     headers = {"Location": location} if location else {}
-    kept = _kept(_at_method(at, Reply("202 Accepted", headers=headers)))
+    kept = _kept(_at_method(at, Reply("202 Accepted", headers=headers)), largest=CHUNK)
     with _target(kept) as (target, server):
         reason = LOCATIONS[location].format(h=server.host)
         with fails("unreachable" if location else "damaged", reason):
             target.upload(_descriptor(LARGE), _opens(LARGE))
-        assert len(server.asked()) == (2 if at == "POST" else 3)
+        assert len(server.asked()) == (2 if at == "POST" else len(FIRST) + 1)
+
+
+HERE: dict[tuple[str, str], str] = {
+    ("https://registry.example/v2/", "https://127.0.0.1/x"): "this machine itself",
+    ("http://registry.example/v2/", "http://localhost:8080/x"): "this machine itself",
+    ("https://registry.example/v2/", "//[::1]/x"): "this machine itself",
+    ("https://registry.example/v2/", "http://registry.example/x"): "over plain HTTP",
+    ("https://127.0.0.1:5000/v2/", "https://127.0.0.1:5001/x"): "",
+    ("https://registry.example/v2/", "https://storage.example/x"): "",
+}
+
+
+@pytest.mark.parametrize(("at", "location"), HERE)
+def test_lets_no_registry_elsewhere_write_here(at: str, location: str) -> None:
+    """What listens on this machine is not for it."""
+    response = HTTPResponse(headers={"Location": location}, status=202)
+    wrong = HERE[at, location]
+    with contextlib.closing(response), contextlib.ExitStack() as stack:
+        if wrong:
+            stack.enter_context(pytest.raises(ImageError, match=f"^h wants uploads sent (to )?{wrong}$"))
+        session = uploads.Session(Answer(response, "h", parse_url(at)))
+        assert str(session.url) == location
 
 
 def test_follows_nobody_with_what_it_writes() -> None:
@@ -308,7 +386,7 @@ def test_follows_nobody_with_what_it_writes() -> None:
     with hostile(lambda _: Reply("201 Created")) as other:
         moved = Reply("307 Temporary Redirect", headers={"Location": f"http://{other.host}/x"})
         for at in ("POST", "PATCH", "PUT"):
-            kept = _kept(_at_method(at, moved))
+            kept = _kept(_at_method(at, moved), largest=None if at == "PUT" else CHUNK)
             with _target(kept) as (target, server), fails("unreachable", f"{server.host} answered 307"):
                 target.upload(_descriptor(LARGE), _opens(LARGE))
         assert other.requests == []

@@ -76,7 +76,7 @@ def member(
     return header + data + bytes(-len(data) % BLOCK)
 
 
-def layer(members: Iterable[bytes]) -> NewLayer:
+def layer(members: Iterable[bytes | memoryview]) -> NewLayer:
     """Return a layer of members as `member` gives them, or as they stood in another layer."""
     tar = b"".join([*members, END])
     data = stored_gzip(tar)
@@ -85,10 +85,11 @@ def layer(members: Iterable[bytes]) -> NewLayer:
 
 def stored_gzip(data: bytes) -> bytes:
     """Return gzip of data, not compressed."""
-    parts = [_GZIP_HEADER]
+    view = memoryview(data)
+    parts: list[bytes | memoryview] = [_GZIP_HEADER]
     last = max(len(data) - 1, 0) // _STORED_LIMIT * _STORED_LIMIT
     for start in range(0, last + 1, _STORED_LIMIT):
-        block = data[start : start + _STORED_LIMIT]
+        block = view[start : start + _STORED_LIMIT]
         parts += [struct.pack("<BHH", start == last, len(block), len(block) ^ 0xFFFF), block]
     parts.append(struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF))
     return b"".join(parts)

@@ -37,7 +37,7 @@ class _Member(NamedTuple):
     """A member of the old layer: its path, its bytes, and of what it is."""
 
     path: str
-    raw: bytes
+    raw: bytes | memoryview
     kind: bytes
     target: str
     name: str
@@ -64,7 +64,7 @@ def replace_sboms(old: Layer, data: bytes, files: Mapping[str, bytes]) -> NewLay
     for each in members:
         if each.kind == _HARD_LINK and each.path not in gone and each.target in gone:
             raise Refused("sbom-layer", old.blob.digest, f"has a hard link to one of them, /{each.path}")
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     for each in members:
         if each is stale[0]:
             parts += _new(each, files, old.blob.digest)
@@ -114,12 +114,13 @@ def _members(old: Layer, data: bytes) -> list[_Member]:
     except TarError as error:
         raise Refused("damaged-layer", old.blob.digest, str(error)) from None
     ends = [*begins, reader.begin][1:]
-    return [each._replace(raw=_blocks(tar[begin:end])) for each, begin, end in zip(found, begins, ends, strict=True)]
+    view = memoryview(tar)  # the layer is there once
+    return [each._replace(raw=_blocks(view[begin:end])) for each, begin, end in zip(found, begins, ends, strict=True)]
 
 
-def _blocks(raw: bytes) -> bytes:
+def _blocks(raw: memoryview) -> bytes | memoryview:
     """Return a member padded to whole blocks, which the last of an archive need not be."""
-    return raw + bytes(-len(raw) % BLOCK)
+    return raw if len(raw) % BLOCK == 0 else bytes(raw) + bytes(-len(raw) % BLOCK)
 
 
 def _tar(old: Layer, data: bytes) -> bytes:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from metalauncher.tooling.oci.http.deadlines import TransportError
 from metalauncher.tooling.oci.http.errors import status_text
+from metalauncher.tooling.oci.http.request import Body
 from metalauncher.tooling.oci.http.urls import InvalidUrl, parse_url, with_query
 from metalauncher.tooling.oci.model import ImageError
 
@@ -216,7 +217,8 @@ class Authorizer:
         deadline: Deadline,
     ) -> tuple[str, float]:
         headers = {"Accept": "application/json", **headers}
-        with self._transport.request(method, url, headers, deadline, body) as answer:
+        sent = None if body is None else Body.of(body)
+        with self._transport.request(method, url, headers, deadline, sent) as answer:
             if answer.redirected:
                 server = f"{server.rstrip(',')}, {answer.host},"
             if answer.status in {400, 401, 403} or (method == "POST" and answer.status in _REFUSING):

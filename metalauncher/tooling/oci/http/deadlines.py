@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from metalauncher.tooling.oci.verified import Readable
+
 
 SLOWEST: Final = 64 << 10  # bytes a second that an answer may come at
 
@@ -104,11 +106,11 @@ CURRENT: contextvars.ContextVar[Current | None] = contextvars.ContextVar("CURREN
 class Sending:
     """A request's body, sent block by block before the deadline, which each block that went puts off."""
 
-    def __init__(self, data: bytes | memoryview, deadline: Deadline) -> None:
-        """Take all of it, and until when it is to be sent."""
-        self._data: Final = memoryview(data)
+    def __init__(self, source: Readable, size: int, deadline: Deadline) -> None:
+        """Take what gives it, how many bytes it has, and until when it is to be sent."""
+        self._source: Final = source
+        self._left = size
         self._deadline: Final = deadline
-        self._given = 0
         self._last = 0
 
     def read(self, size: int) -> bytes:
@@ -116,12 +118,13 @@ class Sending:
 
         Raises:
             TimeoutError: it took too long.
+            ImageError: the source has an error.
         """
         self._deadline.earn(self._last)
         self._deadline.within(1)
-        block = bytes(self._data[self._given : self._given + size])
+        block = self._source.read(min(size, self._left)) if self._left else b""
         self._last = len(block)
-        self._given += self._last
+        self._left -= self._last
         return block
 
 

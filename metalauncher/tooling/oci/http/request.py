@@ -5,10 +5,15 @@ Sources: the OCI distribution specification 1.1; the distribution project's toke
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Self
+
+    from metalauncher.tooling.oci.verified import Readable
 
 
 class Access(NamedTuple):
@@ -30,6 +35,34 @@ class Access(NamedTuple):
         return (own, *[f"repository:{other}:pull" for other in self.reads if other != self.repository])
 
 
+class _Held:
+    """Bytes to read; unlike `io.BytesIO` it does not hold them twice."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._rest = memoryview(data)
+
+    def read(self, size: int, /) -> bytes:
+        block, self._rest = bytes(self._rest[:size]), self._rest[size:]
+        return block
+
+
+class Body(NamedTuple):
+    """What is sent with a request.
+
+    Attributes:
+        size: in bytes.
+        open_source: opens what gives them, each time that they are sent.
+    """
+
+    size: int
+    open_source: Callable[[], AbstractContextManager[Readable]]
+
+    @classmethod
+    def of(cls, data: bytes | memoryview) -> Self:
+        """Return what sends these bytes."""
+        return cls(len(data), lambda: contextlib.nullcontext(_Held(data)))
+
+
 class Request(NamedTuple):
     """What to ask of a registry.
 
@@ -39,7 +72,7 @@ class Request(NamedTuple):
         what: is asked for, in messages.
         method: of HTTP.
         headers: besides `Authorization`.
-        body: to send.
+        body: to send; None for none.
         expected: the status codes after which the answer is the caller's; any other is an error.
     """
 
@@ -48,5 +81,5 @@ class Request(NamedTuple):
     what: str
     method: str = "GET"
     headers: Mapping[str, str] = {}
-    body: bytes | memoryview | None = None
+    body: Body | None = None
     expected: frozenset[int] = frozenset((200,))

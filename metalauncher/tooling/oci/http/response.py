@@ -168,10 +168,10 @@ class Answer:
 
     def close(self) -> None:
         """Give the connection back; where too much of the body is left, end it."""
-        length = self.length()
-        if length is not None and length <= _SKIPPABLE:
+        left = self._response.length_remaining  # 0 for HEAD, and for what has no body
+        if left is not None and left <= _SKIPPABLE:
             with contextlib.suppress(TransportError):
-                self.read(length)
+                self.read(left + 1)  # only its end lets the connection be used again, even where that is its beginning
         self._response.close()
         self._response.release_conn()
 

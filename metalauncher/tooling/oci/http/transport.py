@@ -6,6 +6,7 @@ What urllib3 would do by itself (retries, redirects, decoding) is done here, or 
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import os
 import ssl
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.oci.http.deadlines import Deadline
     from metalauncher.tooling.oci.http.rate_limit import Pace
+    from metalauncher.tooling.oci.http.request import Body
 
 REDIRECTS: Final = 5
 _CA_LIMIT = 16 << 20  # bytes; the system's own have 200 KB
@@ -103,7 +105,7 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         deadline: Deadline,
-        body: bytes | memoryview | None = None,
+        body: Body | None = None,
     ) -> Answer:
         """Make one request, and those that redirects lead to; `Authorization` goes to nobody but who was asked.
 
@@ -175,32 +177,34 @@ class Transport:
         url: Url,
         headers: Mapping[str, str],
         deadline: Deadline,
-        body: bytes | memoryview | None,
+        body: Body | None,
         who: str,
     ) -> urllib3.BaseHTTPResponse:
         proxy = proxy_for(url.scheme, url.host, url.port, self._environment)
         manager = self._manager(proxy, url.scheme)
         # urllib3 is told whom to ask, and not what for: it would write the path and the query anew.
         target = str(url) if proxy and url.scheme == "http" else url.target
-        token = CURRENT.set(Current(deadline, self._read_seconds, target))
-        try:
-            timeout = Timeout(connect=deadline.within(self._connect_seconds), read=deadline.within(self._read_seconds))
-            return manager.urlopen(
-                method,
-                f"{url.scheme}://{url.netloc}/",
-                body=body and Sending(body, deadline),
-                headers={**headers, "Content-Length": str(len(body))} if body else dict(headers),
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (urllib3_errors.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
-            variable = proxy and proxy_variable(url.scheme, self._environment)
-            raise transport_error(error, who, variable, self._trusted) from None
-        finally:
-            CURRENT.reset(token)
+        with contextlib.ExitStack() as stack:
+            sending = body and Sending(stack.enter_context(body.open_source()), body.size, deadline)
+            token = CURRENT.set(Current(deadline, self._read_seconds, target))
+            stack.callback(CURRENT.reset, token)
+            try:
+                return manager.urlopen(
+                    method,
+                    f"{url.scheme}://{url.netloc}/",
+                    body=sending,
+                    headers=dict(headers) if body is None else {**headers, "Content-Length": str(body.size)},
+                    timeout=Timeout(
+                        connect=deadline.within(self._connect_seconds), read=deadline.within(self._read_seconds)
+                    ),
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+            except (urllib3_errors.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
+                variable = proxy and proxy_variable(url.scheme, self._environment)
+                raise transport_error(error, who, variable, self._trusted) from None
 
     def _manager(self, proxy: str, scheme: str) -> urllib3.PoolManager:
         with self._lock:

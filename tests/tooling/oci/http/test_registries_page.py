@@ -97,9 +97,9 @@ def test_figures() -> None:
         "a second for each 64 KiB": wire.SLOWEST == 64 << 10,
         "four times in all": registry.TRIES == 4,
         "half\na second at most, a second, two": pace.FIRST_PAUSE == 0.5,
-        "in chunks of 8 MiB": uploads.CHUNK == 8 << 20,
+        "in chunks of 4 MiB": uploads.CHUNK == 4 << 20,
         "up to 64 MiB": uploads.LARGEST_CHUNK == 64 << 20,
-        "another one is begun, four in all": uploads.SESSIONS == 4,
+        "is begun again, four times in all": uploads.SESSIONS == 4,
         "100 pages\nand 10,000 entries": (referrers.PAGES, referrers.ENTRIES) == (100, 10_000),
     }.items():
         assert text in TEXT
