@@ -188,8 +188,6 @@ class _Under:
         mismatch = _mismatch(app, self._run)
         if mismatch:
             return _result("unknown", mismatch)._replace(route=found.route, notes=app.map.notes)
-        if found.route != "copy" and self._run.doubt:
-            walk.resolver.doubt(self._run.doubt)
         return self._decided(app, walk, environment, found)
 
     def _decided(self, app: AppImage, walk: Walk, environment: Mapping[bytes, bytes], leads: Leads) -> Result:
