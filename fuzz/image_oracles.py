@@ -23,6 +23,7 @@ from metalauncher.tooling.oci.http.authorize import Authorizer
 from metalauncher.tooling.oci.http.challenge import Challenge, parse_challenges, parse_retry_after
 from metalauncher.tooling.oci.http.credentials import read_credentials
 from metalauncher.tooling.oci.http.deadlines import Deadline, TransportError
+from metalauncher.tooling.oci.http.request import Access
 from metalauncher.tooling.oci.image import Image, load_image
 from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.location import parse_location
@@ -293,7 +294,7 @@ def challenge(data: bytes) -> None:
         refused = ""
         for _ in range(2):
             try:
-                refused = authorizer.asked(host, "org/app", challenges, refused, deadline)
+                refused = authorizer.asked(host, Access("org/app"), challenges, refused, deadline)
             except (ImageError, TransportError) as error:
                 reason = error.reason
                 assert reason, "no reason"
@@ -301,8 +302,8 @@ def challenge(data: bytes) -> None:
                 printed([reason])
                 break
             assert _AUTHORIZATION.fullmatch(refused), refused
-            assert authorizer.known(host, "org/app", deadline) == refused
-            assert authorizer.known("another.example", "org/app", deadline) == ""
+            assert authorizer.known(host, Access("org/app"), deadline) == refused
+            assert authorizer.known("another.example", Access("org/app"), deadline) == ""
 
 
 def _check_challenges(challenges: list[Challenge]) -> None:

@@ -14,6 +14,7 @@ from bundles import MACHINE, Tool, elf, release
 from containers import debian_members, machine_files, need
 from harness import PROJECT, Image, static_form
 from images import base, pack
+from pages import agrees, blocks, commands
 from sboms import install_dispatcher, sha256, sidecar
 
 from metalauncher import descriptor
@@ -27,11 +28,6 @@ from metalauncher.tooling.run_image.labels import MIRRORS
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("launchers.d/*.md")])
 README = (PROJECT / "README.md").read_text()
 NAMES = [str(page.relative_to(PROJECT)) for page in PAGES]
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """Return the fenced blocks of that language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def test_there_are_pages() -> None:
@@ -132,26 +128,6 @@ def test_troubleshooting_has_every_message() -> None:
         assert errors_, file
         first = errors_[0].removeprefix("ERROR: ")
         assert any(pattern.match(first) for pattern in known), first
-
-
-def commands(page: Path) -> list[tuple[str, list[str]]]:
-    """Return the commands of a page's console blocks, in order, each with what is shown of its output."""
-    found: list[tuple[str, list[str]]] = []
-    for block in blocks(page, "console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            lines = part.splitlines()
-            # A command goes on in indented lines where a line says so.
-            end = next(number for number, line in enumerate(lines) if not line.endswith(("\\", "|")))
-            found.append(("\n".join(lines[: end + 1]), lines[end + 1 :]))
-    return found
-
-
-def agrees(shown: list[str], said: list[str]) -> bool:
-    """Tell whether output is as shown: `…` in a line stands for some text, `…` alone for any number of lines."""
-    pattern = "".join(
-        [r"(?:.*\n)*?" if line.strip() == "…" else re.escape(line).replace("…", ".*") + r"\n" for line in shown]
-    )
-    return re.fullmatch(pattern, "".join(line + "\n" for line in said)) is not None
 
 
 def test_what_agrees() -> None:

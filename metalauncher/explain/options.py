@@ -28,6 +28,7 @@ TOOLS = {
     "probe": "run the launchers to prove what they claim",
     "compare": "run two launchers side by side, and say what differs",
     "check": "prove that apps will start on a run image",
+    "patch": "have apps that exist use the run image's launcher",
     "image": "build a run image without a daemon",
     "labels": "print a run image's labels, or check them",
     "sbom": "print the SBOM of metalauncher and the launchers",

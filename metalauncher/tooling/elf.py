@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from metalauncher.execute import interpreter_of
 from metalauncher.explain.elf import HEADER_SIZE, INTERPRETER, LOAD, MAGIC, NOTE, PROGRAMS, Elf
 from metalauncher.tooling.architectures import from_elf
-from metalauncher.tooling.architectures import this_architecture as this_architecture  # noqa: PLC0414  # for run_image/model, until it takes it from there
 
 if TYPE_CHECKING:
     from typing import Literal

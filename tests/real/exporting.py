@@ -18,9 +18,10 @@ from typing import Literal
 
 import tomli
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("tests/support", "image/static")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("", "tests/support", "image/static")]
 
 import golang
+from bundles import sbom
 from harness import APPS
 
 EXPORTERS = Path(__file__).resolve().parent / "exporter"
@@ -118,6 +119,8 @@ def build_root(recipe: Recipe, folder: Path, launcher: Path, run: Path) -> Path:
     (root / "tmp").mkdir()
     (root / "cnb/lifecycle").mkdir(parents=True)
     shutil.copy(launcher, root / "cnb/lifecycle/launcher")
+    for form in ("cdx", "spdx", "syft"):  # as a release has them beside its launcher
+        (root / f"cnb/lifecycle/launcher.sbom.{form}.json").write_bytes(sbom("launcher", form))
     for path in (run / name for name in ("usr/lib/cnb/launcher", "usr/lib/cnb/shim", "usr/bin/metalauncher")):
         target = root / path.relative_to(run)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -168,10 +171,15 @@ class Exporter:
         options = ["-platform-api", recipe.platform_api, "-app", app, "-run", run, "-out", out]
         self._call(recipe.rebaser, "rebase", *options)
 
-    def _call(self, lifecycle: str, *arguments: str) -> None:
+    def read(self, app: str) -> str:
+        """Return the digest of an image that go-containerregistry has read all of, and found to be what it says."""
+        return self._call("0.21.17", "read", "-app", app).strip()
+
+    def _call(self, lifecycle: str, *arguments: str) -> str:
         command = [str(self.program(lifecycle)), *arguments]
         done = subprocess.run(command, env={"HOME": "/nonexistent"}, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{lifecycle} {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        return done.stdout
 
 
 def main() -> int:

@@ -221,8 +221,15 @@ class Reply:
 class HostileRegistry:
     """Answers what it is told to; keeps what it was asked. Speaks no TLS unless it is given a certificate."""
 
-    def __init__(self, answer: Callable[[Request], Reply], tls: Certificate | None, ping: Reply) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Request], Reply],
+        tls: Certificate | None,
+        ping: Reply,
+        taken: Callable[[Request], int | None] = lambda _: None,
+    ) -> None:
         """Start."""
+        self._taken = taken
         self._ping = ping
         self.requests: list[Request] = []
         self.sent = 0
@@ -241,6 +248,10 @@ class HostileRegistry:
     def asked(self) -> list[Request]:
         """Return what it was asked, without the question whether it is there."""
         return [request for request in self.requests if request.path != "/v2/"]
+
+    def connections(self) -> int:
+        """Return how many it was asked over."""
+        return len(self._threads) - 1
 
     def paths(self) -> list[str]:
         """Return the paths of that."""
@@ -290,9 +301,16 @@ class HostileRegistry:
         first, *lines = head.decode("latin-1").split("\r\n")
         method, path, _ = first.split(" ")
         headers = {name.title(): value for name, value in (line.split(": ", 1) for line in lines)}
-        while len(body) < int(headers.get("Content-Length", "0")):
-            body += self._receive(connection)
-        return Request(method, path, headers, body)
+        request = Request(method, path, headers, b"")
+        length = int(headers.get("Content-Length", "0"))
+        taken = self._taken(request)
+        wanted = length if taken is None else min(taken, length)
+        parts, have = [body], len(body)
+        while have < wanted and (more := self._receive(connection)):
+            parts.append(more)
+            have += len(more)
+        request.body = b"".join(parts)[:wanted]
+        return request if have >= wanted else None
 
     def _receive(self, connection: socket.socket) -> bytes:
         while not self._ending.is_set():
@@ -316,7 +334,10 @@ class HostileRegistry:
 
 @contextlib.contextmanager
 def hostile(
-    answer: Callable[[Request], Reply], tls: Certificate | None = None, ping: Reply | None = None
+    answer: Callable[[Request], Reply],
+    tls: Certificate | None = None,
+    ping: Reply | None = None,
+    taken: Callable[[Request], int | None] = lambda _: None,
 ) -> Iterator[HostileRegistry]:
     """Start a hostile registry, and stop it.
 
@@ -324,8 +345,9 @@ def hostile(
         answer: to whatever it is asked.
         tls: its certificate; without one it speaks plain HTTP.
         ping: what it answers to the question whether it is there, `/v2/`.
+        taken: how many bytes of a request's body it takes before it answers; None for all.
     """
-    registry = HostileRegistry(answer, tls, ping or Reply())
+    registry = HostileRegistry(answer, tls, ping or Reply(), taken)
     try:
         yield registry
     finally:

@@ -22,6 +22,8 @@ from real_launchers import Launchers
 from rebased import World, metadata
 from sboms import install_dispatcher
 
+from metalauncher.tooling.apps.patch.entry import Entry
+from metalauncher.tooling.apps.patch.journal import Asked, fleet_of, open_plan
 from metalauncher.tooling.cli.model import outline
 from metalauncher.tooling.writing import write_whole
 
@@ -56,6 +58,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "check --no-cache --inventory --json {app}",
         "check --no-cache --inventory --format jsonl {app}",
     ),
+    "patch": ("patch --help", "patch --apply {journal}", "patch --json --apply {journal}"),
     "image": (
         "image --help",
         "image --json --base scratch --executable {root}/usr/bin/metalauncher --bundle {tarball} --out oci:{out}",
@@ -95,7 +98,12 @@ def run(tmp_path: Path, world: World, real: Launchers) -> Callable[..., tuple[in
         "out": tmp_path / "out",
         "app": world.reference(world.app(images.make_app("fine", metadata("0.10"), "0.12"))),
         "run": world.reference("new"),
+        "journal": tmp_path / "journal.jsonl",
     }
+    asked = Asked("shim", "{repository}:{tag}-shim", (), False, None, 1, fleet_of(["r.io/a:1"]))
+    journal, _ = open_plan(str(names["journal"]), asked, ["r.io/a:1"])
+    journal.plan(Entry("r.io/a:1", "left-alone", "not-matched", "its layer is another", target="r.io/a:1-shim"))
+    journal.close()
     old = release(tmp_path / "old", "0.17.7")
 
     def start(line: str, stdout: Any, **more: Any) -> tuple[int, str]:

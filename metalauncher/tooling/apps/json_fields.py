@@ -5,7 +5,12 @@ Every function raises ValueError where the value is of another type; its text na
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+T = TypeVar("T", bound=str)
 
 
 def as_object(value: Any, what: str) -> dict[str, Any]:
@@ -20,6 +25,15 @@ def as_text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{what} is not a string")  # noqa: TRY004  # a wrong document, not a wrong call
     return value
+
+
+def exactly(value: Any, what: str, keys: Collection[str]) -> dict[str, Any]:
+    """Return an object that has these keys, all of them and no others."""
+    table = as_object(value, what)
+    odd = sorted(set(keys).symmetric_difference(table))
+    if odd:
+        raise ValueError(f"{what} has {odd[0][:60]!r}" if odd[0] in table else f"{what} has no {odd[0]!r}")
+    return table
 
 
 def array(table: dict[str, Any], key: str) -> list[Any]:
@@ -59,6 +73,23 @@ def integer(table: dict[str, Any], key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{key} is {value!r}, not an integer")  # noqa: TRY004  # a wrong document, not a wrong call
     return value
+
+
+def natural(table: dict[str, Any], key: str) -> int:
+    """Return the integer at a key, which is not negative."""
+    value = integer(table, key)
+    if value < 0:
+        raise ValueError(f"{key} is {value}, a negative number")
+    return value
+
+
+def one_of(table: dict[str, Any], key: str, values: Collection[T]) -> T:
+    """Return the string at a key, which is one of some."""
+    found = text(table, key)
+    for value in values:
+        if value == found:
+            return value
+    raise ValueError(f"{key} is {found[:60]!r}, not one of {', '.join(values)}")
 
 
 def optional_integer(table: dict[str, Any], key: str) -> int | None:

@@ -18,7 +18,7 @@ from metalauncher.tooling.cli.arguments import (
     positive,
     positive_integer,
 )
-from metalauncher.tooling.cli.image_commands import check, image, labels, sbom, vex
+from metalauncher.tooling.cli.image_commands import check, image, labels, patch, sbom, vex
 
 SCHEMAS = (
     "descriptor",
@@ -31,6 +31,9 @@ SCHEMAS = (
     "compare",
     "check",
     "inventory",
+    "patch",
+    "patch-journal",
+    "patch-record",
     "image",
     "labels",
     "apis-label",
@@ -52,7 +55,7 @@ EXIT_STATUS = (
 
 def _commands() -> tuple[Parser, ...]:
     launchers = (_bundle(), _list(), _matrix(), _lint(), _probe(), _compare())
-    return (*launchers, check(), image(), labels(), sbom(), vex(), _schema(), _completion())
+    return (*launchers, check(), patch(), image(), labels(), sbom(), vex(), _schema(), _completion())
 
 
 def parser() -> Parser:
@@ -202,7 +205,7 @@ def _matrix() -> Parser:
     command = Parser(
         "metalauncher matrix",
         "Show which launcher serves which combination of Platform API and Buildpack API, and where the gaps are against"
-        " what lifecycle releases since 0.9.0 could export. Launchers that take part only by opt-in don't count.",
+        " what lifecycle releases since 0.9.0 could export. Launchers that are eligible only by opt-in don't count.",
         (
             "metalauncher matrix",
             "metalauncher matrix --gaps --run-image oci:run:12",

@@ -33,15 +33,7 @@ def check() -> Parser:
         ),
     )
     command.set_defaults(module="apps.check.command")
-    command.add_argument("apps", metavar="APP", nargs="*", help="an app image; - reads a list on stdin")
-    command.add_argument(
-        "--from",
-        metavar="FILE",
-        dest="from_files",
-        action="append",
-        default=[],
-        help="a list of apps, one a line, with # comments, or JSON lines; may be repeated",
-    )
+    _add_apps(command)
     command.add_argument("--run-image", metavar="IMAGE", help="the run image that the apps are to start on")
     command.add_argument(
         "--root", "--registry-root", metavar="DIR", dest="root", help="an unpacked root filesystem in place of that"
@@ -58,6 +50,25 @@ def check() -> Parser:
         " html is a page to look at",
     )
     _add_parts(command)
+    _add_fleet(command)
+    return command
+
+
+def _add_apps(command: Parser) -> None:
+    """Add which apps."""
+    command.add_argument("apps", metavar="APP", nargs="*", help="an app image; - reads a list on stdin")
+    command.add_argument(
+        "--from",
+        metavar="FILE",
+        dest="from_files",
+        action="append",
+        default=[],
+        help="a list of apps, one a line, with # comments, or JSON lines; may be repeated",
+    )
+
+
+def _add_fleet(command: Parser) -> None:
+    """Add how many apps of registries are gone through."""
     command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
     add_registries(command)
     command.add_argument(
@@ -65,7 +76,6 @@ def check() -> Parser:
     )
     command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
     add_log(command)
-    return command
 
 
 def _add_judgement(command: Parser) -> None:
@@ -113,6 +123,65 @@ def _add_parts(command: Parser) -> None:
         default=[],
         help="check nothing: report what --resume or --format jsonl left in these files, those of all parts",
     )
+
+
+def patch() -> Parser:
+    """Return the parser of `patch`."""
+    command = Parser(
+        "metalauncher patch",
+        "Have apps that exist use the run image's launcher, without a rebuild: each is written anew under another tag,"
+        " its own launcher's layer replaced, if it is proved to start. Without --apply this is a plan: nothing is"
+        " written but the journal. APP is a name in a registry. Read docs/patch.md first: it begins with what undoes"
+        " this. Exit 1 where apps are refused; 3 where the same command is to be run again.",
+        (
+            "metalauncher patch --from apps.txt --launcher shim \\\n      --to '{repository}:{tag}-shim' --journal"
+            " patch.jsonl",
+            "metalauncher patch --apply patch.jsonl --record records",
+        ),
+    )
+    command.set_defaults(module="apps.patch.command")
+    _add_apps(command)
+    command.add_argument(
+        "--launcher",
+        choices=("shim", "symlink"),
+        help="what the apps carry from now on: the shim, or a symlink (experimental)",
+    )
+    command.add_argument(
+        "--to",
+        metavar="TEMPLATE",
+        help="where they are written to: {repository}, with its host, and {tag} are replaced; nothing is overwritten",
+    )
+    command.add_argument(
+        "--journal", metavar="FILE", help="where the plan is kept; the same command goes on with one that is not whole"
+    )
+    command.add_argument(
+        "--must-match-sha",
+        metavar="SHA",
+        action="append",
+        default=[],
+        help="replace only launcher layers with this diffID; may be repeated",
+    )
+    command.add_argument(
+        "--force",
+        action="store_true",
+        help="write also what is not known to start, and apps whose label says that they can't be rebased",
+    )
+    add_platform(command, "take the image for this platform where APP is an index; else such an app is refused")
+    command.add_argument(
+        "--apply",
+        metavar="FILE",
+        dest="apply_journal",
+        help="write what the plan in that journal says; the same command goes on with what was interrupted",
+    )
+    command.add_argument(
+        "--record", metavar="DIR", help="with --apply: write there for each app what was done, to be signed"
+    )
+    command.add_argument(
+        "--all", action="store_true", help="list every app in text, not only those that need a decision"
+    )
+    add_format(command, "text", "json")
+    _add_fleet(command)
+    return command
 
 
 def image() -> Parser:

@@ -155,6 +155,11 @@ def _pairs(value: dict[str, Any]) -> Iterable[tuple[str, Any]]:
     return value.pairs if isinstance(value, _Repeated) else value.items()
 
 
+def fold(key: str) -> str:
+    """Return what a key is matched by, of keys of which one is ASCII: Go compares them regardless of case."""
+    return key.translate(_FOLDED)
+
+
 def _struct(value: dict[str, Any], shape: Mapping[str, Shape]) -> dict[str, Any]:
     names: dict[str, str] = {}
     found: dict[str, Any] = {}
@@ -162,8 +167,8 @@ def _struct(value: dict[str, Any], shape: Mapping[str, Shape]) -> dict[str, Any]
     for key, item in _pairs(value):
         name: str | None = key
         if key not in shape:  # nearly all keys are spelled as there
-            names = names or {name.translate(_FOLDED): name for name in shape}
-            name = names.get(key.translate(_FOLDED))
+            names = names or {fold(name): name for name in shape}
+            name = names.get(fold(key))
         if name is None:
             found[key] = item
             continue

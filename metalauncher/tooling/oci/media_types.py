@@ -13,6 +13,7 @@ from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.model import (
     INDEXES,
     MANIFESTS,
+    OCI_CONFIG,
     OCI_INDEX,
     OCI_LAYER,
     OCI_MANIFEST,
@@ -31,7 +32,11 @@ _OF_DOCKER = {
     "application/vnd.docker.image.rootfs.diff.tar": OCI_TAR,
     "application/vnd.docker.image.rootfs.diff.tar.gzip": OCI_LAYER,
     "application/vnd.docker.image.rootfs.diff.tar.zstd": f"{OCI_TAR}+zstd",
+    "application/vnd.docker.container.image.v1+json": OCI_CONFIG,
 }
+# The other way round without zstd, which Docker's specification does not have.
+_TO_DOCKER = {oci: docker for docker, oci in _OF_DOCKER.items() if not oci.endswith("+zstd")}
+_OCI, _DOCKER = "application/vnd.oci.", "application/vnd.docker."
 
 
 def manifest_type(body: bytes, header: str | None) -> str:
@@ -80,3 +85,19 @@ def _schema_1() -> ImageError:
 def oci_layer_type(media_type: str) -> str:
     """Return OCI's media type of a layer that may have Docker's."""
     return _OF_DOCKER.get(media_type, media_type)
+
+
+def in_family(media_type: str, manifest: str) -> str | None:
+    """Return what the content is called in the family of a manifest: OCI's or Docker's.
+
+    Args:
+        media_type: of a layer or a config.
+        manifest: media type of the manifest that is to list it.
+
+    Returns:
+        The same where it is of that family, or of neither; None where there is no counterpart.
+    """
+    docker = manifest.startswith(_DOCKER)
+    if not media_type.startswith(_OCI if docker else _DOCKER):
+        return media_type
+    return (_TO_DOCKER if docker else _OF_DOCKER).get(media_type)

@@ -39,17 +39,24 @@ class TarReader:
 
     Attributes:
         marked: once all members were given, whether an end mark of two blocks of zeros was there; Go needs none.
+        begin: where in the archive the member begins that was given last, its extended headers included; once all were
+            given, where what is behind them does.
     """
 
     def __init__(self, stream: Readable, extended_limit: int = EXTENDED_LIMIT) -> None:
         """Take the archive; nothing is read yet.
 
         Args:
-            stream: it.
+            stream: it. Of a file opened with a buffer contents are skipped, and its position is where a member's
+                content begins.
             extended_limit: bytes of a long name, or of a member's PAX records.
         """
         self.marked = False
-        self._stream: Final = io.BufferedReader(_Raw(stream), _CHUNK)
+        self.begin = 0
+        self._at = 0  # bytes that were read
+        self._stream: Final = (
+            stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(_Raw(stream), _CHUNK)
+        )
         self._limit: Final = extended_limit
         self._left = 0  # bytes of the member's content, as stored
         self._padding = 0
@@ -72,6 +79,8 @@ class TarReader:
     def _next(self) -> Header | None:
         records: dict[bytes, bytes] = {}
         long_name = long_link = b""
+        self._skip()
+        self.begin = self._at
         while True:
             self._skip()
             header = self._header()
@@ -99,6 +108,7 @@ class TarReader:
 
     def _header(self) -> Header | None:
         block = self._stream.read(BLOCK)
+        self._at += BLOCK
         if block == ZEROS:
             block = self._stream.read(BLOCK)
             self.marked = block == ZEROS
@@ -158,14 +168,25 @@ class TarReader:
         data = self._stream.read(size)
         if len(data) < size:
             raise TarError("cut-off")
+        self._at += size
         return data
 
     def _skip(self) -> None:
         """Go to the end of a member; that its padding is cut off makes it the archive's end."""
+        if self._left and self._stream.seekable():
+            self._seek(self._left - 1)
+            self._left = 1  # which is read: there may be no such byte
         while self._left:
             self._left -= len(self._exactly(min(self._left, _CHUNK)))
-        self._stream.read(self._padding)
+        self._at += len(self._stream.read(self._padding))
         self._padding = 0
+
+    def _seek(self, size: int) -> None:
+        try:
+            self._stream.seek(size, io.SEEK_CUR)
+        except (OSError, OverflowError):  # beyond what a file can have
+            raise TarError("cut-off") from None
+        self._at += size
 
     def read(self, limit: int) -> bytes:
         """Return so many bytes of the member's content, fewer at its end.

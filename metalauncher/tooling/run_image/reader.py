@@ -66,7 +66,22 @@ def read_run_image(
         ImageError: it can't be had.
         OSError: nothing can be written to `scratch`.
     """
-    image = _load(store, platform)
+    return read_loaded(name, load_run_image(store, platform), scratch, say)
+
+
+def read_loaded(name: str, image: Image, scratch: str, say: Callable[[int], None] = lambda _: None) -> RunImage:
+    """Read a run image of which the config is known already.
+
+    Args:
+        name: what it is called.
+        image: it.
+        scratch: as for `read_run_image`.
+        say: as for `read_run_image`; what it raises passes through.
+
+    Raises:
+        ImageError: a layer can't be had.
+        OSError: nothing can be written to `scratch`.
+    """
     tree, root = _read_tree(image, scratch, say)
     _refuse_links(tree)
     return _run_image(name, image, tree, root, scratch)
@@ -91,7 +106,7 @@ def read_whole_run_image(
         ImageError: it can't be had, or has something there that is too large.
         OSError: nothing can be written to `scratch`.
     """
-    image = _load(store, platform)
+    image = load_run_image(store, platform)
     whole: frozenset[int] = frozenset()
     while True:
         folder = tempfile.mkdtemp(dir=scratch)
@@ -143,7 +158,12 @@ def _is_whole(node: Node) -> bool:
     return node.content != "" and os.path.getsize(node.content) >= node.size
 
 
-def _load(store: Store, platform: str) -> Image:
+def load_run_image(store: Store, platform: str) -> Image:
+    """Fetch a run image's config.
+
+    Raises:
+        ImageError: it can't be had, or is an app image.
+    """
     image = load_image(store, platform)
     if APP_LABEL in image.labels:
         raise ImageError("unsupported", f"is an app image, and no run image: it has the label {APP_LABEL}")

@@ -347,7 +347,7 @@ def _negative() -> bytes:
 
 
 BROKEN_ARCHIVES: dict[str, tuple[bytes, str, str]] = {
-    "empty": (b"", "damaged", "is no tar archive: empty file"),
+    "empty": (b"", "damaged", "is no tar archive: it is empty"),
     "text": (b"hello" * 200, "damaged", "is no tar archive: "),
     "compressed": (LAYER.blob, "unsupported", "is compressed with gzip: gunzip -c "),
     "other": (

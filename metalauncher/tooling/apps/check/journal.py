@@ -7,21 +7,19 @@ was killed; any other line that is not whole is a damaged file.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import stat
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher import __version__
 from metalauncher.tooling.apps.check.bounds import Shared, bounded
-from metalauncher.tooling.apps.check.targets import LINE_LIMIT, Shard
+from metalauncher.tooling.apps.check.targets import Shard
 from metalauncher.tooling.apps.check.verdict import SCHEMA_VERSION, Result, from_line, to_line
+from metalauncher.tooling.apps.line_file import LineFileError, WholeLines, open_locked, write_line
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.reading import ReadError, open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import Self
 
     from metalauncher.explain.jsontext import Json
@@ -148,16 +146,11 @@ class Journal:
 
     def begin(self, asked: Asked) -> None:
         """Write the first line."""
-        self._write(asked.line())
+        write_line(self._file, asked.line())
 
     def add(self, result: Result) -> None:
         """Write a result."""
-        self._write(to_line(result))
-
-    def _write(self, line: str) -> None:
-        view = memoryview(line.encode("utf-8", "backslashreplace") + b"\n")
-        while view:
-            view = view[self._file.write(view) :]
+        write_line(self._file, to_line(result))
 
     def close(self) -> None:
         """Close the file."""
@@ -179,16 +172,13 @@ def resume(path: str, asked: Asked, wanted: Iterable[str]) -> tuple[Journal, dic
         Unable: it is damaged, another run writes to it, or it is of a run that was asked something else.
         OSError: it can't be opened or written.
     """
-    file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b", buffering=0)
     try:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise _refuse(path, "is not a regular file")
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _refuse(path, "another run is writing to it") from None
-        lines = _Lines(path, file)
-        before, results = lines.read()
+        file = open_locked(path, 0o666)
+    except LineFileError as error:
+        raise _refuse(path, str(error)) from None
+    try:
+        lines = WholeLines(file)
+        before, results = _read(path, lines)
         if before is None:
             # Cut off in its first line, or another file altogether: that is not for us to cut.
             if not asked.line().encode().startswith(lines.rest):
@@ -221,7 +211,7 @@ def read(path: str) -> tuple[Asked, dict[str, Result]]:
     """
     try:
         with open_regular(path) as file:
-            asked, results = _Lines(path, file).read()
+            asked, results = _read(path, WholeLines(file))
     except ReadError as error:
         raise _refuse(path, str(error)) from None
     if asked is None:
@@ -229,50 +219,26 @@ def read(path: str) -> tuple[Asked, dict[str, Result]]:
     return asked, results
 
 
-class _Lines:
-    """The whole lines of a file.
-
-    Attributes:
-        end: where the last whole line ends.
-        rest: what follows it: a line that was cut off.
-    """
-
-    def __init__(self, path: str, file: IO[bytes]) -> None:
-        self._path: Final = path
-        self._file: Final = open(file.fileno(), "rb", closefd=False)
-        self._number = 0
-        self.end = 0
-        self.rest = b""
-
-    def read(self) -> tuple[Asked | None, dict[str, Result]]:
-        """Return what was asked, None if there is no whole line, and the last result of each app."""
-        asked: Asked | None = None
-        results: dict[str, Result] = {}
-        shared = Shared()
-        for line in self._whole():
-            try:
-                if asked is None or line.startswith(_FIRST):
-                    newer = Asked.parse(line)
-                    if asked is not None and newer.difference(asked):
-                        raise ValueError("is of another run than what goes before it")
-                    asked = newer
-                else:
-                    result = bounded(from_line(line), shared)
-                    results[result.app] = result
-            except ValueError as error:
-                raise _refuse(self._path, f"line {self._number} {_reason(error)}") from None
-        return asked, results
-
-    def _whole(self) -> Iterator[bytes]:
-        while line := self._file.readline(LINE_LIMIT + 1):
-            self._number += 1
-            if len(line) > LINE_LIMIT:
-                raise _refuse(self._path, f"line {self._number} is longer than {LINE_LIMIT >> 20} MiB")
-            if not line.endswith(b"\n"):
-                self.rest = line
-                return
-            self.end += len(line)
-            yield line
+def _read(path: str, lines: WholeLines) -> tuple[Asked | None, dict[str, Result]]:
+    """Return what was asked, None if there is no whole line, and the last result of each app."""
+    asked: Asked | None = None
+    results: dict[str, Result] = {}
+    shared = Shared()
+    try:
+        for line in lines:
+            if asked is None or line.startswith(_FIRST):
+                newer = Asked.parse(line)
+                if asked is not None and newer.difference(asked):
+                    raise ValueError("is of another run than what goes before it")
+                asked = newer
+            else:
+                result = bounded(from_line(line), shared)
+                results[result.app] = result
+    except ValueError as error:
+        raise _refuse(path, f"line {lines.number} {_reason(error)}") from None
+    except LineFileError as error:
+        raise _refuse(path, str(error)) from None
+    return asked, results
 
 
 def _reason(error: ValueError) -> str:

@@ -12,6 +12,7 @@ import shlex
 import sys
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
+from metalauncher.tooling.apps.line_file import LINE_LIMIT
 from metalauncher.tooling.console import Unable, count
 from metalauncher.tooling.oci.location import lies_here, parse_location
 from metalauncher.tooling.oci.reference import Reference
@@ -20,7 +21,6 @@ from metalauncher.tooling.reading import ReadError, open_named
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-LINE_LIMIT: Final = 1 << 20  # bytes; a line of JSONL for an app with a hundred buildpacks has 20 KB
 APPS_LIMIT: Final = 1_000_000
 _FAULTS_LIMIT = 10  # that are shown
 STDIN: Final = "-"

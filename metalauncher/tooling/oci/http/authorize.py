@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from metalauncher.tooling.oci.http.deadlines import TransportError
 from metalauncher.tooling.oci.http.errors import status_text
+from metalauncher.tooling.oci.http.request import Body
 from metalauncher.tooling.oci.http.urls import InvalidUrl, parse_url, with_query
 from metalauncher.tooling.oci.model import ImageError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.http.credentials import Credentials
     from metalauncher.tooling.oci.http.deadlines import Deadline
     from metalauncher.tooling.oci.http.login_files import Login
+    from metalauncher.tooling.oci.http.request import Access
     from metalauncher.tooling.oci.http.transport import Transport
     from metalauncher.tooling.oci.http.urls import Url
 
@@ -38,7 +40,7 @@ _REFUSING = frozenset((301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 501))
 
 
 class _Wanted(NamedTuple):
-    """What a registry asks for where one repository is concerned."""
+    """What a registry asks for where one access is concerned."""
 
     challenge: Challenge
     scopes: tuple[str, ...]
@@ -57,7 +59,7 @@ class Authorizer:
     """What each registry wants to hear, repository by repository; threads may share it.
 
     What it wants for one repository says nothing about another: there are registries with a token server for each, and
-    registries with public repositories beside private ones.
+    registries with public repositories beside private ones. Who only reads never gets a token for writing.
     """
 
     def __init__(self, transport: Transport, credentials: Credentials, clock: Callable[[], float]) -> None:
@@ -66,20 +68,20 @@ class Authorizer:
         self._credentials = credentials
         self._clock = clock
         self._lock = threading.Lock()
-        self._wanted: dict[tuple[str, str], _Wanted] = {}
+        self._wanted: dict[tuple[str, Access], _Wanted] = {}
         self._tokens: dict[tuple[str, ...], _Token] = {}
 
-    def known(self, host: str, repository: str, deadline: Deadline) -> str:
-        """Return the `Authorization` that is known to be wanted for a repository; "" where none is.
+    def known(self, host: str, access: Access, deadline: Deadline) -> str:
+        """Return the `Authorization` that is known to be wanted for something; "" where none is.
 
         Raises:
             ImageError: there is one, but it can't be had.
         """
-        wanted = self._wanted.get((host, repository))
-        return self._answer(host, repository, wanted, "", deadline) if wanted else ""
+        wanted = self._wanted.get((host, access))
+        return self._answer(host, access.repository, wanted, "", deadline) if wanted else ""
 
     def asked(
-        self, host: str, repository: str, challenges: Sequence[Challenge], refused: str, deadline: Deadline
+        self, host: str, access: Access, challenges: Sequence[Challenge], refused: str, deadline: Deadline
     ) -> str:
         """Return the `Authorization` that answers a 401: another one than was refused.
 
@@ -90,7 +92,7 @@ class Authorizer:
         if challenge is None:
             kinds = ", ".join([challenge.scheme[:20] for challenge in challenges[:4]]) or "nothing"
             raise ImageError("denied", f"{host} wants a login, but asks for neither basic nor bearer: {kinds}")
-        scopes: tuple[str, ...] = (f"repository:{repository}:pull",)
+        repository, scopes = access.repository, access.scopes()
         if refused and (more := _more(challenge, scopes)):
             scopes += (more,)
         wanted = _Wanted(challenge, scopes)
@@ -102,12 +104,12 @@ class Authorizer:
             login = self._credentials.find(host, repository)
             what = f"the login from {login.source}" if login else "the token that it wants"
             raise ImageError("denied", f"{host} does not accept {what}")
-        self._wanted[host, repository] = wanted
+        self._wanted[host, access] = wanted
         return answer
 
-    def wants_more(self, host: str, repository: str, challenges: Sequence[Challenge]) -> bool:
+    def wants_more(self, host: str, access: Access, challenges: Sequence[Challenge]) -> bool:
         """Whether a registry that has been given a token says that it is for too little: it names another scope."""
-        wanted = self._wanted.get((host, repository))
+        wanted = self._wanted.get((host, access))
         challenge = _choose(challenges)
         return bool(wanted and challenge and _more(challenge, wanted.scopes))
 
@@ -215,7 +217,8 @@ class Authorizer:
         deadline: Deadline,
     ) -> tuple[str, float]:
         headers = {"Accept": "application/json", **headers}
-        with self._transport.request(method, url, headers, deadline, body) as answer:
+        sent = None if body is None else Body.of(body)
+        with self._transport.request(method, url, headers, deadline, sent) as answer:
             if answer.redirected:
                 server = f"{server.rstrip(',')}, {answer.host},"
             if answer.status in {400, 401, 403} or (method == "POST" and answer.status in _REFUSING):
@@ -242,12 +245,16 @@ def _choose(challenges: Sequence[Challenge]) -> Challenge | None:
 
 
 def _more(challenge: Challenge, scopes: Sequence[str]) -> str:
-    """Return a scope that a challenge names beyond those that a token is for, for pulling alone; "" for none."""
+    """Return a scope that a challenge names beyond the repositories that a token is for; "" for none.
+
+    It is for pulling alone: nobody is made to ask for more than that by a registry.
+    """
+    covered = {scope.split(":")[1] for scope in scopes}
     if challenge.scheme == "bearer":
         for text in challenge.parameters.get("scope", "").split():
             match = _SCOPE.fullmatch(text)
-            if match and (scope := f"repository:{match[1]}:pull") not in scopes:
-                return scope
+            if match and match[1] not in covered:
+                return f"repository:{match[1]}:pull"
     return ""
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from metalauncher.tooling.oci.verified import Readable
+
 
 SLOWEST: Final = 64 << 10  # bytes a second that an answer may come at
 
@@ -99,6 +101,31 @@ class Current(NamedTuple):
 
 
 CURRENT: contextvars.ContextVar[Current | None] = contextvars.ContextVar("CURRENT", default=None)
+
+
+class Sending:
+    """A request's body, sent block by block before the deadline, which each block that went puts off."""
+
+    def __init__(self, source: Readable, size: int, deadline: Deadline) -> None:
+        """Take what gives it, how many bytes it has, and until when it is to be sent."""
+        self._source: Final = source
+        self._left = size
+        self._deadline: Final = deadline
+        self._last = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next block; whoever asks has sent the one before.
+
+        Raises:
+            TimeoutError: it took too long.
+            ImageError: the source has an error.
+        """
+        self._deadline.earn(self._last)
+        self._deadline.within(1)
+        block = self._source.read(min(size, self._left)) if self._left else b""
+        self._last = len(block)
+        self._left -= self._last
+        return block
 
 
 class _Timed(io.RawIOBase):

@@ -32,6 +32,25 @@ _NAMES = {
 }
 
 
+class Refused(ImageError):
+    """A registry answered with another status code than was hoped for.
+
+    Attributes:
+        status: the code.
+        said: in its own words.
+        is_redirected: whether somebody else answered than was asked.
+    """
+
+    def __init__(
+        self, kind: ErrorKind, reason: str, status: int, said: str = "", *, is_redirected: bool = False
+    ) -> None:
+        """Hold what is wrong."""
+        super().__init__(kind, reason)
+        self.is_redirected: Final = is_redirected
+        self.status: Final = status
+        self.said: Final = said
+
+
 def words(body: bytes, secrets: tuple[str, ...]) -> str:
     """Return a registry's own words in an error, with its code; "" where it has none.
 
@@ -81,8 +100,8 @@ def status_text(status: int) -> str:
     return f"{status} {_NAMES[status]}" if status in _NAMES else str(status)
 
 
-def refusal(host: str, status: int, said: str, what: str, who: str = "") -> ImageError:
-    """Return the error that an answer other than 200 is.
+def refusal(host: str, status: int, said: str, what: str, who: str = "", *, is_redirected: bool = False) -> Refused:
+    """Return the error that an answer other than the one hoped for is.
 
     Args:
         host: that answered.
@@ -90,6 +109,7 @@ def refusal(host: str, status: int, said: str, what: str, who: str = "") -> Imag
         said: in its own words.
         what: it was asked for.
         who: as whom; "" where that does not matter.
+        is_redirected: whether it is another host than was asked.
     """
     after = f" ({said})" if said else ""
     kind: ErrorKind
@@ -105,4 +125,4 @@ def refusal(host: str, status: int, said: str, what: str, who: str = "") -> Imag
             kind, text = "absent", f"{host} has no such {what}{after}"
         case _:
             kind, text = "unreachable", f"{host} answered {status_text(status)}{after}"
-    return ImageError(kind, text)
+    return Refused(kind, text, status, said, is_redirected=is_redirected)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import urllib3
 
+    from metalauncher.tooling.oci.http.urls import Url
     from metalauncher.tooling.oci.model import Descriptor
     from metalauncher.tooling.oci.verified import Readable
 
@@ -44,6 +45,7 @@ class Answer:
         status: the code.
         headers: by any case.
         host: that answered, and if it was not asked itself, who redirected to it.
+        url: that was asked in the end.
         redirected: whether it is another than the one that was asked.
         limited: whether it says that its host is asked too much.
         waitable: whether it can be waited for that this has changed.
@@ -54,6 +56,7 @@ class Answer:
         self,
         response: urllib3.BaseHTTPResponse,
         host: str,
+        url: Url,
         *,
         redirected: bool = False,
         limited: bool = False,
@@ -64,6 +67,7 @@ class Answer:
         self.status: Final = response.status
         self.headers: Final = response.headers
         self.host: Final = host
+        self.url: Final = url
         self.redirected: Final = redirected
         self.limited: Final = limited
         self.waitable: Final = waitable
@@ -164,10 +168,10 @@ class Answer:
 
     def close(self) -> None:
         """Give the connection back; where too much of the body is left, end it."""
-        length = self.length()
-        if length is not None and length <= _SKIPPABLE:
+        left = self._response.length_remaining  # 0 for HEAD, and for what has no body
+        if left is not None and left <= _SKIPPABLE:
             with contextlib.suppress(TransportError):
-                self.read(length)
+                self.read(left + 1)  # only its end lets the connection be used again, even where that is its beginning
         self._response.close()
         self._response.release_conn()
 

@@ -6,6 +6,7 @@ What urllib3 would do by itself (retries, redirects, decoding) is done here, or 
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import os
 import ssl
@@ -24,6 +25,7 @@ from metalauncher.tooling.oci.http.deadlines import (
     CURRENT,
     Current,
     PlainPool,
+    Sending,
     TlsPool,
     TransportError,
     transport_error,
@@ -38,10 +40,12 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.oci.http.deadlines import Deadline
     from metalauncher.tooling.oci.http.rate_limit import Pace
+    from metalauncher.tooling.oci.http.request import Body
 
 REDIRECTS: Final = 5
 _CA_LIMIT = 16 << 20  # bytes; the system's own have 200 KB
 _POOLS = 64  # hosts that connections are kept to
+_READING = frozenset(("GET", "HEAD"))
 _REDIRECTING = frozenset((301, 302, 303, 307, 308))
 
 
@@ -101,11 +105,12 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         deadline: Deadline,
-        body: bytes | None = None,
+        body: Body | None = None,
     ) -> Answer:
         """Make one request, and those that redirects lead to; `Authorization` goes to nobody but who was asked.
 
-        Each host is asked when it is its turn; one that answers that it is asked too much is asked less from then on.
+        Only GET and HEAD are redirected: what is written goes nowhere but where it was sent. Each host is asked when it
+        is its turn; one that answers that it is asked too much is asked less from then on.
 
         Raises:
             TransportError: there is no answer.
@@ -125,11 +130,11 @@ class Transport:
             limited = response.status == 429 or (response.status == 503 and wait > 0)
             waitable = self._pace.limited(turn, wait) if limited else True
             redirected = at.origin != asked.origin
-            answer = Answer(response, who, redirected=redirected, limited=limited, waitable=waitable)
+            answer = Answer(response, who, at, redirected=redirected, limited=limited, waitable=waitable)
             if not limited and (answer.status < 400 or answer.status == 404):
                 self._pace.answered(turn)
             location = response.headers.get("Location")
-            if method != "GET" or answer.status not in _REDIRECTING or not location:
+            if method not in _READING or answer.status not in _REDIRECTING or not location:
                 return answer
             answer.close()
             try:
@@ -172,32 +177,34 @@ class Transport:
         url: Url,
         headers: Mapping[str, str],
         deadline: Deadline,
-        body: bytes | None,
+        body: Body | None,
         who: str,
     ) -> urllib3.BaseHTTPResponse:
         proxy = proxy_for(url.scheme, url.host, url.port, self._environment)
         manager = self._manager(proxy, url.scheme)
         # urllib3 is told whom to ask, and not what for: it would write the path and the query anew.
         target = str(url) if proxy and url.scheme == "http" else url.target
-        token = CURRENT.set(Current(deadline, self._read_seconds, target))
-        try:
-            timeout = Timeout(connect=deadline.within(self._connect_seconds), read=deadline.within(self._read_seconds))
-            return manager.urlopen(
-                method,
-                f"{url.scheme}://{url.netloc}/",
-                body=body,
-                headers=dict(headers),
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (urllib3_errors.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
-            variable = proxy and proxy_variable(url.scheme, self._environment)
-            raise transport_error(error, who, variable, self._trusted) from None
-        finally:
-            CURRENT.reset(token)
+        with contextlib.ExitStack() as stack:
+            sending = body and Sending(stack.enter_context(body.open_source()), body.size, deadline)
+            token = CURRENT.set(Current(deadline, self._read_seconds, target))
+            stack.callback(CURRENT.reset, token)
+            try:
+                return manager.urlopen(
+                    method,
+                    f"{url.scheme}://{url.netloc}/",
+                    body=sending,
+                    headers=dict(headers) if body is None else {**headers, "Content-Length": str(body.size)},
+                    timeout=Timeout(
+                        connect=deadline.within(self._connect_seconds), read=deadline.within(self._read_seconds)
+                    ),
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+            except (urllib3_errors.HTTPError, OSError, http.client.HTTPException, ValueError) as error:
+                variable = proxy and proxy_variable(url.scheme, self._environment)
+                raise transport_error(error, who, variable, self._trusted) from None
 
     def _manager(self, proxy: str, scheme: str) -> urllib3.PoolManager:
         with self._lock:

@@ -14,14 +14,18 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING, Final
 
+from metalauncher.tooling.oci.destination import Destination
 from metalauncher.tooling.oci.http.authorize import Authorizer
 from metalauncher.tooling.oci.http.challenge import parse_challenges
 from metalauncher.tooling.oci.http.deadlines import Deadline, TransportError
 from metalauncher.tooling.oci.http.errors import refusal, status_text
 from metalauncher.tooling.oci.http.rate_limit import Pace
+from metalauncher.tooling.oci.http.request import Access, Request
 from metalauncher.tooling.oci.http.transport import Transport
+from metalauncher.tooling.oci.http.urls import parse_url, resolve
 from metalauncher.tooling.oci.media_types import ACCEPT, manifest_type
 from metalauncher.tooling.oci.model import INDEXES, MANIFEST_LIMIT, MANIFESTS, Descriptor, ImageError
+from metalauncher.tooling.oci.repository import Repository
 from metalauncher.tooling.oci.sources.mirrors import Place, parse_mirror
 from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.oci.http.credentials import Credentials
     from metalauncher.tooling.oci.http.response import Answer
+    from metalauncher.tooling.oci.http.urls import Url
     from metalauncher.tooling.oci.reference import Reference
     from metalauncher.tooling.oci.verified import Readable
 
@@ -122,6 +127,15 @@ class Registry:
         ]
         return RegistryStore(self, name, (*mirrors, Place(name.api_host, name.repository, "", TRIES)))
 
+    def destination(self, name: Reference, reads: tuple[str, ...] = ()) -> Destination:
+        """Return where an image is written to: the registry itself, never a mirror. Nothing is asked yet.
+
+        Args:
+            name: its host and repository count.
+            reads: repositories of the same registry that blobs are mounted from.
+        """
+        return Destination(Repository(self, Place(name.api_host, name.repository, "", TRIES), reads))
+
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
@@ -170,27 +184,32 @@ class Registry:
                 return result
 
     @contextlib.contextmanager
-    def ask(self, place: Place, path: str, accept: str, deadline: Deadline, what: str) -> Iterator[Answer]:
-        """Ask a registry for something, as whoever it wants, and give its answer if that is 200.
+    def ask(self, place: Place, request: Request, deadline: Deadline) -> Iterator[Answer]:
+        """Ask a registry for something, as whoever it wants, and give its answer if that is an expected one.
+
+        Where the request is of a URL at another host, that is told nothing of who asks.
 
         Raises:
             TransportError: there was no answer, or one to try again after.
-            ImageError: the answer is another.
+            Refused: the answer is another.
+            ImageError: there is no login that the registry accepts.
         """
-        url = f"{self._scheme(place, deadline)}://{place.host}/v2/{place.repository}/{path}"
-        authorization = self._authorizer.known(place.host, place.repository, deadline)
-        answer = self._send(url, accept, authorization, deadline)
+        base = parse_url(f"{self._scheme(place, deadline)}://{place.host}/")
+        url = resolve(base, request.target)
+        is_own = url.origin == base.origin
+        authorization = self._authorizer.known(place.host, request.access, deadline) if is_own else ""
+        answer = self._send(url, request, authorization, deadline)
         for again in (False, True):
-            if answer.status != 401 or answer.redirected:
+            if answer.status != 401 or answer.redirected or not is_own:
                 break
             challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
-            if again and not self._authorizer.wants_more(place.host, place.repository, challenges):
+            if again and not self._authorizer.wants_more(place.host, request.access, challenges):
                 break
             answer.close()
-            authorization = self._authorizer.asked(place.host, place.repository, challenges, authorization, deadline)
-            answer = self._send(url, accept, authorization, deadline)
+            authorization = self._authorizer.asked(place.host, request.access, challenges, authorization, deadline)
+            answer = self._send(url, request, authorization, deadline)
         with answer:
-            if answer.status == 200:
+            if answer.status in request.expected:
                 yield answer
                 return
             said = answer.words(self._authorizer.secrets(place.host, place.repository, authorization))
@@ -198,13 +217,13 @@ class Registry:
                 reason = f"{answer.host} answered {status_text(answer.status)}"
                 raise answer.busy(f"{reason} ({said})" if said else reason)
             who = ""
-            if not answer.redirected:
+            if is_own and not answer.redirected:
                 who = self._authorizer.who(place.host, place.repository) if authorization else "and asked for no login"
-            raise refusal(answer.host, answer.status, said, what, who)
+            raise refusal(answer.host, answer.status, said, request.what, who, is_redirected=answer.redirected)
 
-    def _send(self, url: str, accept: str, authorization: str, deadline: Deadline) -> Answer:
-        headers = {"Accept": accept} | ({"Authorization": authorization} if authorization else {})
-        return self._transport.request("GET", url, headers, deadline)
+    def _send(self, url: Url, request: Request, authorization: str, deadline: Deadline) -> Answer:
+        headers = {**request.headers} | ({"Authorization": authorization} if authorization else {})
+        return self._transport.request(request.method, str(url), headers, deadline, request.body)
 
     def _scheme(self, place: Place, deadline: Deadline) -> str:
         """Return with which scheme a host is to be asked; where it may be plain HTTP, find out, once."""
@@ -278,8 +297,8 @@ class RegistryStore:
         deadline = self._registry.deadline()
 
         def get() -> tuple[bytes, str | None]:
-            path = f"manifests/{self._name.reference}"
-            with self._registry.ask(place, path, ACCEPT, deadline, "tag or manifest") as answer:
+            request = _reading(place, f"manifests/{self._name.reference}", ACCEPT, "tag or manifest")
+            with self._registry.ask(place, request, deadline) as answer:
                 return answer.whole(MANIFEST_LIMIT, "the manifest"), answer.headers.get("Content-Type")
 
         body, header = self._registry.retry(place, deadline, get)
@@ -312,13 +331,17 @@ class RegistryStore:
             path, accept, what = f"manifests/{descriptor.digest}", ACCEPT, "manifest"
         else:
             path, accept, what = f"blobs/{descriptor.digest}", "*/*", "blob"
-        with self._registry.ask(place, path, accept, deadline, what) as answer:
+        with self._registry.ask(place, _reading(place, path, accept, what), deadline) as answer:
             try:
                 yield answer
             except ImageError as error:
                 if error.kind != "damaged" or not (answer.redirected or answer.encodings):
                     raise
                 raise ImageError("damaged", f"{error.reason}{_marked(answer)}") from None
+
+
+def _reading(place: Place, path: str, accept: str, what: str) -> Request:
+    return Request(f"/v2/{place.repository}/{path}", Access(place.repository), what, headers={"Accept": accept})
 
 
 def _marked(answer: Answer) -> str:

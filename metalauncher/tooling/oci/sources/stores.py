@@ -21,6 +21,7 @@ from metalauncher.tooling.oci.sources.mirrors import parse_mirrored
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from metalauncher.tooling.oci.destination import Destination
     from metalauncher.tooling.oci.location import Location
     from metalauncher.tooling.oci.model import Store
     from metalauncher.tooling.oci.sources.registry import Registry
@@ -95,6 +96,18 @@ class Stores:
         name = Reference.parse(reference.place)
         assumed = "" if name.digest or reference.place.endswith(f":{name.tag}") else name.tag
         return SharingStore(self._registries().store(name), self._blobs, name.host, name.digest, assumed)
+
+    def destination(self, name: Reference, reads: tuple[str, ...] = ()) -> Destination:
+        """Return where an image is written to in a registry; nothing is asked yet.
+
+        Args:
+            name: its host and repository count.
+            reads: repositories of the same registry that blobs are mounted from.
+
+        Raises:
+            Unable: registries can't be spoken to at all.
+        """
+        return self._registries().destination(name, reads)
 
     def close(self) -> None:
         """Close all connections."""

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from metalauncher.tooling.apps.check.bounds import Shared, bounded, listed, shorten, size_in_words
-from metalauncher.tooling.apps.check.targets import LINE_LIMIT
 from metalauncher.tooling.apps.check.verdict import Result, from_line, to_line
+from metalauncher.tooling.apps.line_file import LINE_LIMIT
 
 SMALL = Result(
     "app", None, "starts", "why", platform_api="0.12", buildpacks=(("acme/node", "0.10"),) * 40, notes=("a",)

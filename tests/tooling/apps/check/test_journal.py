@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from metalauncher import __version__
 from metalauncher.tooling.apps.check.journal import Asked, Journal, read, resume
-from metalauncher.tooling.apps.check.targets import LINE_LIMIT, Shard
+from metalauncher.tooling.apps.check.targets import Shard
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
+from metalauncher.tooling.apps.line_file import LINE_LIMIT
 from metalauncher.tooling.console import Unable
 
 RUN_IMAGE: dict[str, Any] = {"name": "run:new", "digest": "sha256:" + "a" * 64, "registry_digest": "b" * 64}

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metalauncher.tooling.apps.check import targets
-from metalauncher.tooling.apps.check.targets import LINE_LIMIT, Shard, parse_shard, read_targets
+from metalauncher.tooling.apps.check.targets import Shard, parse_shard, read_targets
+from metalauncher.tooling.apps.line_file import LINE_LIMIT
 from metalauncher.tooling.console import Unable
 
 LIST = """\

@@ -14,10 +14,11 @@ import images
 import pytest
 from fleets import stock
 from harness import PROJECT
+from pages import agrees, blocks, commands
 from rebased import World, metadata
 from registries import Certificate, RealRegistry, auth, make_certificate, start_registry
-from test_docs import agrees, blocks, commands
 
+from metalauncher.tooling.oci import referrers, uploads
 from metalauncher.tooling.oci.http import credential_helpers as helpers
 from metalauncher.tooling.oci.http import credentials, login_files
 from metalauncher.tooling.oci.http import deadlines as wire
@@ -96,6 +97,10 @@ def test_figures() -> None:
         "a second for each 64 KiB": wire.SLOWEST == 64 << 10,
         "four times in all": registry.TRIES == 4,
         "half\na second at most, a second, two": pace.FIRST_PAUSE == 0.5,
+        "in chunks of 4 MiB": uploads.CHUNK == 4 << 20,
+        "up to 64 MiB": uploads.LARGEST_CHUNK == 64 << 20,
+        "is begun again, four times in all": uploads.SESSIONS == 4,
+        "100 pages\nand 10,000 entries": (referrers.PAGES, referrers.ENTRIES) == (100, 10_000),
     }.items():
         assert text in TEXT
         assert value, text

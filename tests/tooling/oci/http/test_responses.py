@@ -34,6 +34,7 @@ from registries import Reply, digest_of, hostile
 from urllib3 import HTTPResponse
 
 from metalauncher.tooling.oci.http.response import Answer, parse_encodings
+from metalauncher.tooling.oci.http.urls import parse_url
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, Descriptor
 
 
@@ -95,7 +96,7 @@ def test_undoes_an_encoding_piece_by_piece(case: str, size: int) -> None:
         data = b"{" + b"a" * length
         with contextlib.closing(HTTPResponse(io.BytesIO(encode(data)), preload_content=False)) as response:
             response.headers["Content-Encoding"] = header
-            source = Answer(response, "h").content()
+            source = Answer(response, "h", parse_url("https://h/")).content()
             pieces = [source.read(size) for _ in range(length + 3)]
         assert b"".join(pieces) == data, length
 

@@ -35,6 +35,7 @@ from metalauncher.tooling.oci.http.challenge import Challenge
 from metalauncher.tooling.oci.http.credentials import Credentials
 from metalauncher.tooling.oci.http.deadlines import Deadline
 from metalauncher.tooling.oci.http.rate_limit import Pace
+from metalauncher.tooling.oci.http.request import Access
 from metalauncher.tooling.oci.http.transport import Transport
 from metalauncher.tooling.oci.model import ImageError
 
@@ -345,6 +346,6 @@ def test_asks_nothing_of_this_machine_for_a_registry_elsewhere() -> None:
         challenge = Challenge("bearer", {"realm": f"http://{tokens.host}/admin"})
         deadline = Deadline(1, real_time.monotonic)
         with fails("denied", f"registry.example wants a token from {tokens.host} over plain HTTP"):
-            authorizer.asked("registry.example", "org/app", [challenge], "", deadline)
+            authorizer.asked("registry.example", Access("org/app"), [challenge], "", deadline)
         transport.close()
         assert tokens.requests == []

@@ -1,0 +1,1 @@
+"""Rewrite app images where they lie, so that the run image's launchers start them."""

@@ -1,0 +1,117 @@
+"""What a run of `patch` came to, as far as the reports say it. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+
+from metalauncher.tooling.apps.check.gate import FINDINGS, UNFINISHED
+from metalauncher.tooling.apps.launcher_inventory import Release, count_releases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from metalauncher.tooling.apps.patch.entry import Entry, Progress, Proof
+    from metalauncher.tooling.apps.patch.journal import Asked
+
+# planned: to be written. The rest as in `entry`.
+Kind = Literal["written", "planned", "left-alone", "refused", "failed"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+WORDS: Final[dict[Kind, str]] = {
+    "written": "written",
+    "planned": "to be written",
+    "left-alone": "left alone",
+    "refused": "refused",
+    "failed": "not finished",
+}
+_ORDER: Final[tuple[Kind, ...]] = ("refused", "failed", "planned", "written", "left-alone")
+
+
+class App(NamedTuple):
+    """One app.
+
+    Attributes:
+        entry: its plan.
+        progress: what became of it; None where nothing did yet.
+    """
+
+    entry: Entry
+    progress: Progress | None
+
+    @property
+    def kind(self) -> Kind:
+        """How it stands."""
+        if self.progress is not None:
+            return self.progress.state
+        return self.entry.outcome
+
+    @property
+    def why(self) -> Entry | Progress:
+        """What says why it stands so: a code, a reason, a remedy and a command."""
+        return self.entry if self.progress is None else self.progress
+
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """The verdicts over its patched image."""
+        return self.why.proofs or self.entry.proofs
+
+
+class Findings(NamedTuple):
+    """All of a run.
+
+    Attributes:
+        asked: what was asked.
+        journal: its file.
+        apps: those that need a decision first.
+        missing: how many have no plan yet.
+        applied: whether the plan is being applied; else it is made.
+    """
+
+    asked: Asked
+    journal: str
+    apps: tuple[App, ...]
+    missing: int
+    applied: bool
+
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """How many apps stand how."""
+        found = Counter([app.kind for app in self.apps])
+        return {kind: found[kind] for kind in KINDS}
+
+    @property
+    def codes(self) -> dict[str, int]:
+        """How many apps are left alone, refused or not finished for which reason, the most first."""
+        return dict(Counter([app.why.code for app in self.apps if app.why.code]).most_common())
+
+    @property
+    def going(self) -> tuple[App, ...]:
+        """The apps that are written, or to be."""
+        return tuple([app for app in self.apps if app.kind in ("planned", "written")])
+
+    @property
+    def launchers(self) -> list[Release]:
+        """The launchers that these carried, those of most apps first."""
+        return count_releases([app.entry.launcher for app in self.going if app.entry.launcher is not None])
+
+    @property
+    def fragile(self) -> int:
+        """How many of these are covered by the newest launcher of a run image alone."""
+        return sum([any([proof.covering and not proof.remaining for proof in app.proofs]) for app in self.going])
+
+    @property
+    def exit_code(self) -> int:
+        """3 where the same command is to be run again, as something is not finished; else 1 where apps are refused."""
+        counts = self.counts
+        if self.missing or counts["failed"] or (self.applied and counts["planned"]):
+            return UNFINISHED
+        return FINDINGS if counts["refused"] else 0
+
+
+def find(
+    asked: Asked, journal: str, entries: Mapping[str, Entry], progress: Mapping[str, Progress], *, applied: bool
+) -> Findings:
+    """Put what is known of all apps in order."""
+    apps = [App(entry, progress.get(app)) for app, entry in entries.items()]
+    apps.sort(key=lambda app: (_ORDER.index(app.kind), app.entry.app))
+    return Findings(asked, journal, tuple(apps), asked.apps - len(entries), applied)

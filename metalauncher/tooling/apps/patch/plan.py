@@ -1,0 +1,221 @@
+"""Plan one app: read it, make its patched image, prove that, and say what writing it takes. Writes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from metalauncher import __version__
+from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, shorten
+from metalauncher.tooling.apps.patch.entry import Entry, Referrer
+from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal
+from metalauncher.tooling.apps.patch.patched_store import PatchedStore
+from metalauncher.tooling.apps.patch.proof import NotProved, bases_of
+from metalauncher.tooling.apps.patch.refusals import Refused
+from metalauncher.tooling.apps.patch.rewriting import rewrite
+from metalauncher.tooling.apps.patch.source import Source
+from metalauncher.tooling.apps.patch.template import source_of
+from metalauncher.tooling.oci.go_json import MANIFEST
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image
+from metalauncher.tooling.oci.location import parse_location
+from metalauncher.tooling.oci.model import (
+    CONFIG_LIMIT,
+    INDEXES,
+    MANIFEST_LIMIT,
+    ImageError,
+    parse_descriptor,
+    parse_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+    from typing import IO
+
+    from metalauncher.tooling.apps.patch.entry import Outcome
+    from metalauncher.tooling.apps.patch.journal import Asked
+    from metalauncher.tooling.apps.patch.rewriting import Rewritten
+    from metalauncher.tooling.apps.patch.run_images import RunImages
+    from metalauncher.tooling.oci.image import Image
+    from metalauncher.tooling.oci.model import Descriptor, Store
+    from metalauncher.tooling.oci.reference import Reference
+    from metalauncher.tooling.oci.sources.stores import Stores
+
+    SeenLayers = dict[tuple[str, str], Refused | None]
+
+LAYER_LIMIT: Final = 64 << 20  # bytes of a layer that is read whole: the launcher's, and the SBOMs'
+_REFERRERS_LIMIT = 64  # of one app that the plan lists
+# What is not refused, by its code.
+_OUTCOMES: Final[dict[str, Outcome]] = {
+    "unreachable": "failed",
+    "defect": "failed",
+    "starts-otherwise": "left-alone",
+}
+
+
+class OneImage:
+    """A store of which the name stands for one manifest, whatever becomes of the tag meanwhile."""
+
+    def __init__(self, store: Store, top: tuple[Descriptor, bytes]) -> None:
+        """Take the store, and the manifest."""
+        self._store: Final = store
+        self._top: Final = top
+
+    def top(self) -> tuple[Descriptor, bytes]:
+        """Return the manifest."""
+        return self._top
+
+    def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
+        """Return a blob's whole content."""
+        return self._store.fetch(descriptor, limit)
+
+    def open(self, descriptor: Descriptor) -> AbstractContextManager[IO[bytes]]:
+        """Open a blob for reading."""
+        return self._store.open(descriptor)
+
+
+class Read(NamedTuple):
+    """An app as it lies in its registry.
+
+    Attributes:
+        source: its documents.
+        store: that has it, and no other image.
+        image: the same as others read it.
+    """
+
+    source: Source
+    store: OneImage
+    image: Image
+
+
+def read_app(app: str, stores: Stores, platform: str | None) -> Read:
+    """Read an app.
+
+    Args:
+        app: its reference.
+        stores: what holds it.
+        platform: that is taken out of an index; None: an index is refused.
+
+    Raises:
+        Refused: it is an index, and no platform is asked for.
+        ImageError: it can't be had.
+    """
+    store = stores.open(parse_location(app))
+    top = store.top()
+    if top[0].media_type in INDEXES and platform is None:
+        raise Refused("index", top[0].media_type)
+    image = load_image(OneImage(store, top), platform or DEFAULT_PLATFORM)
+    manifest = top[1] if image.manifest == top[0] else store.fetch(image.manifest, MANIFEST_LIMIT)
+    config = parse_descriptor(parse_json(manifest, "the manifest", MANIFEST).get("config"), "the config")
+    one = OneImage(store, (image.manifest, manifest))
+    return Read(Source(image.manifest, manifest, store.fetch(config, CONFIG_LIMIT)), one, image)
+
+
+def make_patched(read: Read, asked: Asked, seen: SeenLayers) -> Rewritten:
+    """Return an app's patched image.
+
+    Args:
+        read: the app.
+        asked: how.
+        seen: what launchers' layers were found to be, shared by a run.
+
+    Raises:
+        Refused: it can't be made, or there is nothing to do.
+        ImageError: a layer that it takes can't be had.
+    """
+    return rewrite(
+        read.source,
+        asked.launcher,
+        lambda blob: read.store.fetch(blob, LAYER_LIMIT),
+        __version__,
+        force=asked.force,
+        must_match=frozenset(asked.must_match),
+        seen=seen,
+    )
+
+
+class Planner:
+    """Plans apps. For several threads at once."""
+
+    def __init__(self, asked: Asked, targets: Mapping[str, Reference], stores: Stores, runs: RunImages) -> None:
+        """Take what is asked.
+
+        Args:
+            asked: it.
+            targets: where each app's patched image goes.
+            stores: what holds the apps.
+            runs: the run images of the run.
+        """
+        self._asked: Final = asked
+        self._targets: Final = targets
+        self._stores: Final = stores
+        self._runs: Final = runs
+        self._seen: Final[SeenLayers] = {}
+
+    def plan(self, app: str) -> Entry:
+        """Return what is to be done about an app; whatever is wrong with it is said there."""
+        entry = Entry(app, "failed", target=str(self._targets[app]))
+        try:
+            read = read_app(app, self._stores, self._asked.platform)
+            entry = entry._replace(digest=read.image.manifest.digest, platform=read.image.platform)
+            return self._plan(entry, read)
+        except Refused as refused:
+            words = words_of_refusal(refused, app)
+            return _with(entry._replace(outcome="left-alone" if refused.left_alone else "refused"), words)
+        except NotProved as refused:
+            entry = entry._replace(proofs=refused.proofs)
+            return self.fail(entry, refused.code, refused.about)
+        except ImageError as error:
+            return self.fail(entry, "unreachable" if error.kind == "unreachable" else "unreadable", error.reason)
+
+    def look_at_target(self, app: str, written: str | None) -> str:
+        """Say what lies at an app's target; "" where nothing does, or what the plan has written.
+
+        Args:
+            app: its reference.
+            written: the digest that the plan writes there, None where it does not say one.
+        """
+        target = self._targets[app]
+        try:
+            there = self._stores.destination(target).tagged(target.tag)
+        except ImageError as error:
+            return f"{target}: what lies there is not known: {error.reason}"
+        return "" if there is None or there.digest == written else f"{target}: is there already, as {there.digest}"
+
+    def fail(self, entry: Entry, code: str, about: str) -> Entry:
+        """Return the entry of an app that is not planned."""
+        return _with(entry._replace(outcome=_OUTCOMES.get(code, "refused")), words_of(code, about, entry.app))
+
+    def _plan(self, entry: Entry, read: Read) -> Entry:
+        rewritten = make_patched(read, self._asked, self._seen)
+        with bases_of(read.image, self._runs) as bases:
+            now = bases.now(entry.app, read.store)
+            entry = entry._replace(
+                before=now.kind, launcher=now.own_launcher, launcher_layer=rewritten.old_launcher_layer
+            )
+            proofs = bases.prove(entry.app, PatchedStore(rewritten, read.store), force=self._asked.force)
+        return entry._replace(
+            outcome="planned",
+            proofs=proofs,
+            new_digest=rewritten.manifest.descriptor.digest,
+            upload=len(rewritten.manifest.data) + sum([len(blob.data) for blob in rewritten.blobs]),
+            kept=len(rewritten.kept),
+            kept_bytes=sum([layer.size for layer in rewritten.kept]),
+            referrers=self._referrers(entry),
+        )
+
+    def _referrers(self, entry: Entry) -> tuple[Referrer, ...]:
+        """Return what refers to the old digest, and stays behind."""
+        source = self._stores.destination(source_of(entry.app))
+        found = source.referrers(entry.digest or "")
+        return tuple(
+            [Referrer(one.digest, shorten(one.artifact_type or one.media_type)) for one in found[:_REFERRERS_LIMIT]]
+        )
+
+
+def _with(entry: Entry, words: Words) -> Entry:
+    return entry._replace(
+        code=words.code,
+        reason=shorten(words.reason, SENTENCE_LIMIT),
+        remedy=shorten(words.do, SENTENCE_LIMIT),
+        command=words.command,
+    )

@@ -1,0 +1,184 @@
+"""`patch` over a registry that fails: nothing half-written, nothing overwritten, and the same command completes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from keeping import Cut, Fault, Kept, Lost, error, keeping
+from patching import RUN, KeptRegistry, Yard
+from rebased import World
+from registries import Reply, Request, digest_of
+
+APPS = tuple([f"app:{number}" for number in range(3)])
+TO = "{repository}-shim:{tag}"
+
+
+def target(app: str) -> str:
+    """Return where an app goes."""
+    return app.replace(":", "-shim:")
+
+
+@pytest.fixture
+def kept() -> Kept:
+    """Return what the registry has."""
+    return Kept()
+
+
+@pytest.fixture
+def yard(world: World, tmp_path: Path, kept: Kept) -> Iterator[Yard]:
+    """Return a plan for some apps in that registry."""
+    with keeping(kept) as server:
+        found = Yard(KeptRegistry(kept, server), world, tmp_path)
+        found.push("two", RUN)
+        for app in APPS:
+            found.app(app)
+        yield found
+        assert not [request for request in server.requests if request.method == "DELETE"]
+
+
+def every(number: int, fault: Fault) -> Callable[[Request, int], Fault]:
+    """Return faults that come every so many requests."""
+    return lambda _, count: fault if count % number == 0 else None
+
+
+def once(method: str, path: str, fault: Fault, times: int = 1) -> Callable[[Request, int], Fault]:
+    """Return a fault that comes the first times that something is asked."""
+    left = times
+
+    def faults(request: Request, _: int) -> Fault:
+        nonlocal left
+        if left and request.method == method and re.search(path, request.path):
+            left -= 1
+            return fault
+        return None
+
+    return faults
+
+
+FAULTS: dict[str, Callable[[], Callable[[Request, int], Fault]]] = {
+    "429": lambda: every(25, Reply("429 Too Many Requests", headers={"Retry-After": "0"})),
+    "500": lambda: every(9, Reply("500 Internal Server Error")),
+    "503": lambda: every(11, Reply("503 Service Unavailable")),
+    "lost answers": lambda: every(9, Lost()),
+    "cut": lambda: every(9, Cut(100)),
+    "lost tag": lambda: once("PUT", "manifests/[0-9]", Lost(), 3),
+    "lost manifest": lambda: once("PUT", "manifests/sha256", Lost(), 3),
+    "lost upload": lambda: once("PUT", "sessions", Lost(), 3),
+    "no mount": lambda: once("POST", "mount=", error("403 Forbidden", "DENIED"), 99),
+    "half a manifest": lambda: once("PUT", "manifests/sha256", error("400 Bad Request", "MANIFEST_INVALID"), 1),
+}
+
+
+def check_state(yard: Yard, kept: Kept, before: dict[str, str]) -> None:
+    """Hold what the registry has: sources as they were, targets absent or as planned."""
+    entries = yard.entries()
+    for app in APPS:
+        assert kept.tags["team/app"][app.partition(":")[2]] == before[app]
+        found = kept.tags["team/app-shim"].get(app.partition(":")[2])
+        assert found in {None, entries[app]["new_digest"]}
+
+
+@pytest.mark.parametrize(("name", "mounts"), [*[(name, True) for name in FAULTS], ("500", False), ("cut", False)])
+def test_faults(name: str, mounts: bool, yard: Yard, kept: Kept) -> None:
+    """Whatever a registry answers in between, what it has is as before or as after, and the run completes."""
+    before = dict(zip(APPS, [kept.tags["team/app"][app.partition(":")[2]] for app in APPS], strict=True))
+    assert yard.plan(*APPS, to=TO).code == 0
+    kept.mounts = mounts
+    kept.faults = FAULTS[name]()
+    for _ in range(6):
+        answer = yard.apply("--jobs", "2")
+        check_state(yard, kept, before)
+        if answer.code == 0:
+            break
+    assert answer.code == 0, answer
+    kept.faults = lambda _, __: None
+    for app, entry in yard.entries().items():
+        manifest = yard.get(target(app))
+        assert manifest is not None
+        assert digest_of(manifest) == entry["new_digest"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (error("400 Bad Request", "TAG_INVALID", "the tag is immutable"), "immutable"),
+        (error("412 Precondition Failed", "PRECONDITION", "configured as immutable"), "immutable"),
+        (error("403 Forbidden", "DENIED", "you may not"), "unwritable"),
+    ],
+)
+def test_a_registry_that_says_no(reply: Reply, code: str, yard: Yard, kept: Kept) -> None:
+    """Where a tag may not be written that app is refused and counted, and the run goes on."""
+    assert yard.plan(*APPS, to=TO).code == 0
+    kept.faults = once("PUT", "manifests/1$", reply, 99)
+    answer = yard.apply()
+    assert answer.code == 1
+    assert {app: one["code"] for app, one in yard.progress().items()} == {"app:0": "", "app:1": code, "app:2": ""}
+    assert sorted(kept.tags["team/app-shim"]) == ["0", "2"]
+    assert f"  why:     {yard.progress()['app:1']['reason']}" in answer.out
+    kept.faults = lambda _, __: None
+    assert yard.apply().code == 0
+    assert sorted(kept.tags["team/app-shim"]) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_another_writer(conditional: bool, yard: Yard, kept: Kept) -> None:
+    """Who writes a target between two looks at it keeps what was written."""
+    assert yard.plan(*APPS, to=TO).code == 0
+    theirs = kept.tags["team/app"]["2"]
+    kept.conditional = conditional
+
+    def faults(request: Request, _: int) -> Fault:
+        # As soon as the manifest is there, and before the tag is looked at for the last time.
+        if request.method == "PUT" and "manifests/sha256" in request.path:
+            kept.manifests["team/app-shim"][theirs] = kept.manifests["team/app"][theirs]
+            kept.tags["team/app-shim"]["1"] = theirs
+        return None
+
+    kept.faults = faults
+    answer = yard.apply("--jobs", "1")
+    codes = {app: one["code"] for app, one in yard.progress().items()}
+    assert (answer.code, codes["app:1"], kept.tags["team/app-shim"]["1"]) == (1, "moved", theirs)
+    assert codes["app:0"] == codes["app:2"] == ""
+
+
+def test_what_lies_at_the_target_is_read_back(yard: Yard, kept: Kept) -> None:
+    """A registry that has another thing than was written is not believed."""
+    assert yard.plan(*APPS, to=TO).code == 0
+    other = kept.tags["team/app"]["2"]
+
+    def faults(request: Request, _: int) -> Fault:
+        if request.method == "GET" and re.search("app-shim/manifests/1$", request.path):
+            kind, data = kept.manifests["team/app"][other]
+            return Reply(body=data, headers={"Content-Type": kind, "Docker-Content-Digest": other})
+        return None
+
+    kept.faults = faults
+    assert yard.apply().code == 1
+    assert yard.progress()["app:1"]["code"] == "not-as-written"
+
+
+def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:
+    """A plan is not finished, and says so; the same command goes on with it."""
+    kept.faults = lambda request, _: Reply("503 Service Unavailable") if "app/manifests/1" in request.path else None
+    answer = yard.plan(*APPS, to=TO, options=("--timeout", "2"))
+    assert (answer.code, yard.entries()["app:1"]["outcome"], yard.entries()["app:1"]["code"]) == (
+        3,
+        "failed",
+        "unreachable",
+    )
+    kept.faults = lambda _, __: None
+    assert yard.plan(*APPS, to=TO).code == 0
+    assert yard.apply().code == 0
+
+
+def test_a_target_of_which_nothing_is_known(yard: Yard, kept: Kept) -> None:
+    """Where nobody says what lies at a target, nothing is planned: it might be overwritten."""
+    kept.faults = lambda request, _: error("403 Forbidden", "DENIED") if "app-shim/manifests" in request.path else None
+    answer = yard.plan(*APPS, to=TO)
+    assert answer.code == 3
+    assert "3 targets can't be written to" in answer.err
+    assert "what lies there is not known" in answer.err
+    assert yard.journal.read_bytes() == b""
