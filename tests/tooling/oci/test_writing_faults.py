@@ -256,6 +256,10 @@ def test_goes_on_from_what_the_session_has() -> None:
         target.upload(_descriptor(LARGE), _opens(LARGE))
     assert kept.blobs[TARGET] == {digest_of(LARGE): LARGE}
     assert _asked_for(server) == [*FIRST, *CHUNKS[:3], "GET", "2300-2999", "3000-3499", "PUT"]
+    kept = _kept(lambda _, asked: Cut(0) if asked == 5 else None, largest=CHUNK)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert _asked_for(server) == [*FIRST, CHUNKS[0], "GET", *CHUNKS, "PUT"]  # it says 0-0, and has nothing
 
 
 def test_asks_what_a_session_has_that_is_elsewhere() -> None:
