@@ -158,6 +158,7 @@ def test_what_lies_at_the_target_is_read_back(yard: Yard, kept: Kept) -> None:
     kept.faults = faults
     assert yard.apply().code == 1
     assert yard.progress()["app:1"]["code"] == "not-as-written"
+    assert yard.progress()["app:1"]["reason"].endswith(f"names {other}")
 
 
 def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:
