@@ -262,6 +262,29 @@ def test_goes_on_from_what_the_session_has() -> None:
     assert _asked_for(server) == [*FIRST, CHUNKS[0], "GET", *CHUNKS, "PUT"]  # it says 0-0, and has nothing
 
 
+def test_believes_what_a_registry_says_that_it_took() -> None:
+    """Half of a chunk: the other half is sent. More than it was sent: another upload is begun."""
+    kept = _kept(largest=CHUNK)
+
+    def half(_: Request, asked: int) -> Fault:
+        if asked != 6:
+            return None
+        kept.sessions["s2"] += LARGE[CHUNK : CHUNK + 500]
+        return Reply("202 Accepted", headers={"Range": "0-1499"})
+
+    kept.faults = half
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert kept.blobs[TARGET] == {digest_of(LARGE): LARGE}
+    assert _asked_for(server) == [*FIRST, *CHUNKS[:2], "GET", "1500-1999", *CHUNKS[2:], "PUT"]
+    boasts = Reply("204 No Content", headers={"Range": "0-99999"})
+    faults: dict[int, Fault] = {6: Cut(0), 7: boasts}
+    kept = _kept(lambda _, asked: faults.get(asked), largest=CHUNK)
+    with _target(kept) as (target, server):
+        target.upload(_descriptor(LARGE), _opens(LARGE))
+    assert _asked_for(server) == [*FIRST, *CHUNKS[:2], "GET", "POST", *CHUNKS, "PUT"]
+
+
 def test_asks_what_a_session_has_that_is_elsewhere() -> None:
     """It says 416: then what it has counts; where it says so again, another one is begun."""
     odd = Reply("416 Range Not Satisfiable")
