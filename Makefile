@@ -141,7 +141,7 @@ profile: venv
 
 bench: pyz static
 	@tools/need test bench
-	$(BIN)/python bench/bench.py; first=$$?; $(BIN)/python bench/fleet.py && exit $$first
+	$(BIN)/python bench/bench.py; first=$$?; $(BIN)/python bench/fleet.py; second=$$?; $(BIN)/python bench/patch.py && exit $$((first | second))
 
 venv: $(VENV)/.installed
 

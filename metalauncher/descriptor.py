@@ -65,7 +65,7 @@ class Launcher:
             buildpack: the Buildpack APIs it declares.
             path: of the executable, inside the image; "" means the default place.
             priority: higher goes first.
-            opt_in_env: the variable that must be true for it to take part.
+            opt_in_env: the variable that must be true for it to be eligible.
             requires: keys the app's metadata.toml must have.
             cannot_read: oddities of a metadata.toml at which it fails, of `toml.ODDITIES`.
             sha256: of the executable, lower-case hex.

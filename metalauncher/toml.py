@@ -43,15 +43,15 @@ def parse_toml(data: bytes) -> dict[str, Any]:
     """Parse a file's content; a UTF-8 BOM and CRLF are accepted.
 
     Raises:
-        Unreadable: it is not UTF-8, or not TOML.
+        Unreadable: it is not UTF-8, or not TOML; its cause has the place, as numbers.
     """
     try:
         return tomli.loads(data.removeprefix(BOM).decode())
     except tomli.TOMLDecodeError as error:
-        raise Unreadable(f"toml: {error}", line=error.lineno) from None
+        raise Unreadable(f"toml: {error}", line=error.lineno) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise Unreadable(f"toml: invalid UTF-8 (at line {line})", line=line) from None
+        raise Unreadable(f"toml: invalid UTF-8 (at line {line})", line=line) from error
     except RecursionError as error:  # tomli's own: nested too deeply
         raise Unreadable(f"toml: {error}") from None
     except ValueError:

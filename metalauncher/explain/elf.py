@@ -13,6 +13,8 @@ MAGIC = b"\x7fELF"
 PROGRAMS = (2, 3)  # ET_EXEC, ET_DYN
 LOAD, INTERPRETER, NOTE = 1, 3, 4  # PT_LOAD, PT_INTERP, PT_NOTE
 HEADER_SIZE = 56  # bytes of a program header of 64 bits
+# uname(2)'s names of machines -> whose programs their kernels start (EM_*): their own first, then 32-bit ones.
+MACHINES = {"x86_64": (62, 3), "aarch64": (183, 40), "ppc64le": (21,), "s390x": (22,), "riscv64": (243,)}
 
 
 class Elf:

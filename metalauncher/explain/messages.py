@@ -72,7 +72,7 @@ def by_rank(launcher: Launcher) -> tuple[int, VersionKey, str, str]:
 
 
 def describe(launcher: Launcher) -> str:
-    """Name a launcher, what it supports, and what it takes for it to take part."""
+    """Name a launcher, what it supports, and what makes it eligible."""
     text = f"{launcher!r}: Platform API {span(launcher.platform)}, Buildpack API {span(launcher.buildpack)}"
     return text + f", only with {launcher.opt_in_env}=true" if launcher.opt_in_env else text
 
@@ -94,7 +94,7 @@ def why(reason: Rejection) -> str:
     """Say why a launcher was left out."""
     match reason:
         case OptInNotGiven():
-            return f"takes part only with {reason.variable}=true"
+            return f"is eligible only with {reason.variable}=true"
         case KeyMissing():
             return f"requires '{reason.key}' in metadata.toml"
         case NotPinned():

@@ -6,7 +6,7 @@ import posix
 
 from metalauncher.errnos import errno_text
 from metalauncher.execute import ITSELF, SCRIPTS_LIMIT, Failure, interpreter_of
-from metalauncher.explain.elf import HEADER_SIZE, INTERPRETER, MAGIC, PROGRAMS, Elf
+from metalauncher.explain.elf import HEADER_SIZE, INTERPRETER, MACHINES, MAGIC, PROGRAMS, Elf
 from metalauncher.files import read_head
 
 TYPE_CHECKING = False
@@ -19,7 +19,6 @@ _ENOEXEC, _EACCES, _ELOOP = 8, 13, 40
 _HEAD = 4096  # bytes: an ELF file's headers lie at its beginning
 
 # uname's machine -> the ELF machines that its kernel runs (elf.h, EM_*)
-_ELF_MACHINES = {"x86_64": (62, 3), "aarch64": (183, 40), "ppc64le": (21,), "s390x": (22,), "riscv64": (243,)}
 _PROGRAM_HEADERS_LIMIT = 65536  # bytes
 
 
@@ -76,7 +75,7 @@ def _why_not_open(path: bytes) -> int:
 
 def _why_not_elf(head: bytes, root: Root) -> int:
     """Check what Linux does before its point of no return (fs/binfmt_elf.c): headers, and the program's interpreter."""
-    machines = _ELF_MACHINES.get(posix.uname().machine)
+    machines = MACHINES.get(posix.uname().machine)
     elf = Elf(head)
     if elf.kind not in PROGRAMS or (machines and elf.machine not in machines):
         return _ENOEXEC

@@ -39,7 +39,7 @@ def how_far(kind: str, api: ApiVersion, sets: Sequence[tuple[Launcher, ApiSet]],
             reason = (
                 f"{api} is deprecated, and CNB_DEPRECATION_MODE=error"
                 if deprecated
-                else f"it takes part only with {launcher.opt_in_env}=true"
+                else f"it is eligible only with {launcher.opt_in_env}=true"
             )
             return f"{launcher!r} supports {kind} API {api}, but is left out: {reason}"
     older = max([(apis.newest, launcher) for launcher, apis in sets if apis.newest < api], key=_bound, default=None)
@@ -82,17 +82,17 @@ def culprits(refusal: BuildpackApisNotCovered, decision: Decision) -> list[str]:
 
 
 def opt_in(refusal: PlatformApiNotCovered, decision: Decision) -> list[str]:
-    """Name the variables that would let launchers take part which support the Platform API, were it not deprecated."""
+    """Name the variables that would make launchers eligible which support the Platform API, were it not deprecated."""
     if refusal.deprecated:
         return []
     variables = {
         launcher.opt_in_env: None for launcher in decision.registry.launchers if launcher.platform.covers(refusal.api)
     }
-    return [f"set {variable}=true to let that launcher take part, or" for variable in variables]
+    return [f"set {variable}=true to make that launcher eligible, or" for variable in variables]
 
 
 def opt_in_for_all(refusal: BuildpackApisNotCovered, decision: Decision) -> list[str]:
-    """Name the variables that would let launchers take part which support all that the app recorded."""
+    """Name the variables that would make launchers eligible which support all that the app recorded."""
     record = decision.record
     if record is None or refusal.deprecated:
         return []
@@ -108,7 +108,7 @@ def opt_in_for_all(refusal: BuildpackApisNotCovered, decision: Decision) -> list
         and not decision.policy.opts_in(launcher.opt_in_env)
     }
     return [
-        f"set {variable}=true to let the launcher here take part that supports them all, or" for variable in variables
+        f"set {variable}=true to make the launcher here eligible that supports them all, or" for variable in variables
     ]
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
+from metalauncher.explain.elf import MACHINES
+
 
 class Architecture(NamedTuple):
     """One architecture.
@@ -28,13 +30,14 @@ class Architecture(NamedTuple):
 
 
 _KNOWN: Final = (
-    Architecture("x86-64", "amd64", "x86_64", 62, "386"),
-    Architecture("arm64", "arm64", "aarch64", 183, "arm"),
-    Architecture("ppc64le", "ppc64le", "ppc64le", 21),
-    Architecture("s390x", "s390x", "s390x", 22),
-    Architecture("riscv64", "riscv64", "riscv64", 243),
+    Architecture("x86-64", "amd64", "x86_64", MACHINES["x86_64"][0], "386"),
+    Architecture("arm64", "arm64", "aarch64", MACHINES["aarch64"][0], "arm"),
+    *[Architecture(name, name, name, MACHINES[name][0]) for name in ("ppc64le", "s390x", "riscv64")],
 )
-_OLDER: Final = (Architecture("386", "386", "i686", 3), Architecture("arm", "arm", "armv7l", 40))
+_OLDER: Final = (
+    Architecture("386", "386", "i686", MACHINES["x86_64"][1]),
+    Architecture("arm", "arm", "armv7l", MACHINES["aarch64"][1]),
+)
 ARCHITECTURES: Final = tuple([known.name for known in _KNOWN])  # that lifecycle is released for
 _BY_ELF = {known.elf: known.name for known in (*_KNOWN, *_OLDER)}
 _BY_GO = {known.go: known.name for known in _KNOWN}

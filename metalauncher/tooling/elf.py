@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from metalauncher.execute import interpreter_of
 from metalauncher.explain.elf import HEADER_SIZE, INTERPRETER, LOAD, MAGIC, NOTE, PROGRAMS, Elf
 from metalauncher.tooling.architectures import from_elf
-from metalauncher.tooling.architectures import this_architecture as this_architecture  # noqa: PLC0414  # for run_image/model, until it takes it from there
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 HEAD = 4096  # bytes: an ELF file's program headers and interpreter lie at its beginning
 
 _32_BITS = (3, 40)  # EM_386, EM_ARM
+_VERSION = 1  # EV_CURRENT, of e_ident
 _WIDTHS = {62: 2, 183: 2, 243: 2, 21: 2, 3: 1, 40: 1}  # EM_* of machines whose order is little -> their EI_CLASS
 _NOTE_NAME, _NOTE_TYPE = b"metalauncher\0", 1  # as image/static/start.c has it
 
@@ -69,9 +69,10 @@ def _inspect_elf(head: bytes) -> Binary | str:
 
 
 def odd_header(head: bytes, size: int) -> str:
-    """Say what of an ELF file Linux reads otherwise than `inspect`, or may refuse; "" where nothing is odd.
+    """Say what of an ELF file not every kernel reads as `inspect` does, or takes; "" where nothing is odd.
 
-    Linux goes by the machine alone, and not by what the file says of its width and order of bytes.
+    Linux goes by the machine alone, and not by what the file says of its width, order of bytes and version; gVisor
+    looks at these (pkg/sentry/loader/elf.go, `parseHeader`).
 
     Args:
         head: its first bytes, `HEAD` of them where it has as many.
@@ -80,7 +81,7 @@ def odd_header(head: bytes, size: int) -> str:
     if not head.startswith(MAGIC) or len(head) < 64:
         return ""
     width = _WIDTHS.get(int.from_bytes(head[18:20], "little"))
-    if width is not None and head[4:6] != bytes([width, 1]):
+    if width is not None and head[4:7] != bytes([width, 1, _VERSION]):
         return "a header that contradicts itself"
     elf = Elf(head)
     if not elf.wide or elf.kind not in PROGRAMS:

@@ -1,7 +1,8 @@
 """Read files that somebody else may have put there: regular ones alone, as far as a limit, and waiting for nobody.
 
-All of the tooling's reading goes through here, so that no FIFO, device, link or endless file in a file's place can hold
-up a command or fill its memory; tests/tooling/test_regular_files.py lists what is excepted, each with its reason.
+What the tooling reads and a dispatch does not goes through here, so that no FIFO, device, link or endless file in a
+file's place can hold up a command or fill its memory; tests/tooling/test_regular_files.py lists what is excepted, each
+with its reason.
 """
 
 from __future__ import annotations

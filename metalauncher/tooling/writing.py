@@ -32,7 +32,7 @@ def write_whole(
         owner: user and group, as far as the process may give files away; None for its own.
 
     Raises:
-        OSError: nothing was changed.
+        OSError: what was there is as before; or, where the disk can't be told to keep it, all of the new is there.
     """
     with whole_file(directory, name, mode, owner) as file:
         for piece in (data,) if isinstance(data, bytes) else data:

@@ -108,16 +108,26 @@ class AppImages:
     def app(self, recipe: Recipe, on: str) -> str:
         """Return an app's name: exported onto the first run image, and rebased where that is not the one asked for."""
         image = f"{self._address}/{recipe.name}:{on}"
-        if image not in self._made:
-            if on == FIRST:
-                run = self._unpack(self.run_image(FIRST))
-                launcher = self._launchers[recipe.lifecycle]
-                root = build_root(recipe, self._folder / "roots", launcher, run.rootfs)
-                self._exporter.export(recipe, root, self.run_image(FIRST), image)
-            else:
-                self._exporter.rebase(recipe, self.app(recipe, FIRST), self.run_image(on), image)
+        if on == FIRST:
+            self._export(recipe, on, image)
+        elif image not in self._made:
+            self._exporter.rebase(recipe, self.app(recipe, FIRST), self.run_image(on), image)
             self._made.add(image)
         return image
+
+    def exported(self, recipe: Recipe, on: str) -> str:
+        """Return the name of an app that was exported onto this run image itself."""
+        image = f"{self._address}/{recipe.name}:exported-{on}"
+        self._export(recipe, on, image)
+        return image
+
+    def _export(self, recipe: Recipe, on: str, image: str) -> None:
+        if image not in self._made:
+            run = self._unpack(self.run_image(FIRST))  # what a builder has of metalauncher
+            folder = self._folder / f"roots-{image.rpartition(':')[2]}"
+            root = build_root(recipe, folder, self._launchers[recipe.lifecycle], run.rootfs)
+            self._exporter.export(recipe, root, self.run_image(on), image)
+            self._made.add(image)
 
     def check(self, apps: Iterable[str], on: str) -> list[dict[str, Any]]:
         """Ask `metalauncher check` about apps' images on a run image; return their results in this order.

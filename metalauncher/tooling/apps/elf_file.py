@@ -3,7 +3,8 @@
 Reads little: the headers, and the sections' names. Whatever the bytes are, memory is bounded by the limits here, and
 what is damaged or beyond a limit raises `NotElf`, nothing else.
 
-Source: go/src/debug/elf/file.go (NewFile), Go 1.26; what it refuses is refused here.
+Not `explain/elf`, which reads what the kernel looks at of a file's first bytes, and never refuses: the two have to
+differ where the kernel starts what Go's readers refuse. Source: go/src/debug/elf/file.go (NewFile), Go 1.26.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ def _matrix() -> Parser:
     command = Parser(
         "metalauncher matrix",
         "Show which launcher serves which combination of Platform API and Buildpack API, and where the gaps are against"
-        " what lifecycle releases since 0.9.0 could export. Launchers that take part only by opt-in don't count.",
+        " what lifecycle releases since 0.9.0 could export. Launchers that are eligible only by opt-in don't count.",
         (
             "metalauncher matrix",
             "metalauncher matrix --gaps --run-image oci:run:12",

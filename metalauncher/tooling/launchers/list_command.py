@@ -71,9 +71,8 @@ def collect(root: Root, image: RunImage | None = None) -> tuple[list[Entry], tup
         for image, mask in registry.masked
     ]
     for broken in registry.invalid:
-        line = f"line {broken.line}: " if broken.line is not None and "(at " not in broken.reason else ""
         key = f"{broken.key}: " if broken.key else ""
-        entries.append(Entry(INVALID, broken.file, None, f"{line}{key}{broken.reason}"))
+        entries.append(Entry(INVALID, broken.file, None, f"{key}{broken.reason}"))
     return entries, registry.directories
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-import re
 from typing import TYPE_CHECKING, Any
+
+from tomli import TOMLDecodeError
 
 from metalauncher.descriptor import (
     APP_PATH,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from metalauncher.tooling.lint.positions import Path
 
 _PROBLEMS_LIMIT = 50  # in one file
-_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|line (\d+)|end of document)\)$")
 _SOUND_APIS = {"supported": ["0.1"]}
 
 # The permanent number of each code of a descriptor's problems.
@@ -66,11 +66,8 @@ def lint_text(file: bytes, shown: str, *, link: bool) -> tuple[Launcher | None, 
     try:
         document = read_toml(file, DESCRIPTOR_LIMIT)
         text = read_regular(file, DESCRIPTOR_LIMIT).decode("utf-8-sig")
-    except Unreadable as error:
-        detail = "dangling link" if link and error.missing else error.detail
-        return None, [_unreadable(shown, detail, error.line)]
-    except (ReadError, UnicodeDecodeError) as error:  # changed while it was read
-        return None, [_unreadable(shown, str(error), None)]
+    except (Unreadable, ReadError, UnicodeDecodeError) as error:  # the last two where it changed while it was read
+        return None, [_unreadable(shown, error, link=link)]
     places = positions(text)
 
     def finding(rule: str, path: Path, message: str) -> Finding:
@@ -107,19 +104,17 @@ def _lint_deprecated(launcher: Launcher) -> Iterator[tuple[str, Path, str]]:
             yield "ML007", ("apis", kind, "deprecated"), message
 
 
-def _unreadable(shown: str, detail: str, line: int | None) -> Finding:
-    match = _AT.search(detail)
-    if not match:
-        return Finding(shown, line, None, "ML001", detail)
-    row, column, alone = match.groups()
-    number = row or alone
-    return Finding(
-        shown,
-        int(number) if number else line,
-        int(column) if column else None,
-        "ML001",
-        detail[: match.start()] if number else detail,
-    )
+def _unreadable(shown: str, error: Unreadable | ReadError | UnicodeDecodeError, *, link: bool) -> Finding:
+    """Return the finding of a file without a document: its place where findings have theirs, and not in the words."""
+    if link and isinstance(error, Unreadable) and error.missing:
+        return Finding(shown, None, None, "ML001", "dangling link")
+    line = error.line if isinstance(error, Unreadable) else None
+    match error.__cause__:
+        case TOMLDecodeError(lineno=row, colno=column, msg=reason) as cause if cause.pos < len(cause.doc):
+            return Finding(shown, row, column, "ML001", f"toml: {reason}")
+        case UnicodeDecodeError():
+            return Finding(shown, line, None, "ML001", "toml: invalid UTF-8")
+    return Finding(shown, line, None, "ML001", str(error))
 
 
 def _problems(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.reading import Fault
 
 _CHUNK = 1 << 16
-_TROUBLES: dict[Fault, ErrorKind] = {
+_KINDS: dict[Fault, ErrorKind] = {
     "absent": "absent",
     "denied": "denied",
     "irregular": "damaged",
@@ -95,7 +95,7 @@ def open_regular(path: str) -> Iterator[IO[bytes]]:
             yield file
     except reading.ReadError as error:
         reason = "is not there" if error.fault == "absent" else error.reason
-        raise ImageError(_TROUBLES[error.fault], reason) from None
+        raise ImageError(_KINDS[error.fault], reason) from None
     except OSError as error:  # of reading at a place of one's own: pread
         raise ImageError("unreachable", errno_text(error.errno)) from None
 

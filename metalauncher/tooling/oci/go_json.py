@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     # What a struct's field is: "text", "texts" (a list), "number", "flag", "time", "map" (of texts), "sets" (a map
-    # of nothing), a struct, or a list of structs. With a `?` in front: whoever asks for it looks at its type; of
-    # "?map" and "?list", a list of texts, not at those of what is in it.
+    # of nothing), a struct, or a list of structs. With a `?` in front: whoever asks for it looks at its type, whatever
+    # it is; of "?map" and "?list", a list of texts, not at those of what is in it.
     Shape = str | Mapping[str, "Shape"] | list[Mapping[str, "Shape"]]
 
 _PLATFORM: Final[dict[str, Shape]] = {
@@ -200,14 +200,16 @@ def _refuse_merged(name: str, kind: Shape, item: Any, before: Any) -> None:
 
 
 def _field(item: Any, kind: Shape, name: str) -> Any:
-    if isinstance(kind, list):
-        if isinstance(item, list):
-            return [_field(each, kind[0], name) for each in item]
-        return item
-    if not isinstance(kind, str):
-        return _struct(item, kind) if isinstance(item, dict) else item
     if item is None:
         return None
+    if isinstance(kind, list):
+        if not isinstance(item, list):
+            raise NotJsonError(name)
+        return [_field(each, kind[0], name) for each in item]
+    if not isinstance(kind, str):
+        if not isinstance(item, dict):
+            raise NotJsonError(name)
+        return _struct(item, kind)
     if kind.endswith(("texts", "list")) and isinstance(item, list):
         item = ["" if each is None else each for each in item]
     inside = (kind == "?map" and isinstance(item, dict)) or (kind == "?list" and isinstance(item, list))

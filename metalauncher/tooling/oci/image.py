@@ -68,17 +68,25 @@ class Image:
         self.manifest: Final = manifest
         self.config: Final = config
         self.layers: Final = layers
-        run = _object(config, "config")
-        entries = run.get("Env") or []
-        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-            raise ImageError("damaged", "the config's Env is not an array of strings")
-        self.environ: Final = tuple([entry.encode("utf-8", "surrogatepass") for entry in entries])
-        self.labels: Final = {key: value for key, value in _object(run, "Labels").items() if isinstance(value, str)}
+        self.environ: Final = tuple([entry.encode("utf-8", "surrogatepass") for entry in self.words("Env")])
+        labels = _object(_object(config, "config"), "Labels")
+        self.labels: Final = {key: value for key, value in labels.items() if isinstance(value, str)}
 
     @property
     def platform(self) -> str:
         """`os/architecture` and, if there is an unusual one, `/variant`, in Go's names whatever the config has."""
         return normal(platform_of(self.config))
+
+    def words(self, key: str) -> list[str]:
+        """Return a list of texts in its configuration: Env, Entrypoint, Cmd; empty where there is none.
+
+        Raises:
+            ImageError: it is another thing, with which Go refuses the whole image.
+        """
+        found = _object(self.config, "config").get(key)
+        if found is not None and not (isinstance(found, list) and all([isinstance(word, str) for word in found])):
+            raise ImageError("damaged", f"the config's {key} is not an array of strings")
+        return found or []
 
     @property
     def entrypoint(self) -> tuple[str, ...]:

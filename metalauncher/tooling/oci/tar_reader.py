@@ -47,13 +47,16 @@ class TarReader:
         """Take the archive; nothing is read yet.
 
         Args:
-            stream: it.
+            stream: it. Of a file opened with a buffer contents are skipped, and its position is where a member's
+                content begins.
             extended_limit: bytes of a long name, or of a member's PAX records.
         """
         self.marked = False
         self.begin = 0
         self._at = 0  # bytes that were read
-        self._stream: Final = io.BufferedReader(_Raw(stream), _CHUNK)
+        self._stream: Final = (
+            stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(_Raw(stream), _CHUNK)
+        )
         self._limit: Final = extended_limit
         self._left = 0  # bytes of the member's content, as stored
         self._padding = 0
@@ -170,10 +173,20 @@ class TarReader:
 
     def _skip(self) -> None:
         """Go to the end of a member; that its padding is cut off makes it the archive's end."""
+        if self._left and self._stream.seekable():
+            self._seek(self._left - 1)
+            self._left = 1  # which is read: there may be no such byte
         while self._left:
             self._left -= len(self._exactly(min(self._left, _CHUNK)))
         self._at += len(self._stream.read(self._padding))
         self._padding = 0
+
+    def _seek(self, size: int) -> None:
+        try:
+            self._stream.seek(size, io.SEEK_CUR)
+        except (OSError, OverflowError):  # beyond what a file can have
+            raise TarError("cut-off") from None
+        self._at += size
 
     def read(self, limit: int) -> bytes:
         """Return so many bytes of the member's content, fewer at its end.

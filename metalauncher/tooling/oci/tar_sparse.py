@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metalauncher.tooling.oci.tar_header import BLOCK, Header, TarError, decimal, number
+from metalauncher.tooling.oci.tar_header import BLOCK, OLD_SPARSE, Header, TarError, decimal, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ def sparse_map(header: Header, block: Callable[[], bytes], content: Callable[[],
     Raises:
         TarError: the map is not sound.
     """
-    if header.kind == b"S":
+    if header.kind == OLD_SPARSE:
         pieces = _old(header, block)
     else:
         version = _version(header)

@@ -16,8 +16,9 @@ from metalauncher.explain.predict import exec_errno, locate, why_not_executable
 from metalauncher.files import read_head
 from metalauncher.places import EXECUTABLE, IMAGE_DESCRIPTORS, OPERATOR_DESCRIPTORS, Root
 from metalauncher.registry import load_registry
+from metalauncher.tooling.architectures import from_go, runs, this_architecture
 from metalauncher.tooling.console import decode, encode
-from metalauncher.tooling.elf import HEAD, has_note, inspect, this_architecture
+from metalauncher.tooling.elf import HEAD, has_note, inspect
 from metalauncher.tooling.oci.materialise import materialise
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.reading import ReadError, open_regular
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.tree import Node, Tree
 
 _NO_EXEC = errno_text(8)
-# As an image's config names them -> as tooling.binary does.
-_ARCHITECTURES = {"amd64": "x86-64", "arm64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
-_OLDER = {"x86-64": "386", "arm64": "arm"}  # what these run as well
 _DIRECTORY_LIMIT = 64 << 10  # bytes; a zipapp's directory of files lies at its end, and has 10 KB
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -236,12 +234,12 @@ class RunImage:
     def _on_its_machine(self, place: bytes, obstacle: str | None) -> str | None:
         """Return what was foretold for this machine as it is on the image's, where that is another one."""
         wanted = self.architecture
-        if wanted in (None, this_architecture(os.uname().machine)) or obstacle not in (None, _NO_EXEC):
+        if wanted is None or wanted == this_architecture(os.uname().machine) or obstacle not in (None, _NO_EXEC):
             return obstacle
         binary = inspect(read_head(place, HEAD))
         if isinstance(binary, str) or binary.kind != "elf":
             return obstacle
-        return None if binary.machine in (wanted, _OLDER.get(wanted)) else _NO_EXEC
+        return None if runs(wanted, binary.machine) else _NO_EXEC
 
     def _bring(self, path: str) -> None:
         """Lay out a program, and what the kernel needs to start it."""
@@ -261,8 +259,8 @@ class RunImage:
 
 
 def architecture_of(platform: str) -> str | None:
-    """Return the architecture of `os/architecture[/variant]` as `tooling.elf` names it; None where it is not known."""
-    return _ARCHITECTURES.get(platform.split("/")[1] if "/" in platform else "")
+    """Return the architecture of `os/architecture[/variant]`; None where it is not known."""
+    return from_go(platform.split("/")[1] if "/" in platform else "")
 
 
 def _is_copy(node: Node, ours: Node) -> bool:

@@ -71,8 +71,7 @@ def read_statements(file: bytes, launchers: Mapping[str, Product], own: Product 
         document = read_toml(file, _LIMIT)
         return _given(document, launchers, own)
     except Unreadable as error:
-        where = shown if error.line is None or "(at " in error.detail else f"{shown}:{error.line}"
-        raise _unable(f"{where}: {error.detail}") from None
+        raise _unable(f"{shown}: {error.detail}") from None
     except _Wrong as error:
         raise _unable(f"{shown}: {error.key}: {error.reason}") from None
 

@@ -86,14 +86,12 @@ def _timeless(value: Any) -> Any:
     return [_timeless(item) for item in value] if isinstance(value, list) else value
 
 
-def _looked_at(value: Any, shape: Any) -> bool:  # noqa: PLR0911  # one return for each kind of value
+def _looked_at(value: Any, shape: Any) -> bool:
     """Tell whether a field is of a wrong type that its reader refuses."""
     if isinstance(shape, list):
-        return not isinstance(value, (list, type(None))) or any([_looked_at(item, shape[0]) for item in value or []])
+        return any([_looked_at(item, shape[0]) for item in value or []])
     if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            return value is not None
-        return any([_looked_at(value.get(key), kind) for key, kind in shape.items()])
+        return any([_looked_at((value or {}).get(key), kind) for key, kind in shape.items()])
     right: Any = {"?text": str, "?number": int, "?texts": list, "?list": list, "?map": dict}.get(shape)
     if value is None or right is None:
         return False
@@ -138,6 +136,9 @@ CASES: dict[str, tuple[str, Any]] = {
     ),
     '{"config": {"User": 1}}': ("", "it has a 'User' of a wrong type"),
     '{"config": {"Labels": {"a": 1}}}': ("", "it has a 'Labels' of a wrong type"),
+    '{"config": []}': ("", "it has a 'config' of a wrong type"),
+    '{"history": {}}': ("", "it has a 'history' of a wrong type"),
+    '{"history": [""]}': ("", "it has a 'history' of a wrong type"),
     '{"created": "2023-02-29T00:00:00Z"}': ("", "it has a 'created' of a wrong type"),
     '{"config": {}} x': ("", "it is not JSON"),
     '\ufeff{"config": {}}': ("", "it is not JSON"),

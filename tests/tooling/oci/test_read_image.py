@@ -172,10 +172,11 @@ def test_artifact(layout: Layout) -> None:
 
 BROKEN_CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "environment": ({"config": {"Env": "A=1"}}, "the config's Env is not an array of strings"),
+    "environment-that-is-empty-and-no-list": ({"config": {"Env": {}}}, "the config's Env is not an array of strings"),
     "environment-of-numbers": ({"config": {"Env": [1]}}, "the config's Env is not an array of strings"),
     "labels": ({"config": {"Labels": []}}, "Labels in the config is not an object"),
-    "config": ({"config": []}, "config in the config is not an object"),
-    "rootfs": ({"rootfs": 1}, "rootfs in the config is not an object"),
+    "config": ({"config": []}, "the config has a 'config' of a wrong type"),
+    "rootfs": ({"rootfs": 1}, "the config has a 'rootfs' of a wrong type"),
     "diff-ids-too-few": ({"rootfs": {"diff_ids": []}}, "the config does not name the 1 layers that the manifest has"),
     "diff-id": ({"rootfs": {"diff_ids": ["x"]}}, "'x' is not a digest"),
 }
@@ -282,7 +283,7 @@ def test_no_layout(tmp_path: Path, layout: Layout) -> None:
     assert refusal(lambda: load(layout)) == ("absent", "the layout holds no image")
     index = layout.directory / "index.json"
     index.write_text('{"manifests": 1}')
-    assert refusal(lambda: load(layout)) == ("damaged", "index.json lists no manifests")
+    assert refusal(lambda: load(layout)) == ("damaged", "index.json has a 'manifests' of a wrong type")
     index.write_text(" " * ((4 << 20) + 1))
     assert refusal(lambda: load(layout)) == ("too-large", f"index.json is larger than {4 << 20} bytes")
     (layout.directory / "oci-layout").write_text('{"imageLayoutVersion": "2.0.0"}')
@@ -346,7 +347,7 @@ def _negative() -> bytes:
 
 
 BROKEN_ARCHIVES: dict[str, tuple[bytes, str, str]] = {
-    "empty": (b"", "damaged", "is no tar archive: empty file"),
+    "empty": (b"", "damaged", "is no tar archive: it is empty"),
     "text": (b"hello" * 200, "damaged", "is no tar archive: "),
     "compressed": (LAYER.blob, "unsupported", "is compressed with gzip: gunzip -c "),
     "other": (

@@ -383,14 +383,7 @@ def _argv(image: Image) -> tuple[str, ...]:
     Raises:
         ImageError: one is no array of strings, which runtimes take differently.
     """
-    run = image.config.get("config")
-    argv: list[str] = []
-    for key in ("Entrypoint", "Cmd"):
-        words = (run.get(key) if isinstance(run, dict) else None) or []
-        if not isinstance(words, list) or not all([isinstance(word, str) for word in words]):
-            raise ImageError("damaged", f"the config's {key} is not an array of strings")
-        argv += words
-    return tuple(argv)
+    return tuple([word for key in ("Entrypoint", "Cmd") for word in image.words(key)])
 
 
 def _readings(environ: tuple[bytes, ...]) -> tuple[dict[bytes, bytes], ...]:

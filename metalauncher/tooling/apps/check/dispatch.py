@@ -124,10 +124,10 @@ class Dispatcher:
             return "is metalauncher itself"
         if found.errno:
             return errno_text(found.errno)
-        for step in found.steps:
-            if walk.contents.is_apps(step.place):
-                walk.resolver.doubt(f"its own layers have /{step.place.path}, which {launcher!r} begins with")
-            elif has_note(walk.contents.head(step.place)):
+        for place in found.files:
+            if walk.contents.is_apps(place):
+                walk.resolver.doubt(f"its own layers have /{place.path}, which {launcher!r} begins with")
+            elif has_note(walk.contents.head(place)):
                 walk.resolver.doubt(f"{launcher!r} is another build of metalauncher, which dispatches again")
         last = found.steps[-1].place
         if last.node is not None and (wrong := self._run.wrong_digest(launcher, last.node)):

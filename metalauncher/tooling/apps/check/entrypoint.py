@@ -141,9 +141,7 @@ def _doubt_set_id(found: Exec, walk: Walk) -> None:
 
 def _changed(found: Exec, walk: Walk, run: RunImage) -> str:
     """Say which file of the run image that a start comes by the app's own layers change; "" if none."""
-    places = [step.place for step in found.steps]
-    places += [step.loader for step in found.steps if step.loader is not None]
-    for place in places:
+    for place in found.files:
         if walk.contents.is_apps(place) and run.tree.get(place.path) is not None:
             return f"its own layers change /{place.path}, which belongs to the run image"
     return ""
@@ -168,6 +166,8 @@ class _Start:
         itself = [number for number, step in enumerate(found.steps) if self._run.is_its_launcher(step.place)]
         if itself:
             _doubt_set_id(found, self._walk)
+            if self._run.doubt:
+                self._walk.resolver.doubt(self._run.doubt)
         if itself == [0]:
             return self._entered("symlink", self._start, self._argv[1:])
         if itself == [1]:

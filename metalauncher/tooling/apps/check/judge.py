@@ -19,8 +19,8 @@ from metalauncher.tooling.apps.check.unpacked import UnpackedApp
 from metalauncher.tooling.apps.check.user import UnknownUser
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
 from metalauncher.tooling.apps.check.walk import NoDirectory, Walk
+from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.console import decode
-from metalauncher.tooling.elf import this_architecture
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.run_image.model import architecture_of
@@ -162,6 +162,8 @@ class _Under:
         except UnknownUser as error:
             reason = f"its config's User is {app.user!r}: {error}"
             result = Result("", None, "does-not-start", reason, exit_code=126)
+            for doubt in error.doubts:
+                walk.resolver.doubt(doubt)
         except NoDirectory as error:
             result = Result("", None, "does-not-start", str(error))
         touched = walk.touched
@@ -186,8 +188,6 @@ class _Under:
         mismatch = _mismatch(app, self._run)
         if mismatch:
             return _result("unknown", mismatch)._replace(route=found.route, notes=app.map.notes)
-        if found.route != "copy" and self._run.doubt:
-            walk.resolver.doubt(self._run.doubt)
         return self._decided(app, walk, environment, found)
 
     def _decided(self, app: AppImage, walk: Walk, environment: Mapping[bytes, bytes], leads: Leads) -> Result:

@@ -63,6 +63,11 @@ class Exec(NamedTuple):
     steps: tuple[Step, ...]
     culprit: str = ""
 
+    @property
+    def files(self) -> list[Place]:
+        """Where all lies that the kernel reads to start it: its steps, each with its loader."""
+        return [place for step in self.steps for place in (step.place, step.loader) if place is not None]
+
 
 def follow_exec(path: str, resolver: Resolver, contents: Contents, machine: str | None, cwd: str = "") -> Exec:
     """Follow an exec.

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.tooling.apps.check.permissions import READ, SEARCH, may
+from metalauncher.tooling.oci.tree import Node
 
 if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.user import User
-    from metalauncher.tooling.oci.tree import Node, Tree
+    from metalauncher.tooling.oci.tree import Tree
 
 ENOENT, EACCES, ENOTDIR, ENAMETOOLONG, ELOOP = 2, 13, 20, 36, 40
 _LINKS_LIMIT = 40
@@ -70,8 +71,6 @@ class Resolver:
         if not path.startswith("/"):
             self.touched.add(f"{cwd}/.")
         done = [] if path.startswith("/") else self._directories(cwd)
-        if done is None:
-            return self._missing(cwd, _parts(path))
         todo = _parts(path)
         links = 0
         while todo:
@@ -164,14 +163,12 @@ class Resolver:
         if is_open and link.owner not in (self.user.uid, directory.owner):
             self.doubt(f"/{at} is somebody else's link in a directory that all may write to")
 
-    def _directories(self, cwd: str) -> list[tuple[str, Node]] | None:
-        """Return the directories that lead to a working directory; None where a runtime has yet to make it."""
+    def _directories(self, cwd: str) -> list[tuple[str, Node]]:
+        """Return the directories that lead to a working directory; what is not there of it, runtimes make as root."""
         done: list[tuple[str, Node]] = []
         node, at = self.tree.root, ""
         for part in [part for part in cwd.split("/") if part]:
-            if part not in node.children:
-                return None
-            node = node.children[part]
+            node = node.children.get(part) or Node(self.tree, "directory")
             at = f"{at}/{part}" if at else part
             done.append((at, node))
         return done

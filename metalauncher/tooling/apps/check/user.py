@@ -43,7 +43,16 @@ class User(NamedTuple):
 
 
 class UnknownUser(Exception):
-    """No engine starts a container as this user; the message says why."""
+    """No engine starts a container as this user; the message says why.
+
+    Attributes:
+        doubts: why an engine may find one all the same.
+    """
+
+    def __init__(self, reason: str, doubts: tuple[str, ...] = ()) -> None:
+        """Hold why."""
+        super().__init__(reason)
+        self.doubts: Final = doubts
 
 
 ROOT: Final = User("", 0, 0)
@@ -61,13 +70,16 @@ def parse_user(text: str, passwd: bytes, group: bytes) -> User:
         UnknownUser: there is no such user or group in the files, or the number is out of range.
     """
     name, group_name = [*text.split(":", 2), ""][:2]
-    login, uid, gid = _find_user(name or "0", passwd)
-    named = frozenset(_memberships(group, login)) if login else frozenset[int]()
     doubts = _doubts(passwd, "/etc/passwd") + _doubts(group, "/etc/group")
     if any([len(line) >= _LINE_LIMIT for line in passwd.split(b"\n")]):
         doubts += (f"its /etc/passwd has a line of {_LINE_LIMIT >> 10} KiB or more",)
-    if group_name:
-        gid = _find_group(group_name, group)
+    try:
+        login, uid, gid = _find_user(name or "0", passwd)
+        if group_name:
+            gid = _find_group(group_name, group)
+    except UnknownUser as error:  # among the lines that were looked at
+        raise UnknownUser(str(error), doubts) from None
+    named = frozenset(_memberships(group, login)) if login else frozenset[int]()
     for number in (uid, gid, *named):
         if not 0 <= number <= _HIGHEST:
             doubts += (f"its /etc/passwd and /etc/group give its user the id {number}, which is out of range",)
@@ -127,7 +139,8 @@ def _doubts(data: bytes, file: str) -> tuple[str, ...]:
     """Say that a file is too large to be read to its end."""
     if len(data) > FILE_LIMIT:
         return (f"its {file} has more than {FILE_LIMIT >> 20} MiB",)
-    return (f"its {file} has more than {_LINES_LIMIT} lines",) if data.count(b"\n") > _LINES_LIMIT else ()
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    return (f"its {file} has more than {_LINES_LIMIT} lines",) if lines > _LINES_LIMIT else ()
 
 
 def _atoi(text: str) -> tuple[int, bool]:

@@ -14,7 +14,7 @@ from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, shorten
 from metalauncher.tooling.apps.patch.entry import Progress
 from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal
 from metalauncher.tooling.apps.patch.patched_store import PatchedStore
-from metalauncher.tooling.apps.patch.plan import make_patched, read_app
+from metalauncher.tooling.apps.patch.plan import OneImage, make_patched, read_app
 from metalauncher.tooling.apps.patch.proof import NotProved, bases_of
 from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.template import source_of
@@ -139,15 +139,15 @@ class Applier:
         """Return the proofs of what lies at the target now."""
         target = self._targets[entry.app]
         store = self._stores.open(Location("registry", str(target), None))
-        descriptor, _ = store.top()
-        if descriptor.digest != entry.new_digest:
-            raise _NotWritten("not-as-written", f"{target} names {descriptor.digest}")
+        top = store.top()
+        if top[0].digest != entry.new_digest:
+            raise _NotWritten("not-as-written", f"{target} names {top[0].digest}")
         destination = self._stores.destination(target)
         for blob in rewritten.blobs:  # what the proof looks at may be remembered from another app
             if not destination.has(blob.descriptor):
                 raise _NotWritten("not-as-written", f"{target} has no blob {blob.descriptor.digest}")
         try:
-            return bases.prove(entry.app, store, force=self._asked.force)
+            return bases.prove(entry.app, OneImage(store, top), force=self._asked.force)
         except NotProved as refused:
             raise _NotWritten("not-as-written", refused.about) from None
 

@@ -46,7 +46,8 @@ class HeldRunImage:
     def __init__(self, run: RunImage) -> None:
         """Take it."""
         self.run: Final = run
-        self._judges: Final = [Judge(run, None, DEFAULT_PLATFORM, thorough=thorough) for thorough in (False, True)]
+        self._glance: Final = Judge(run, None, DEFAULT_PLATFORM)
+        self._judge: Final = Judge(run, None, DEFAULT_PLATFORM, thorough=True)
         launchers = rank(run.registry.launchers)
         obstacles = tuple([run.obstacle_of(one) for one in launchers])
         self._shown: Final = ShownRunImage(run.name, run.digest, launchers, obstacles)
@@ -59,14 +60,12 @@ class HeldRunImage:
         return self.run.tree.find(EXECUTABLE) is not None
 
     def judge(self, name: str, store: Store) -> Result:
-        """Return the verdict over an app; where it starts but for what is assumed, the one that assumes nothing."""
-        default, thorough = self._judges
-        result = default.judge(name, store)
-        return thorough.judge(name, store) if result.kind == "starts" and result.assumes else result
+        """Return the verdict over an app that assumes nothing of its layers, as `check --thorough`."""
+        return self._judge.judge(name, store)
 
     def glance(self, name: str, store: Store) -> Result:
         """Return the verdict over an app by as little as may be read."""
-        return self._judges[0].judge(name, store)
+        return self._glance.judge(name, store)
 
     def coverage(self, result: Result) -> tuple[int, int]:
         """Return how many launchers cover an app that starts, and how many of them are left without the newest."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import os
 import posixpath
-import tarfile
 import threading
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
+from metalauncher.tooling.console import decode
 from metalauncher.tooling.oci.compression import HEAD, compression_of
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.tar_header import TarError
+from metalauncher.tooling.oci.tar_reader import TarReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _MEMBERS_LIMIT = 20_000
 _LINKS_LIMIT = 8
+_FILES, _LINK = (b"0", b"7"), b"2"
 _DECOMPRESS = {"gzip": "gunzip", "zstd": "unzstd", "xz": "unxz", "bzip2": "bunzip2", "lz4": "unlz4"}
 
 
@@ -130,19 +133,26 @@ class _Slice(io.RawIOBase):
 def _read_parts(path: str) -> dict[str, _Part]:
     """Return where each member of the archive is; of several with one name the last, as an unpacker would leave it."""
     parts: dict[str, _Part] = {}
+    number = 0
     with open_regular(path) as file:
         compression = compression_of(os.pread(file.fileno(), HEAD, 0))
         if compression:
             program = _DECOMPRESS[compression]
             raise ImageError("unsupported", f"is compressed with {compression}: {program} -c {path} > {path}.tar")
         try:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                for info in archive:
-                    if len(parts) >= _MEMBERS_LIMIT:
-                        raise ImageError("too-large", f"has more than {_MEMBERS_LIMIT} members")
-                    if info.isreg() or info.issym():
-                        target = info.linkname if info.issym() else ""
-                        parts[posixpath.normpath(info.name)] = _Part(info.offset_data, info.size, target)
-        except (tarfile.TarError, ValueError, OverflowError, OSError) as error:
+            for number, header in enumerate(TarReader(file), 1):
+                if number > _MEMBERS_LIMIT:
+                    raise ImageError("too-large", f"has more than {_MEMBERS_LIMIT} members")
+                if header.kind in _FILES and not header.sparse:
+                    parts[_name(header.name)] = _Part(file.tell(), header.size, "")
+                elif header.kind == _LINK:
+                    parts[_name(header.name)] = _Part(0, 0, decode(header.target))
+        except (TarError, OSError) as error:
             raise ImageError("damaged", f"is no tar archive: {error}") from None
+    if not number:
+        raise ImageError("damaged", "is no tar archive: it is empty")
     return parts
+
+
+def _name(name: bytes) -> str:
+    return posixpath.normpath(decode(name))

@@ -2,7 +2,9 @@
 //
 //	exporter export -root DIR -platform-api V -run IMAGE -out IMAGE [-process-type T] [-launcher FILE] [-launcher-sbom DIR]
 //	exporter rebase -platform-api V -app IMAGE -run IMAGE -out IMAGE
+//	exporter read -app IMAGE
 //
+// What `read` reads is all of the image, as go-containerregistry does: every digest, diffID and size.
 // DIR is a build container's root: layers and group.toml in /layers, the app in /workspace, the launcher in /cnb/lifecycle.
 // What lifecycle's own commands do around these calls (flags, credentials, caches, privileges) is left out.
 package main
@@ -21,6 +23,9 @@ import (
 	"github.com/buildpacks/lifecycle/phase"
 	"github.com/buildpacks/lifecycle/platform/files"
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	registry "github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
 const (
@@ -35,8 +40,8 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) < 2 || (os.Args[1] != "export" && os.Args[1] != "rebase") {
-		fail(fmt.Errorf("usage: exporter export|rebase OPTIONS"))
+	if len(os.Args) < 2 || (os.Args[1] != "export" && os.Args[1] != "rebase" && os.Args[1] != "read") {
+		fail(fmt.Errorf("usage: exporter export|rebase|read OPTIONS"))
 	}
 	var o options
 	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
@@ -49,6 +54,12 @@ func main() {
 	flags.StringVar(&o.launcher, "launcher", "/cnb/lifecycle/launcher", "what goes into the launcher layer")
 	flags.StringVar(&o.sboms, "launcher-sbom", "", "the directory of that launcher's SBOMs")
 	_ = flags.Parse(os.Args[2:]) // ExitOnError
+	if os.Args[1] == "read" {
+		if err := read(o); err != nil {
+			fail(err)
+		}
+		return
+	}
 
 	platformAPI, err := api.NewVersion(o.platformAPI)
 	if err != nil {
@@ -141,6 +152,25 @@ func rebase(o options, platformAPI *api.Version, logger log.Logger) error {
 	report, err := rebaser.Rebase(appImage, runImage, o.out, nil)
 	if err == nil {
 		fmt.Println(report.Image.Digest)
+	}
+	return err
+}
+
+func read(o options) error {
+	reference, err := name.ParseReference(o.app)
+	if err != nil {
+		return err
+	}
+	image, err := registry.Image(reference)
+	if err != nil {
+		return err
+	}
+	if err := validate.Image(image); err != nil {
+		return err
+	}
+	digest, err := image.Digest()
+	if err == nil {
+		fmt.Println(digest)
 	}
 	return err
 }

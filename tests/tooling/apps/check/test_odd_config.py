@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import images
 import pytest
+from rebased import World, metadata
 
 from metalauncher.tooling.apps.check.odd_config import odd_start
 from metalauncher.tooling.apps.check.user import User, parse_user
@@ -57,3 +59,13 @@ def test_numbers_of_groups() -> None:
     assert found.doubts == (
         f"its /etc/passwd and /etc/group give its user the id {(1 << 63) - 1}, which is out of range",
     )
+
+
+def test_a_user_beyond_what_is_read(world: World) -> None:
+    """Who is not among the lines that are looked at may be below them: no engine is said to refuse the app."""
+    app = images.make_app("late-user", metadata("0.10"), "0.12")
+    for blank, kind in ((9_999, "starts"), (10_001, "unknown")):
+        passwd = images.pack([images.file("/etc/passwd", b"\n" * blank + b"late:x:1000:1000::/:/\n")])
+        found = world.judge(world.app(app, above=[passwd], change={"User": "late"}), "new", thorough=True)
+        assert found.kind == kind
+    assert found.reason == "its /etc/passwd has more than 10000 lines"

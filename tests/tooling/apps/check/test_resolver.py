@@ -149,13 +149,15 @@ def test_what_is_touched(path: str, end: str, errno: int, touched: set[str]) -> 
 
 
 def test_a_working_directory_that_is_yet_to_be_made() -> None:
-    """What lies in it is nowhere, until a layer has it."""
+    """What lies in it is nowhere, until a layer has it; above it is what is there."""
     found = resolver()
     place = found.find("x/./y/", "work/here")
-    touched = {"work/here/.", "work/here/x", "work/here/x/y"}  # whether it is open counts as well
+    touched = {"work/here", "work/here/.", "work/here/x", "work/here/x/y"}  # whether it is open counts as well
     assert (place, found.touched) == (Place("work/here/x/y", None, 2), touched)
     place = found.find("x", "d//")
     assert place == Place("d/x", None, 2)
+    assert found.find("../../d", "work/here") == found.find("/d")
+    assert found.find("../d", "d/none").path == "d/d"
 
 
 def test_all_entries() -> None:

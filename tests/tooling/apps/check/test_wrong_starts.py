@@ -93,7 +93,7 @@ def test_init_of_a_relative_path(world: World) -> None:
 
 
 @pytest.mark.parametrize("key", ["Entrypoint", "Cmd"])
-@pytest.mark.parametrize("value", ["/bin/false", ["/cnb/process/web", 3], {"a": "b"}])
+@pytest.mark.parametrize("value", ["/bin/false", ["/cnb/process/web", 3], {"a": "b"}, {}, "", 0, False])
 def test_start_of_another_type(world: World, key: str, value: Any) -> None:
     """An ENTRYPOINT that is no array is not passed over, so that CMD would count."""
     change: dict[str, Any] = {"Entrypoint": ["/cnb/process/web"], "Cmd": ["/cnb/process/web"], key: value}
