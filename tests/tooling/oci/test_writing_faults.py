@@ -266,7 +266,7 @@ def test_believes_what_a_registry_says_that_it_took() -> None:
     """Half of a chunk: the other half is sent. More than it was sent: another upload is begun."""
     kept = _kept(largest=CHUNK)
 
-    def half(_: Request, asked: int) -> Fault:
+    def half(request: Request, asked: int) -> Fault:
         if asked != 6:
             return None
         kept.sessions["s2"] += LARGE[CHUNK : CHUNK + 500]
