@@ -266,7 +266,7 @@ def test_believes_what_a_registry_says_that_it_took() -> None:
     """Half of a chunk: the other half is sent. More than it was sent: another upload is begun."""
     kept = _kept(largest=CHUNK)
 
-    def half(request: Request, asked: int) -> Fault:
+    def half(_: Request, asked: int) -> Fault:
         if asked != 6:
             return None
         kept.sessions["s2"] += LARGE[CHUNK : CHUNK + 500]
@@ -278,7 +278,8 @@ def test_believes_what_a_registry_says_that_it_took() -> None:
     assert kept.blobs[TARGET] == {digest_of(LARGE): LARGE}
     assert _asked_for(server) == [*FIRST, *CHUNKS[:2], "GET", "1500-1999", *CHUNKS[2:], "PUT"]
     boasts = Reply("204 No Content", headers={"Range": "0-99999"})
-    kept = _kept(lambda _, asked: {6: Cut(0), 7: boasts}.get(asked), largest=CHUNK)
+    faults: dict[int, Fault] = {6: Cut(0), 7: boasts}
+    kept = _kept(lambda _, asked: faults.get(asked), largest=CHUNK)
     with _target(kept) as (target, server):
         target.upload(_descriptor(LARGE), _opens(LARGE))
     assert _asked_for(server) == [*FIRST, *CHUNKS[:2], "GET", "POST", *CHUNKS, "PUT"]
