@@ -26,6 +26,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "tests/support")]
 import images
 from fleets import make_fleet, stock
 from harness import static_form
+from measure import wait
 from native import Native, Starter
 from rebased import Rig, World
 from registries import start_registry
@@ -84,9 +85,8 @@ def check(folder: Path, host: str, *options: str) -> Run:
     with open(folder / "out.json", "w+b") as out:
         began = time.perf_counter()
         process = subprocess.Popen([sys.executable, "-m", "metalauncher", *command], cwd=PROJECT, env={}, stdout=out)
-        _, status, usage = os.wait4(process.pid, 0)
+        usage, memory = wait(process)
         seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         document = json.load(out)
     if process.returncode != 1 or not document["complete"] or document["counts"]["unknown"]:
@@ -97,7 +97,7 @@ def check(folder: Path, host: str, *options: str) -> Run:
         paths = re.findall(rb'"GET /v2/\S+/(manifests|blobs)/', file.read())
     asked = paths.count(b"manifests"), paths.count(b"blobs")
     read = sum(result["bytes_read"] for result in document["results"]) / len(document["results"])
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10, asked, read, document["counts"])
+    return Run(seconds, usage.ru_utime + usage.ru_stime, memory, asked, read, document["counts"])
 
 
 def loop(apps: list[str]) -> float | None:

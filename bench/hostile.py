@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -23,6 +22,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "bench"), str(PROJECT / "tests/suppo
 import images
 from fleet import MUST_MEMORY, judge, place
 from harness import static_form
+from measure import wait
 from native import Native, Starter
 from rebased import Rig, World, metadata
 
@@ -33,6 +33,7 @@ from metalauncher.tooling.oci.sources.layout import LayoutStore
 FORMS = ("text", "json", "jsonl", "markdown", "html")
 MUST_SECONDS = 1.0
 SIZE = 2 << 20  # bytes of a metadata.toml
+METADATA = "/layers/config/metadata.toml"
 HEAD = '[[buildpacks]]\nid = "a/{}"\napi = "{}"\n'
 DEEP = ".".join("bcdefghijklmnop")
 
@@ -94,7 +95,8 @@ def build(folder: Path, number: int) -> tuple[World, list[str]]:
     makers = list(KINDS.values())
     for at in range(number):
         chance = random.Random(at)  # noqa: S311  # the same apps each time
-        layer = images.config_layer(makers[at % len(makers)](chance, at).encode())
+        text = makers[at % len(makers)](chance, at).encode()
+        layer = images.pack([*map(images.folder, ("/layers", "/layers/config")), images.file(METADATA, text)])
         own = json.loads(json.dumps(config).replace(usual, layer.diff_id))
         own["config"]["Env"] += [f"METALAUNCHER_PIN={wide(chance, 5000)}"] * (at % 3 == 0)
         blobs = [*manifest["layers"]]
@@ -111,11 +113,10 @@ def memory(folder: Path, form: str) -> tuple[int, float]:
     began = time.perf_counter()
     with open(folder / "err.txt", "wb") as err:
         process = subprocess.Popen([sys.executable, "-m", "metalauncher", *command], cwd=PROJECT, env={}, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+        _, most = wait(process)
     if process.returncode not in (1, 3):
         raise SystemExit(f"the check did not work: {process.returncode}\n{(folder / 'err.txt').read_text()}")
-    return usage.ru_maxrss << 10, time.perf_counter() - began
+    return most, time.perf_counter() - began
 
 
 def slowest(world: World, apps: list[str]) -> dict[str, float]:

@@ -24,6 +24,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "tests/support")]
 import images
 from fleet import PROCESSORS, judge, place
 from harness import static_form
+from measure import wait
 from native import Native, Starter
 from patching import RUN, Yard
 from rebased import Rig, World
@@ -79,9 +80,8 @@ def run(yard: Yard, *words: str) -> Run:
     with open(yard.folder / "out.json", "w+b") as out:
         began = time.perf_counter()
         process = subprocess.Popen(command, cwd=PROJECT, env={"HOME": str(yard.folder)}, stdout=out)
-        _, status, usage = os.wait4(process.pid, 0)
+        usage, memory = wait(process)
         seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         document = json.load(out)
     if process.returncode != 0:
@@ -96,7 +96,7 @@ def run(yard: Yard, *words: str) -> Run:
     mounted = len(re.findall(rb'"POST /v2/\S*[?&]mount=\S* HTTP/[0-9.]+" 201', said))
     up = sum(line["progress"]["sent"] for line in yard.lines() if "progress" in line) if "--apply" in words else 0
     processor = usage.ru_utime + usage.ru_stime
-    return Run(seconds, processor, usage.ru_maxrss << 10, (reading, len(found) - reading), mounted, down, up)
+    return Run(seconds, processor, memory, (reading, len(found) - reading), mounted, down, up)
 
 
 def main() -> int:

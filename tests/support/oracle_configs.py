@@ -111,8 +111,10 @@ def working_directory(draft: Draft) -> None:
 
 
 def config_keys(draft: Draft) -> None:
-    """Keys of the config in other cases, and twice."""
+    """Keys of the config in other cases, twice, and of wrong types: those of a start, and others that Go decodes."""
     key = draft.pick(("Env", "Entrypoint", "Cmd", "User", "WorkingDir"))
+    if draft.chance.random() < 0.3:
+        key = draft.pick(("Volumes", "ExposedPorts", "StopSignal", "ArgsEscaped", "Other"))
     spelled = draft.pick((key, key.lower(), key.upper(), key.replace("s", "\u017f"), key.replace("k", "\u212a")))
     values = {
         "Env": [*environ(), draft.pick(("CNB_PLATFORM_API=0.99", "CNB_LAYERS_DIR=/none", "X=y"))],
@@ -120,9 +122,14 @@ def config_keys(draft: Draft) -> None:
         "Cmd": draft.pick((["x"], [])),
         "User": draft.pick(("0", "1000", "nobody", "1001")),
         "WorkingDir": draft.pick(("/", "/workspace/data", "/cnb")),
+        "Volumes": {"/data": {}},
+        "ExposedPorts": {"80/tcp": {}},
+        "StopSignal": "SIGTERM",
+        "ArgsEscaped": False,
+        "Other": [1],
     }
-    odd = draft.pick((None, "/bin/x", 3, {}, ["a", 3], [None]))
-    draft.keys.append((spelled, odd if draft.chance.random() < 0.2 else values[key]))
+    odd = draft.pick((None, "/bin/x", "", 3, 0, False, {}, [], {"a": None}, {"a": 3}, ["a", 3], [None]))
+    draft.keys.append((spelled, odd if draft.chance.random() < 0.4 else values[key]))
 
 
 def env(draft: Draft) -> None:

@@ -159,7 +159,7 @@ def test_check(tool: Tool, world: World, tmp_path: Path, kind: str) -> None:
     assert (answer.code, answer.out) == (0, "")
     counted, read = answer.err.splitlines()
     assert counted == f"1 app under {world.reference('two')}: 1 starts"
-    assert read.startswith("3 layers of 722 bytes looked through; 1 of 1 verdict assume")
+    assert read.startswith("3 layers of 722 bytes looked through; 1 of 1 verdict assumes that")
     assert (tmp_path / "report").read_text() == printed.out
     assert tool(*line, "--output", "-") == printed
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from metalauncher.errnos import errno_text
 from metalauncher.refusals import USAGE
 from metalauncher.tooling.apps.check.app_image import CNB
-from metalauncher.tooling.apps.check.inits import starts
+from metalauncher.tooling.apps.check.inits import INIT_BY_NAME, starts
 from metalauncher.tooling.apps.check.layer_scan import is_at
 from metalauncher.tooling.apps.check.programs import ENOEXEC, Exec
 from metalauncher.tooling.apps.check.resolver import EACCES, ELOOP, ENOENT, ENOTDIR
@@ -46,12 +46,14 @@ class Leads(NamedTuple):
         notes: what else is to be known about it.
         start: the path that is exec'd.
         invoked: on the shim's route, the path of the shim.
+        assumes: what that rests on besides what was read, as codes.
     """
 
     route: Route
     notes: tuple[str, ...] = ()
     start: str = ""
     invoked: str = ""
+    assumes: tuple[str, ...] = ()
 
 
 class Ends(NamedTuple):
@@ -64,6 +66,7 @@ class Ends(NamedTuple):
         exit_code: of the container, where that is known.
         remedy: what to do, "" where there is nothing to be done.
         own: the program of the app's own that it ends in.
+        assumes: what that rests on besides what was read, as codes.
     """
 
     kind: Kind
@@ -72,6 +75,7 @@ class Ends(NamedTuple):
     exit_code: int | None = None
     remedy: str = ""
     own: Kept | None = None
+    assumes: tuple[str, ...] = ()
 
 
 def follow(app: AppImage, walk: Walk, run: RunImage, environment: Mapping[bytes, bytes]) -> Leads | Ends:
@@ -82,6 +86,7 @@ def follow(app: AppImage, walk: Walk, run: RunImage, environment: Mapping[bytes,
     search_path = None if path is None else decode(path)
     argv = app.argv
     notes: tuple[str, ...] = ()
+    assumes: tuple[str, ...] = ()
     start = walk.look_up(argv[0], search_path)
     if start is None:
         return Ends("does-not-start", f"there is no {argv[0]}", None, _NOT_FOUND, _REBUILD)
@@ -91,8 +96,9 @@ def follow(app: AppImage, walk: Walk, run: RunImage, environment: Mapping[bytes,
         if isinstance(inner, Ends):
             return inner
         notes = (f"it starts {app.argv[0]}, which is taken to start {inner.start}",)
+        assumes = (INIT_BY_NAME,)
         argv, start, found = inner
-    end = _Start(app, walk, run, argv, start).end(found)
+    end = _Start(app, walk, run, argv, start).end(found)._replace(assumes=assumes)
     return end._replace(notes=(*notes, *end.notes)) if isinstance(end, Leads) else end
 
 

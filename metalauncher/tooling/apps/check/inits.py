@@ -1,5 +1,8 @@
 """What the small inits that containers begin with go on to start: tini, dumb-init and catatonit. Pure.
 
+They are known by their names. Whether a program is what it is called does not show in it: every distribution builds its
+own. What follows from it rests on that, `INIT_BY_NAME`.
+
 They change neither the environment nor the program that they are given. Sources: their own option parsers (tini.c,
 dumb-init.c, catatonit.c). What begins otherwise may start anything.
 """
@@ -10,6 +13,7 @@ import posixpath
 import re
 from typing import Final
 
+INIT_BY_NAME: Final = "init-by-name"
 # tini.c's table, and a status; a pair of signals. With other values they start nothing.
 _SIGNAL: Final = re.compile(
     "SIG(HUP|INT|QUIT|ILL|TRAP|ABRT|BUS|FPE|KILL|USR1|SEGV|USR2|PIPE|ALRM|TERM|CHLD|CONT|STOP|TSTP|TTIN|TTOU|URG|XCPU"

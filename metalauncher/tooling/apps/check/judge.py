@@ -148,9 +148,8 @@ class _Under:
     def _assumptions(self, app: AppImage, result: Result) -> tuple[str, ...]:
         if result.kind == "unknown":
             return ()
-        labels = (LABELS,) if self._run.labelled is not None and result.launcher is not None else ()
         layers = (LIFECYCLE_LAYERS,) if app.assumes_layers else ()
-        return (*layers, *((RUN_IMAGE,) if app.replaces_run_image else ()), *labels)
+        return (*layers, *((RUN_IMAGE,) if app.replaces_run_image else ()), *result.assumes)
 
     def _look(self, app: AppImage, tree: Tree, contents: Contents) -> tuple[Result, set[str]]:
         """Return the verdict over what was read so far, and the places that it rests on."""
@@ -195,7 +194,8 @@ class _Under:
         platform_api = _recorded(environment)
         if reason := _odd_variables(environment):
             return _result("unknown", reason)._replace(platform_api=platform_api, route=leads.route)
-        found = self._dispatcher.dispatch(environment, walk, leads, by_files=leads.route == "copy")
+        by_files = leads.route == "copy"
+        found = self._dispatcher.dispatch(environment, walk, leads, by_files=by_files)
         launcher = found.launcher
         doubt, note = judge_lists(found) if is_union(found.decision.registry) else ("", "")
         result = Result(
@@ -208,6 +208,7 @@ class _Under:
             buildpacks=tuple([(one.id, one.text) for one in found.buildpacks]),
             route=leads.route,
             notes=(*app.map.notes, *leads.notes, *_notes(found)),
+            assumes=(*leads.assumes, *((LABELS,) if self._run.labelled is not None and not by_files else ())),
         )
         if doubt:
             return result._replace(kind="unknown", reason=doubt, launcher=None, remedy=REMEDY)
@@ -252,6 +253,7 @@ def _ended(app: AppImage, run: RunImage, found: Ends) -> Result:
         route=found.route,
         remedy=found.remedy,
         notes=notes,
+        assumes=found.assumes,
     )
 
 

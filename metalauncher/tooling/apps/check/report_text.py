@@ -34,6 +34,7 @@ ASSUMPTIONS: Final = {
     "lifecycle-layers": "layers that lifecycle's label names hold what its exporter writes",
     "unknown-run-image": "what the app's layers have in the run image's places is the old run image's",
     "labels": "the run image's labels are true",
+    "init-by-name": "a program of the run image with an init's name is that init",
 }
 _COLOURS: Final[dict[Kind, str]] = {
     "starts": GREEN,
@@ -158,7 +159,8 @@ def left_alone(findings: Findings) -> str:
 def resting(findings: Findings) -> str:
     """Return how many verdicts rest on which assumption, in words."""
     parts = [
-        f"{number:,} of {count(len(findings.results), 'verdict')} assume that {ASSUMPTIONS.get(code, code)}"
+        f"{number:,} of {count(len(findings.results), 'verdict')} assume{'s' * (number == 1)} that"
+        f" {ASSUMPTIONS.get(code, code)}"
         for code, number in findings.assuming.items()
     ]
     if "lifecycle-layers" in findings.assuming:

@@ -27,6 +27,7 @@ from metalauncher.tooling.apps.check.findings import (
     rank,
 )
 from metalauncher.tooling.apps.check.gate import Gate
+from metalauncher.tooling.apps.check.inits import INIT_BY_NAME
 from metalauncher.tooling.apps.check.report_markdown import ROWS_LIMIT, markdown
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
 from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
@@ -290,24 +291,24 @@ def test_what_verdicts_rest_on() -> None:
     proved = results()[1]._replace(layers_read=2, bytes_read=1 << 19)
     found = find(RunImage("run", None, launchers()), [assumed, proved])
     said = (
-        "5 layers of 5.5 MiB looked through; 1 of 2 verdicts assume that layers that lifecycle's label names hold what"
+        "5 layers of 5.5 MiB looked through; 1 of 2 verdicts assumes that layers that lifecycle's label names hold what"
         " its exporter writes; --thorough reads those too"
     )
     assert report_text.summary(found)[-1] == said
     assert said.partition(";")[0] in markdown(found)
-    assert "5 layers of 5.5 MiB; 1 of 2 verdicts assume that" in html(found).replace("&#x27;", "'")
+    assert "5 layers of 5.5 MiB; 1 of 2 verdicts assumes that" in html(found).replace("&#x27;", "'")
     assert "  assumes: layers that lifecycle's label names hold" in "\n".join(
         lines_of(find(RunImage("run", None, launchers()), [assumed]), lambda text, _: text)
     )
     nothing = find(RunImage("run", None, launchers()), [proved])
     assert report_text.summary(nothing)[-1] == "2 layers of 512.0 KiB looked through; nothing is assumed"
     labelled = find(RunImage("run", None, launchers()), [proved, proved._replace(assumes=("labels",))])
-    assert report_text.summary(labelled)[-1].endswith("; 1 of 2 verdicts assume that the run image's labels are true")
+    assert report_text.summary(labelled)[-1].endswith("; 1 of 2 verdicts assumes that the run image's labels are true")
 
 
 def test_assumptions_have_words() -> None:
     """Each assumption that a verdict may name is said in words, and is in the schema."""
-    codes = {judge.LIFECYCLE_LAYERS, judge.RUN_IMAGE, judge.LABELS}
+    codes = {judge.LIFECYCLE_LAYERS, judge.RUN_IMAGE, judge.LABELS, INIT_BY_NAME}
     assert set(report_text.ASSUMPTIONS) == codes
     schema = json.loads((PROJECT / "metalauncher/schemas/check.schema.json").read_text())
     assert set(schema["properties"]["assuming"]["propertyNames"]["enum"]) == codes

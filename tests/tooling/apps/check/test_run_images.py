@@ -249,11 +249,11 @@ def test_lists_in_labels(world: World) -> None:
     assert (found.platform_api, found.buildpacks) == ("0.12", (("acme/0", "0.10"),))
     assert world.run_image(run).source == "labels"
     found = world.judge(world.app(images.make_app("new", metadata("0.12"), "0.12"), above=[link]), run)
-    assert (found.kind, found.exit_code) == ("refused", 12)
+    assert (found.kind, found.exit_code, found.assumes) == ("refused", 12, ("lifecycle-layers", "labels"))
     found = world.judge(world.app(images.make_app("newer", metadata("0.10"), "0.13"), above=[link]), run)
-    assert (found.kind, found.exit_code) == ("refused", 11)
+    assert (found.kind, found.exit_code, found.assumes) == ("refused", 11, ("lifecycle-layers", "labels"))
     found = world.judge(world.app(made), run)
-    assert (found.kind, found.exit_code) == ("does-not-start", 127)
+    assert (found.kind, found.exit_code, found.assumes) == ("does-not-start", 127, ("lifecycle-layers",))
     assert world.judge(world.app(made, above=[link]), labelled(world, "no-path", LISTS, path="/x")).kind == "unknown"
 
 

@@ -70,6 +70,7 @@ def test_wrappers(world: World, name: str) -> None:
     else:
         assert (found.kind, len(found.notes)) == ("starts", 1)
         assert found.notes[0].startswith(f"it starts {entrypoint[0]}, which is taken to start {through}")
+        assert found.assumes == ("lifecycle-layers", "init-by-name")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,8 @@ def test_init_of_a_relative_path(world: World) -> None:
     run = world.run("init-relative", world.rig.run_layer("0.21.17", more=[program(TINI)]))
     for directory, kind in (("/", "starts"), ("/workspace", "does-not-start")):
         change = {"Entrypoint": [TINI, WEB[1:]], "WorkingDir": directory}
-        assert world.judge(world.app(APP, change=change), run).kind == kind
+        found = world.judge(world.app(APP, change=change), run)
+        assert (found.kind, found.assumes[-1]) == (kind, "init-by-name")
 
 
 @pytest.mark.parametrize("key", ["Entrypoint", "Cmd"])
