@@ -199,13 +199,15 @@ def test_no_file_of_ones_own(change: Callable[[Path], None], what: str, file: Pa
 
 
 def test_another_file_is_left_as_it_is(tmp_path: Path) -> None:
-    """What is named by mistake is not cut."""
+    """What is named by mistake is not cut, and whoever could read it can do so still."""
     for text in ("precious", "precious\n", "{}\n", '{"schema_version": 2'):
         path = tmp_path / "precious"
         path.write_text(text)
-        with pytest.raises(Unable):
-            open_plan(str(path), ASKED, ENTRIES)
-        assert path.read_text() == text
+        path.chmod(0o644)
+        for use in USES:
+            with pytest.raises(Unable):
+                _use(use, path)
+            assert (path.read_text(), path.stat().st_mode & 0o777) == (text, 0o644)
     with pytest.raises(Unable, match="no such file"):
         open_apply(str(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
