@@ -156,7 +156,7 @@ class Planner:
         entry = Entry(app, "failed", target=str(self._targets[app]))
         try:
             read = read_app(app, self._stores, self._asked.platform)
-            entry = entry._replace(digest=read.image.manifest.digest, platform=read.image.platform)
+            entry = entry._replace(digest=read.image.manifest.digest, platform=shorten(read.image.platform))
             return self._plan(entry, read)
         except Refused as refused:
             words = words_of_refusal(refused, app)
