@@ -378,6 +378,8 @@ WRONG: dict[str, tuple[str, str]] = {
     "--apply J --force": ("it can't go with --force", "a plan that says so"),
     "--apply J --to {repository}:x": ("it can't go with --to", "a plan that says so"),
     "--apply J --platform linux/amd64": ("it can't go with --platform", "a plan that says so"),
+    "r.io/a:1 --launcher shim --to {repository}:x --journal J --output ./J": ("./J is the journal", "another file"),
+    "--apply J --output J": ("J is the journal", "another file"),
     "--apply /nowhere/J": ("/nowhere/J: no such file or directory", "a journal that metalauncher patch"),
     "r.io/a:1 --launcher shim --to {repository}:x --journal /nowhere/J": ("/nowhere/J: no such file", "a journal"),
 }
@@ -411,6 +413,22 @@ def run_patch(tmp_path: Path) -> Callable[..., tuple[int, str]]:
         return done.returncode, done.stderr
 
     return run
+
+
+@pytest.mark.parametrize("key", ["os", "architecture", "variant"])
+def test_a_platform_of_any_length(key: str, yard: Yard) -> None:
+    """Whatever an image says of itself, no line of the journal is longer than is read."""
+    yard.app("app:1")
+    layout = yard.world.layout
+    tag = str(layout.entries[-1]["annotations"][images.REF_NAME])
+    manifest, config = layout.image(tag)
+    config[key] = f"{config.get(key, '')}{'x' * (2 << 20)}"
+    yard.world.put(tag, manifest["layers"], config, (), {})
+    yard.push(tag, yard.full("app:1"))
+    first = yard.plan("app:1")
+    entry = yard.entries()["app:1"]
+    assert (first.code, len(entry["platform"])) == (int(key != "variant"), 300)
+    assert yard.plan("app:1").code == yard.apply().code == first.code
 
 
 def test_labels_are_kept(yard: Yard) -> None:
