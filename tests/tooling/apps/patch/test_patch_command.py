@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -148,6 +149,21 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     assert applied.code == exit_code
     assert (yard.digest("app:1-shim") is not None) == (outcome == "planned")
     assert yard.digest("app:1") == yard.pushed[yard.full("app:1")], app
+
+
+def test_a_mirror_beside_the_app_comes_first(yard: Yard, tmp_path: Path) -> None:
+    """A rebase takes the run image from the app's own registry: one that lost metalauncher there would kill the app."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    with contextlib.closing(start_registry(folder)) as other:
+        Yard(other, yard.world, folder).push("two", RUN)
+        yard.push("bare", "base/bare:1")
+        image = {"image": f"{other.host}/{RUN}", "mirrors": [yard.name("base/bare:1")]}
+        yard.app("app:1", label_run_image=image)
+        assert yard.plan("app:1").code == 1
+        assert yard.entries()["app:1"]["code"] == "named-without-metalauncher"
+        yard.journal.unlink()
+        assert yard.plan("app:1", to=f"{other.host}/app:1").code == 0  # from there on it is rebased there
 
 
 def test_mirrors_are_asked_after_the_image(yard: Yard) -> None:
