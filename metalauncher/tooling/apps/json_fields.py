@@ -5,12 +5,14 @@ Every function raises ValueError where the value is of another type; its text na
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 T = TypeVar("T", bound=str)
+
+_INTEGER_LIMIT: Final = 1 << 63  # of what is counted, in bytes or otherwise; sums of it can be divided and shown
 
 
 def as_object(value: Any, what: str) -> dict[str, Any]:
@@ -68,10 +70,12 @@ def boolean(table: dict[str, Any], key: str) -> bool:
 
 
 def integer(table: dict[str, Any], key: str) -> int:
-    """Return the integer at a key."""
+    """Return the integer at a key, of 64 bits at most."""
     value = table.get(key)
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{key} is {value!r}, not an integer")  # noqa: TRY004  # a wrong document, not a wrong call
+    if not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+        raise ValueError(f"{key} is a number of more than 64 bits")
     return value
 
 

@@ -98,7 +98,7 @@ class Applier:
             raise _NotWritten(error.kind if error.kind == "unreachable" else "unreadable", error.reason) from None
         if rewritten.manifest.descriptor.digest != entry.new_digest:
             raise _NotWritten("differs", f"{rewritten.manifest.descriptor.digest}, and {entry.new_digest} was planned")
-        with bases_of(read.image, self._runs) as bases:
+        with bases_of(read.image, self._runs, self._targets[entry.app]) as bases:
             bases.prove(entry.app, PatchedStore(rewritten, read.store), force=self._asked.force)
             sent = self._write(entry, read, rewritten)
             proofs = self._read_back(entry, rewritten, bases)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.fleet import JOBS, check_all, interruptible
@@ -51,6 +53,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         0 if all is done, or rightly left alone; 1 if an app is refused; 3 if something is not finished.
     """
     del root
+    _refuse_output(options)
     if options.apply_journal is not None:
         _refuse_with_apply(options)
         return _apply(options, console)
@@ -225,6 +228,23 @@ def _diff_id(text: str) -> str:
             need="the diffID of a launcher's layer, sha256: and 64 hexadecimal digits",
             command="metalauncher check --inventory --json --from apps.txt",
         ) from None
+
+
+def _refuse_output(options: Namespace) -> None:
+    """Refuse findings in the place of the journal, which would be lost.
+
+    Raises:
+        Unable: that is asked for.
+    """
+    journal = options.journal if options.apply_journal is None else options.apply_journal
+    if not journal or options.output in (None, STDOUT_NAME):
+        return
+    if os.path.realpath(options.output) == os.path.realpath(journal):
+        raise Unable(
+            f"--output: {options.output} is the journal",
+            need="another file for the findings: the journal says what is written, and what was",
+            command=f"ls -l {shlex.quote(journal)}",
+        )
 
 
 def _refuse_with_apply(options: Namespace) -> None:

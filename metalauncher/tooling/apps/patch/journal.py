@@ -162,8 +162,7 @@ def open_plan(path: str, asked: Asked, apps: Iterable[str]) -> tuple[Journal, Co
                 do="leave that file, and name a new one",
                 command=COMMAND,
             )
-        file.truncate(lines.end)
-        file.seek(lines.end)
+        _go_on(file, lines.end)
         journal = Journal(file, asked if found is None else None)
         found = found or Contents(asked, {}, {})
         strangers = found.entries.keys() - set(apps)
@@ -205,8 +204,7 @@ def open_apply(path: str) -> tuple[Journal, Contents]:
                 do="run the command again that made the plan",
                 command=COMMAND,
             )
-        file.truncate(lines.end)
-        file.seek(lines.end)
+        _go_on(file, lines.end)
     except BaseException:
         file.close()
         raise
@@ -231,8 +229,14 @@ def _open(path: str, flags: int) -> IO[bytes]:
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         file.close()
         raise _refuse(path, "belongs to somebody else, or others may write to it: it says where images are written to")
-    os.fchmod(file.fileno(), _MODE)
     return file
+
+
+def _go_on(file: IO[bytes], end: int) -> None:
+    """Write on behind the last whole line of what is known to be a journal."""
+    os.fchmod(file.fileno(), _MODE)
+    file.truncate(end)
+    file.seek(end)
 
 
 def _read(path: str, lines: WholeLines) -> Contents | None:

@@ -156,7 +156,7 @@ class Planner:
         entry = Entry(app, "failed", target=str(self._targets[app]))
         try:
             read = read_app(app, self._stores, self._asked.platform)
-            entry = entry._replace(digest=read.image.manifest.digest, platform=read.image.platform)
+            entry = entry._replace(digest=read.image.manifest.digest, platform=shorten(read.image.platform))
             return self._plan(entry, read)
         except Refused as refused:
             words = words_of_refusal(refused, app)
@@ -187,7 +187,7 @@ class Planner:
 
     def _plan(self, entry: Entry, read: Read) -> Entry:
         rewritten = make_patched(read, self._asked, self._seen)
-        with bases_of(read.image, self._runs) as bases:
+        with bases_of(read.image, self._runs, self._targets[entry.app]) as bases:
             now = bases.now(entry.app, read.store)
             entry = entry._replace(
                 before=now.kind, launcher=now.own_launcher, launcher_layer=rewritten.old_launcher_layer

@@ -15,6 +15,7 @@ from metalauncher.tooling.apps.check.layer_map import read_layer_map
 from metalauncher.tooling.apps.check.verdict import AT_RISK
 from metalauncher.tooling.apps.patch.entry import Proof
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.reference import InvalidReference, Reference
 from metalauncher.tooling.run_image.labels import APP_LABEL
 
 if TYPE_CHECKING:
@@ -127,12 +128,13 @@ class Bases(NamedTuple):
 
 
 @contextlib.contextmanager
-def bases_of(image: Image, runs: RunImages) -> Iterator[Bases]:
+def bases_of(image: Image, runs: RunImages, target: Reference) -> Iterator[Bases]:
     """Give the run images that an app is to be proved on.
 
     Args:
         image: the app, as it is or as it would be: its run image is the same.
         runs: those of the run.
+        target: where the app will be rebased.
 
     Raises:
         NotProved: one of them has no metalauncher, or is not known.
@@ -146,7 +148,7 @@ def bases_of(image: Image, runs: RunImages) -> Iterator[Bases]:
         inside = Base("inside", "", layers[-1].diff_id, stack.enter_context(runs.read("inside", image, layers)))
         if not inside.held.has_metalauncher:
             raise NotProved("inside-without-metalauncher")
-        names = named_run_images(image.labels.get(APP_LABEL, ""))
+        names = nearest_first(named_run_images(image.labels.get(APP_LABEL, "")), target)
         if not names:
             raise NotProved("no-named-run-image")
         try:
@@ -159,8 +161,24 @@ def bases_of(image: Image, runs: RunImages) -> Iterator[Bases]:
         yield Bases(inside, Base("named", found.name, found.image.manifest.digest, held))
 
 
+def nearest_first(names: tuple[str, ...], target: Reference) -> tuple[str, ...]:
+    """Return the names of a run image in the order in which a rebase tries them: those in the app's registry first.
+
+    Source: buildpacks/lifecycle platform/run_image.go, BestRunImageMirrorFor.
+    """
+    return tuple(sorted(names, key=lambda name: _registry(name) != target.api_host))
+
+
+def _registry(name: str) -> str:
+    """Return the registry of a name, "" where it is none."""
+    try:
+        return Reference.parse(name).api_host
+    except InvalidReference:
+        return ""
+
+
 def named_run_images(label: str) -> tuple[str, ...]:
-    """Return the run images that an app's label names, the first one first: what a rebase takes.
+    """Return the run images that an app's label names, `image` before its mirrors.
 
     Source: buildpacks/lifecycle platform/files, LayersMetadata: `runImage` since Platform API 0.12, `stack.runImage`
     before.

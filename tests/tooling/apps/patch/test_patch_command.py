@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -148,6 +149,21 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     assert applied.code == exit_code
     assert (yard.digest("app:1-shim") is not None) == (outcome == "planned")
     assert yard.digest("app:1") == yard.pushed[yard.full("app:1")], app
+
+
+def test_a_mirror_beside_the_app_comes_first(yard: Yard, tmp_path: Path) -> None:
+    """A rebase takes the run image from the app's own registry: one that lost metalauncher there would kill the app."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    with contextlib.closing(start_registry(folder)) as other:
+        Yard(other, yard.world, folder).push("two", RUN)
+        yard.push("bare", "base/bare:1")
+        image = {"image": f"{other.host}/{RUN}", "mirrors": [yard.name("base/bare:1")]}
+        yard.app("app:1", label_run_image=image)
+        assert yard.plan("app:1").code == 1
+        assert yard.entries()["app:1"]["code"] == "named-without-metalauncher"
+        yard.journal.unlink()
+        assert yard.plan("app:1", to=f"{other.host}/app:1").code == 0  # from there on it is rebased there
 
 
 def test_mirrors_are_asked_after_the_image(yard: Yard) -> None:
@@ -378,6 +394,8 @@ WRONG: dict[str, tuple[str, str]] = {
     "--apply J --force": ("it can't go with --force", "a plan that says so"),
     "--apply J --to {repository}:x": ("it can't go with --to", "a plan that says so"),
     "--apply J --platform linux/amd64": ("it can't go with --platform", "a plan that says so"),
+    "r.io/a:1 --launcher shim --to {repository}:x --journal J --output ./J": ("./J is the journal", "another file"),
+    "--apply J --output J": ("J is the journal", "another file"),
     "--apply /nowhere/J": ("/nowhere/J: no such file or directory", "a journal that metalauncher patch"),
     "r.io/a:1 --launcher shim --to {repository}:x --journal /nowhere/J": ("/nowhere/J: no such file", "a journal"),
 }
@@ -411,6 +429,22 @@ def run_patch(tmp_path: Path) -> Callable[..., tuple[int, str]]:
         return done.returncode, done.stderr
 
     return run
+
+
+@pytest.mark.parametrize("key", ["os", "architecture", "variant"])
+def test_a_platform_of_any_length(key: str, yard: Yard) -> None:
+    """Whatever an image says of itself, no line of the journal is longer than is read."""
+    yard.app("app:1")
+    layout = yard.world.layout
+    tag = str(layout.entries[-1]["annotations"][images.REF_NAME])
+    manifest, config = layout.image(tag)
+    config[key] = f"{config.get(key, '')}{'x' * (2 << 20)}"
+    yard.world.put(tag, manifest["layers"], config, (), {})
+    yard.push(tag, yard.full("app:1"))
+    first = yard.plan("app:1")
+    entry = yard.entries()["app:1"]
+    assert (first.code, len(entry["platform"])) == (int(key != "variant"), 300)
+    assert yard.plan("app:1").code == yard.apply().code == first.code
 
 
 def test_labels_are_kept(yard: Yard) -> None:

@@ -199,13 +199,15 @@ def test_no_file_of_ones_own(change: Callable[[Path], None], what: str, file: Pa
 
 
 def test_another_file_is_left_as_it_is(tmp_path: Path) -> None:
-    """What is named by mistake is not cut."""
+    """What is named by mistake is not cut, and whoever could read it can do so still."""
     for text in ("precious", "precious\n", "{}\n", '{"schema_version": 2'):
         path = tmp_path / "precious"
         path.write_text(text)
-        with pytest.raises(Unable):
-            open_plan(str(path), ASKED, ENTRIES)
-        assert path.read_text() == text
+        path.chmod(0o644)
+        for use in USES:
+            with pytest.raises(Unable):
+                _use(use, path)
+            assert (path.read_text(), path.stat().st_mode & 0o777) == (text, 0o644)
     with pytest.raises(Unable, match="no such file"):
         open_apply(str(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
@@ -238,7 +240,12 @@ ATTACKS: dict[tuple[str | int, ...], list[tuple[Any, str]]] = {
     (0, "asked", "launcher"): [("binary", "launcher is 'binary', not one of shim, symlink")],
     (0, "asked", "must_match"): [(["sha256:x"], "is not a digest"), ("x", "must_match is not an array")],
     (0, "asked", "force"): [(1, "force is not a boolean"), ("true", "force is not a boolean")],
-    (0, "asked", "apps"): [(-1, "a negative number"), (2, "plans more than 2 apps"), (True, "not an integer")],
+    (0, "asked", "apps"): [
+        (10**400, "64 bits"),
+        (-1, "a negative number"),
+        (2, "plans more than 2 apps"),
+        (True, "not an integer"),
+    ],
     (0, "asked", "fleet"): [(OLD, "its apps are not those that were planned"), (5, "is not a digest")],
     (0, "asked", "platform"): [("x", "is not a platform")],
     (0, "asked", "more"): [(1, "what was asked has 'more'")],
@@ -260,6 +267,8 @@ ATTACKS: dict[tuple[str | int, ...], list[tuple[Any, str]]] = {
     (1, "entry", "proofs", 0, "digest"): [(None, "digest is null")],
     (1, "entry", "proofs", 0, "over"): [("named", "is planned without its proofs")],
     (1, "entry", "kept"): [(1.5, "kept is 1.5, not an integer"), (-1, "a negative number")],
+    (1, "entry", "kept_bytes"): [(1 << 63, "kept_bytes is a number of more than 64 bits"), (10**400, "64 bits")],
+    (1, "entry", "launcher", "size"): [(10**400, "size is a number of more than 64 bits")],
     (1, "entry", "launcher"): [({}, "the launcher has no ")],
     (1, "entry", "referrers"): [([{"digest": "x", "artifact_type": "y"}], "is not a digest")],
     (5, "progress", "app"): [("r.io/b:1", "is about r.io/b:1, which is not planned"), ("r.io/z:1", "not planned")],

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from images import pack
 from rebased import World, metadata
 
-from metalauncher.tooling.apps.patch.proof import NotProved, bases_of, named_run_images
+from metalauncher.tooling.apps.patch.proof import NotProved, bases_of, named_run_images, nearest_first
 from metalauncher.tooling.apps.patch.run_images import HELD_LIMIT, RunImages
 from metalauncher.tooling.oci.image import Image, load_image
 from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.oci.model import Descriptor, ImageError, Store
+from metalauncher.tooling.oci.reference import Reference
 from metalauncher.tooling.oci.sources.stores import Stores, open_local
 
 LABELS: list[tuple[Any, tuple[str, ...]]] = [
@@ -44,6 +45,22 @@ LABELS: list[tuple[Any, tuple[str, ...]]] = [
 def test_named_run_images(document: Any, names: tuple[str, ...]) -> None:
     """The image first, then its mirrors; those of a stack where there is no other."""
     assert named_run_images(json.dumps(document)) == names
+
+
+@pytest.mark.parametrize(
+    ("target", "order"),
+    [
+        ("r.io/app:1", (0, 1, 2, 3)),
+        ("M.io/team/app:1", (1, 0, 2, 3)),
+        ("app:1", (2, 3, 0, 1)),
+        ("m.io:5000/app:1", (0, 1, 2, 3)),
+    ],
+)
+def test_a_rebase_stays_in_the_apps_registry(target: str, order: tuple[int, ...]) -> None:
+    """As lifecycle's BestRunImageMirrorFor, of which cases are in its run_image_test.go; Docker Hub has two names."""
+    names = ("r.io/run:1", "m.io/run:1", "acme/run:1", "index.docker.io/acme/run:1")
+    assert nearest_first(names, Reference.parse(target)) == tuple([names[number] for number in order])
+    assert nearest_first(("", "oci:/x", "a b", "\ud800"), Reference.parse(target)) == ("", "oci:/x", "a b", "\ud800")
 
 
 @given(st.text())
@@ -191,6 +208,6 @@ def test_what_is_not_known(change: dict[str, Any], code: str, world: World, runs
     labels = {**config["config"]["Labels"], "io.buildpacks.lifecycle.metadata": json.dumps(label)}
     world.put(tag, manifest["layers"], config, (), {"Labels": labels})
     image, _ = open_image(world, tag)
-    with pytest.raises(NotProved) as refused, bases_of(image, runs):
+    with pytest.raises(NotProved) as refused, bases_of(image, runs, Reference.parse("r.io/app:1")):
         pass
     assert refused.value.code == code
