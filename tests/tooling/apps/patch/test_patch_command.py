@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -216,7 +217,7 @@ def test_a_source_that_moved(yard: Yard) -> None:
     answer = yard.apply()
     assert (answer.code, yard.progress()["app:1"]["code"]) == (1, "source-moved")
     assert (yard.digest("app:1-shim"), yard.progress()["app:2"]["state"]) == (None, "written")
-    assert "plan it anew" in answer.out
+    assert "do:      plan it again, with a new journal\n" in answer.out
 
 
 def test_a_target_that_somebody_else_wrote(yard: Yard) -> None:
@@ -229,6 +230,11 @@ def test_a_target_that_somebody_else_wrote(yard: Yard) -> None:
     answer = yard.apply()
     assert (answer.code, yard.progress()["app:1"]["code"]) == (1, "moved")
     assert (yard.digest("app:1-shim"), yard.progress()["app:2"]["state"]) == (theirs, "written")
+    assert re.search(r"(?m)^ +skopeo inspect --raw docker://\S+/app:1-shim$", answer.out)
+    assert "\nnot listed: 1 app; --all lists every app\n" in answer.out
+    assert re.search(r"(?m)^uploaded: [^;]+; kept as they are: ", answer.out)
+    assert "to upload" not in answer.out
+    assert answer.out.endswith("the old ones are as they were. Before each rebase: metalauncher check\n")
 
 
 @pytest.mark.parametrize(("key", "code"), [("new_digest", "differs"), ("digest", "source-moved")])
