@@ -95,6 +95,8 @@ def summary(findings: Findings) -> list[str]:
         behind = sum([len(app.entry.referrers) for app in going])
         found += [f"what refers to the old digests stays behind: {behind:,}"] if behind else []
     found += [f"{number:>7,}  {code}" for code, number in findings.codes.items()]
+    if counts["refused"] and not findings.applied:
+        found.append("this journal keeps what is refused: when the reason is gone, plan these apps with a new one")
     if findings.missing:
         found.append(f"not finished: {count(findings.missing, 'app')} without a plan; run the same command again")
     elif findings.applied and findings.exit_code == 3:

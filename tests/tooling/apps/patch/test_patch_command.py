@@ -145,6 +145,7 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     assert (answer.code, entry["outcome"], entry["code"]) == (exit_code, outcome, code), answer
     assert bool(entry["reason"] and entry["remedy"] and entry["command"]) == (outcome != "planned")
     assert f"  why:     {entry['reason']}" in answer.out or outcome == "planned"
+    assert ("this journal keeps what is refused" in answer.out) == (outcome == "refused")
     applied = yard.apply()
     assert applied.code == exit_code
     assert (yard.digest("app:1-shim") is not None) == (outcome == "planned")
