@@ -140,7 +140,8 @@ def _summary(findings: Findings, paint: Paint) -> list[str]:
     if findings.left_alone:
         found.append(left_alone(findings))
     if findings.own_launchers:
-        found.append(f"launchers that apps keep, which no rebase patches: {paint(_own_launchers(findings), '')}")
+        kept = paint(_own_launchers(findings), "")
+        found.append(f"launchers that apps keep; no rebase replaces them, metalauncher patch does: {kept}")
     if findings.bundles:
         found.append(f"to be added to the run image: {paint(', '.join(findings.bundles), '')}")
     if findings.layers_read:

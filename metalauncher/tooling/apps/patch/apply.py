@@ -85,10 +85,10 @@ class Applier:
             words = words_of(refused.code, refused.about, app)
             return _not(app, words)._replace(proofs=refused.proofs)
         except _NotWritten as refused:
-            return _not(app, words_of(refused.code, refused.about, app))
+            return _not(app, words_of(refused.code, refused.about, app, entry.target))
         except ImageError as error:
             code = error.kind if error.kind in ("unreachable", "moved", "immutable") else "unwritable"
-            return _not(app, words_of(code, error.reason, app))
+            return _not(app, words_of(code, error.reason, app, entry.target))
 
     def _apply(self, entry: Entry) -> Progress:
         try:

@@ -226,7 +226,8 @@ def _diff_id(text: str) -> str:
         raise Unable(
             f"--must-match-sha: {error.reason}",
             need="the diffID of a launcher's layer, sha256: and 64 hexadecimal digits",
-            command="metalauncher check --inventory --json --from apps.txt",
+            do="plan without it first: launcher_layer in the journal is the diffID of each app's",
+            command=COMMAND,
         ) from None
 
 

@@ -80,7 +80,7 @@ class Asked(NamedTuple):
             "platform": "--platform",
             "apps": "number of apps",
             "fleet": "list of apps",
-            "metalauncher": "metalauncher",
+            "metalauncher": "version of metalauncher",
         }
         for key, name in names.items():
             mine, its = getattr(self, key), getattr(other, key)
@@ -157,9 +157,9 @@ def open_plan(path: str, asked: Asked, apps: Iterable[str]) -> tuple[Journal, Co
         if found is not None and (different := asked.difference(found.asked)):
             what, mine, its = different
             raise Unable(
-                f"{path}: is the journal of another plan: its {what} is {its}",
-                need=f"a plan with {what} {mine}",
-                do="leave that file, and name a new one",
+                f"{path}: is the journal of another plan, with another {what}: {its}",
+                need=f"the journal of a plan with this {what}: {mine}",
+                do="leave that file, and name a new one with --journal",
                 command=COMMAND,
             )
         _go_on(file, lines.end)

@@ -12,9 +12,16 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.apps.patch.refusals import Refused
 
-_REBASE: Final = "pack rebase {app} --run-image IMAGE"
-_LOOK: Final = "skopeo inspect docker://{app}"
+_REBASE: Final = "pack rebase {app} --run-image IMAGE --publish"
+# Only so does a rebase change which run image the label names, and only from Platform API 0.12 on, as pack has it.
+# Source: buildpacks/lifecycle phase/rebaser.go.
+_RENAME: Final = "pack rebase {app} --run-image IMAGE --force --publish"
+_ONTO_ANOTHER: Final = "rebase the app onto another one by force, so that its label names that"
+# Raw: skopeo refuses to read more of an image whose media types are mixed, as a rebase may leave them.
+_LOOK: Final = "skopeo inspect --raw docker://{app}"
+_LOOK_AT_TARGET: Final = "skopeo inspect --raw docker://{target}"
 _AGAIN: Final = "metalauncher patch --help"
+_ANEW: Final = ("plan it again, with a new journal", "metalauncher patch {app} --launcher … --to … --journal NEW_FILE")
 # By code: why, what to do, and a command to run next. {about} is what is known besides.
 _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     # Of the plan.
@@ -33,18 +40,18 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "no-named-run-image": (
         "its label names no run image, so that nobody knows what the next rebase puts below it",
-        "rebase the app onto a run image that has a name",
-        _REBASE,
+        "rebase the app onto a run image by force, so that its label names that",
+        _RENAME,
     ),
     "named-unreadable": (
         "the run image that its label names can't be read: {about}",
-        "push that run image, or rebase the app onto another one",
-        _REBASE,
+        f"push that run image, or {_ONTO_ANOTHER}",
+        _RENAME,
     ),
     "named-without-metalauncher": (
         "the run image that its label names has no metalauncher, so that the next rebase would kill the app: {about}",
-        "build that run image with metalauncher, or rebase the app onto another one",
-        "metalauncher image --help",
+        f"push a run image with metalauncher under that name, or {_ONTO_ANOTHER}",
+        _RENAME,
     ),
     "does-not-start": (
         "would not start on {about}",
@@ -62,15 +69,15 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
         "metalauncher check --inventory {app}",
     ),
     # Of writing.
-    "source-moved": ("is another image now than the one that was planned: {about}", "plan it anew", _LOOK),
-    "differs": ("what comes of it is not what was planned: {about}", "plan it anew", _LOOK),
-    "moved": ("{about}", "see who writes there, and plan another target", _LOOK),
-    "immutable": ("{about}", "plan another target", _AGAIN),
-    "unwritable": ("can't be written: {about}", "see whether you may write there", _LOOK),
+    "source-moved": ("is another image now than the one that was planned: {about}", *_ANEW),
+    "differs": ("what comes of it is not what was planned: {about}", *_ANEW),
+    "moved": ("{about}", "see who writes there, and plan another target, with a new journal", _LOOK_AT_TARGET),
+    "immutable": ("{about}", "plan another target, with a new journal", _AGAIN),
+    "unwritable": ("can't be written: {about}", "see whether you may write there", _LOOK_AT_TARGET),
     "not-as-written": (
         "what lies at its target is not what was written: {about}",
         "see who writes there: nothing may be deployed from it",
-        _LOOK,
+        _LOOK_AT_TARGET,
     ),
 }
 
@@ -93,16 +100,18 @@ class Words(NamedTuple):
     command: str
 
 
-def words_of(code: str, about: str, app: str) -> Words:
+def words_of(code: str, about: str, app: str, target: str = "") -> Words:
     """Return what is said of an app.
 
     Args:
         code: one of the table's.
         about: what is known besides.
         app: its reference, for the command.
+        target: where it is written to, likewise, where the code is one of writing.
     """
     reason, do, command = _TEXTS[code]
-    return Words(code, reason.replace("{about}", about), do, command.replace("{app}", shlex.quote(app)))
+    command = command.replace("{app}", shlex.quote(app)).replace("{target}", shlex.quote(target))
+    return Words(code, reason.replace("{about}", about), do, command)
 
 
 def words_of_refusal(refused: Refused, app: str) -> Words:

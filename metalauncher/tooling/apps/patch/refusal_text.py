@@ -51,8 +51,8 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "its launcher's layer is none of those asked for",
         "a launcher's layer that --must-match-sha names",
         "{place}",
-        "name it too, where it is to be replaced",
-        _CHECK,
+        "name this one too, if it is to be replaced",
+        "metalauncher patch --must-match-sha {place} {app} …",
     ),
     "delegates": Text(
         "its launcher is no program, but leads to {found}",

@@ -43,7 +43,9 @@ def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> list[str]
     """
     shown = [app for app in findings.apps if whole or len(findings.apps) == 1 or app.kind in _TO_DECIDE]
     found = [line for app in shown for line in _app(app, paint)]
-    return [*found, *([""] if found else []), *[paint(line, "") for line in summary(findings)]]
+    hidden = len(findings.apps) - len(shown)
+    more = [f"not listed: {count(hidden, 'app')}; --all lists every app"] if hidden else []
+    return [*found, *([""] if found else []), *[paint(line, "") for line in [*more, *summary(findings)]]]
 
 
 def _app(app: App, paint: Paint) -> list[str]:
@@ -82,11 +84,10 @@ def summary(findings: Findings) -> list[str]:
     found = [f"{count(len(findings.apps), 'app')}: {', '.join(parts)}" if parts else "no app was looked at"]
     going = findings.going
     if going:
-        upload = size_in_words(sum([app.entry.upload for app in going]))
         kept, size = (
             sum(numbers) for numbers in zip(*[(app.entry.kept, app.entry.kept_bytes) for app in going], strict=True)
         )
-        found.append(f"to upload: {upload}; kept as they are: {kept:,} layers of {size_in_words(size)}")
+        found.append(f"{_moved(findings)}; kept as they are: {kept:,} layers of {size_in_words(size)}")
         names = [f"{shorten(one.name)} ({one.apps:,})" for one in findings.launchers]
         found += [f"launchers that go: {listed(names)}"] if names else []
         if findings.fragile:
@@ -94,6 +95,8 @@ def summary(findings: Findings) -> list[str]:
         behind = sum([len(app.entry.referrers) for app in going])
         found += [f"what refers to the old digests stays behind: {behind:,}"] if behind else []
     found += [f"{number:>7,}  {code}" for code, number in findings.codes.items()]
+    if counts["refused"] and not findings.applied:
+        found.append("this journal keeps what is refused: when the reason is gone, plan these apps with a new one")
     if findings.missing:
         found.append(f"not finished: {count(findings.missing, 'app')} without a plan; run the same command again")
     elif findings.applied and findings.exit_code == 3:
@@ -101,7 +104,17 @@ def summary(findings: Findings) -> list[str]:
     elif not findings.applied and counts["planned"]:
         command = f"metalauncher patch --apply {shlex.quote(findings.journal)}"
         found.append(f"nothing is written yet: review the plan, then {command}")
+    elif findings.applied and counts["written"]:
+        found.append("deploy the new tags; the old ones are as they were. Before each rebase: metalauncher check")
     return found
+
+
+def _moved(findings: Findings) -> str:
+    """Return how much is to be sent to registries, and how much was."""
+    planned = [app.entry.upload for app in findings.apps if app.kind == "planned"]
+    written = [app.progress.sent for app in findings.apps if app.progress is not None and app.kind == "written"]
+    numbers = (("to upload", planned), ("uploaded", written))
+    return "; ".join([f"{what}: {size_in_words(sum(sizes))}" for what, sizes in numbers if sizes])
 
 
 def document(findings: Findings) -> dict[str, Json]:

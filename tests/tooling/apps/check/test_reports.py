@@ -270,7 +270,7 @@ def test_text() -> None:
     )
     assert lines[-3:] == [
         "<1 of them started before>",
-        "launchers that apps keep, which no rebase patches: buildpacks/lifecycle 0.17.7 (1)",
+        "launchers that apps keep; no rebase replaces them, metalauncher patch does: buildpacks/lifecycle 0.17.7 (1)",
         "to be added to the run image: buildpacks/lifecycle@0.9.3",
     ]
     assert HOSTILE in painted  # whoever paints makes it printable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -145,6 +146,7 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     assert (answer.code, entry["outcome"], entry["code"]) == (exit_code, outcome, code), answer
     assert bool(entry["reason"] and entry["remedy"] and entry["command"]) == (outcome != "planned")
     assert f"  why:     {entry['reason']}" in answer.out or outcome == "planned"
+    assert ("this journal keeps what is refused" in answer.out) == (outcome == "refused")
     applied = yard.apply()
     assert applied.code == exit_code
     assert (yard.digest("app:1-shim") is not None) == (outcome == "planned")
@@ -232,7 +234,7 @@ def test_a_source_that_moved(yard: Yard) -> None:
     answer = yard.apply()
     assert (answer.code, yard.progress()["app:1"]["code"]) == (1, "source-moved")
     assert (yard.digest("app:1-shim"), yard.progress()["app:2"]["state"]) == (None, "written")
-    assert "plan it anew" in answer.out
+    assert "do:      plan it again, with a new journal\n" in answer.out
 
 
 def test_a_target_that_somebody_else_wrote(yard: Yard) -> None:
@@ -245,6 +247,11 @@ def test_a_target_that_somebody_else_wrote(yard: Yard) -> None:
     answer = yard.apply()
     assert (answer.code, yard.progress()["app:1"]["code"]) == (1, "moved")
     assert (yard.digest("app:1-shim"), yard.progress()["app:2"]["state"]) == (theirs, "written")
+    assert re.search(r"(?m)^ +skopeo inspect --raw docker://\S+/app:1-shim$", answer.out)
+    assert "\nnot listed: 1 app; --all lists every app\n" in answer.out
+    assert re.search(r"(?m)^uploaded: [^;]+; kept as they are: ", answer.out)
+    assert "to upload" not in answer.out
+    assert answer.out.endswith("the old ones are as they were. Before each rebase: metalauncher check\n")
 
 
 @pytest.mark.parametrize(("key", "code"), [("new_digest", "differs"), ("digest", "source-moved")])

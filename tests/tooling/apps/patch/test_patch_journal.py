@@ -128,14 +128,14 @@ def test_one_run_at_a_time(file: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"launcher": "symlink"}, "its --launcher is shim"),
-        ({"to": "{repository}:{tag}-y"}, "its --to is {repository}:{tag}-x"),
-        ({"must_match": ()}, f"its --must-match-sha is ('{LAYER}',)"),
-        ({"force": True}, "its --force is False"),
-        ({"platform": None}, "its --platform is linux/arm64"),
-        ({"apps": 4}, "its number of apps is 3"),
-        ({"fleet": fleet_of(["r.io/z:1"])}, "its list of apps is "),
-        ({"metalauncher": "9"}, "its metalauncher is "),
+        ({"launcher": "symlink"}, "with another --launcher: shim"),
+        ({"to": "{repository}:{tag}-y"}, "with another --to: {repository}:{tag}-x"),
+        ({"must_match": ()}, f"with another --must-match-sha: ('{LAYER}',)"),
+        ({"force": True}, "with another --force: False"),
+        ({"platform": None}, "with another --platform: linux/arm64"),
+        ({"apps": 4}, "with another number of apps: 3"),
+        ({"fleet": fleet_of(["r.io/z:1"])}, "with another list of apps: "),
+        ({"metalauncher": "9"}, "with another version of metalauncher: "),
     ],
 )
 def test_another_plan(change: dict[str, Any], what: str, file: Path) -> None:
@@ -143,7 +143,7 @@ def test_another_plan(change: dict[str, Any], what: str, file: Path) -> None:
     whole = file.read_bytes()
     with pytest.raises(Unable) as refused:
         open_plan(str(file), ASKED._replace(**change), ENTRIES)
-    assert f"is the journal of another plan: {what}" in refused.value.headline
+    assert f"is the journal of another plan, {what}" in refused.value.headline
     assert file.read_bytes() == whole
 
 
