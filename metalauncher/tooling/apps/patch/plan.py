@@ -206,10 +206,11 @@ class Planner:
     def _referrers(self, entry: Entry) -> tuple[Referrer, ...]:
         """Return what refers to the old digest, and stays behind."""
         source = self._stores.destination(source_of(entry.app))
-        found = source.referrers(entry.digest or "")
-        return tuple(
-            [Referrer(one.digest, shorten(one.artifact_type or one.media_type)) for one in found[:_REFERRERS_LIMIT]]
-        )
+        digest = entry.digest or ""
+        found = [Referrer(one.digest, shorten(one.artifact_type or one.media_type)) for one in source.referrers(digest)]
+        for tag, attached in source.attachments(digest).items():
+            found.append(Referrer(attached, f"cosign {tag.rpartition('.')[2]}"))
+        return tuple(found[:_REFERRERS_LIMIT])
 
 
 def _with(entry: Entry, words: Words) -> Entry:

@@ -60,7 +60,8 @@ def _app(app: App, paint: Paint) -> list[str]:
         found += [f"  assumes: {paint(shorten(ASSUMPTIONS.get(code, code)), '')}" for code in proof.assumes]
     if entry.referrers:
         types = listed(sorted({referrer.artifact_type for referrer in entry.referrers}))
-        behind = f"{count(len(entry.referrers), 'referrer')} of the old digest stay there: {types}"
+        stay = "stays" if len(entry.referrers) == 1 else "stay"
+        behind = f"{count(len(entry.referrers), 'referrer')} of the old digest {stay} there: {types}"
         found.append(f"  behind:  {paint(shorten(behind), '')}")
     if why.remedy:
         found += [f"  do:      {paint(shorten(why.remedy, SENTENCE_LIMIT), '')}"]
