@@ -97,6 +97,9 @@ def summary(findings: Findings) -> list[str]:
     found += [f"{number:>7,}  {code}" for code, number in findings.codes.items()]
     if findings.missing:
         found.append(f"not finished: {count(findings.missing, 'app')} without a plan; run the same command again")
+    elif findings.applied and findings.unplanned:
+        again = "run the command again that made the plan, and then this one"
+        found.append(f"not finished: {count(findings.unplanned, 'app')} could not be planned; {again}")
     elif findings.applied and findings.exit_code == 3:
         found.append("not finished: run the same command again")
     elif not findings.applied and counts["planned"]:
