@@ -145,6 +145,8 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     assert (answer.code, entry["outcome"], entry["code"]) == (exit_code, outcome, code), answer
     assert bool(entry["reason"] and entry["remedy"] and entry["command"]) == (outcome != "planned")
     assert f"  why:     {entry['reason']}" in answer.out or outcome == "planned"
+    # What there was is said of whatever came to a verdict, whether or not it is planned.
+    assert [entry[key] is not None for key in ("before", "launcher_layer")] == [bool(entry["proofs"])] * 2
     applied = yard.apply()
     assert applied.code == exit_code
     assert (yard.digest("app:1-shim") is not None) == (outcome == "planned")
