@@ -200,14 +200,15 @@ class Destination:
         """
         return list_referrers(self._repository, digest)
 
-    def attachments(self, digest: str) -> tuple[str, ...]:
-        """Return the tags by which cosign attached something to a manifest, which no list of referrers has.
+    def attachments(self, digest: str) -> dict[str, str]:
+        """Return what cosign attached to a manifest by tags, which no list of referrers has: by tag, what that names.
 
         Raises:
             ImageError: the registry does not say.
         """
         stem = digest.replace(":", "-")
-        return tuple([tag for tag in (f"{stem}.{what}" for what in _ATTACHED) if self.tagged(tag) is not None])
+        found = {tag: self.tagged(tag) for tag in (f"{stem}.{what}" for what in _ATTACHED)}
+        return {tag: there.digest for tag, there in found.items() if there is not None}
 
     def _mount(self, blob: Descriptor, source: str) -> uploads.Session | None:
         return uploads.begin(self._repository, blob, source)

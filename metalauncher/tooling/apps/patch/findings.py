@@ -85,6 +85,11 @@ class Findings(NamedTuple):
         return dict(Counter([app.why.code for app in self.apps if app.why.code]).most_common())
 
     @property
+    def unplanned(self) -> int:
+        """How many apps failed to be planned, so that nothing comes of applying the plan again."""
+        return sum([app.progress is None and app.entry.outcome == "failed" for app in self.apps])
+
+    @property
     def going(self) -> tuple[App, ...]:
         """The apps that are written, or to be."""
         return tuple([app for app in self.apps if app.kind in ("planned", "written")])

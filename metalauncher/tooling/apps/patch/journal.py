@@ -111,21 +111,33 @@ def fleet_of(apps: Iterable[str]) -> str:
 class Journal:
     """Where the plan and its progress are written to."""
 
-    def __init__(self, file: IO[bytes], new: Asked | None = None) -> None:
+    def __init__(self, path: str, file: IO[bytes], new: Asked | None = None) -> None:
         """Take the file, opened unbuffered, at its end; and of a new one what is asked, for its first line."""
+        self._path: Final = path
         self._file: Final = file
         self._new = new
 
     def plan(self, entry: Entry) -> None:
         """Write the plan for an app, and before the first one what was asked."""
         if self._new is not None:
-            write_line(self._file, _line("asked", self._new.document()))
+            self._write(_line("asked", self._new.document()))
             self._new = None
-        write_line(self._file, _line("entry", entry_to_json(entry)))
+        self._write(_line("entry", entry_to_json(entry)))
 
     def apply(self, progress: Progress) -> None:
         """Write what became of an app."""
-        write_line(self._file, _line("progress", progress_to_json(progress)))
+        self._write(_line("progress", progress_to_json(progress)))
+
+    def _write(self, line: str) -> None:
+        try:
+            write_line(self._file, line)
+        except OSError as error:
+            raise Unable(
+                f"{self._path}: {system_text(error)}",
+                need="room for the journal: what is not in it is done again, or found to be done",
+                do="make room, and run the same command again: it goes on",
+                command=f"df {shlex.quote(os.path.dirname(self._path) or '.')}",
+            ) from None
 
     def close(self) -> None:
         """Close the file."""
@@ -163,7 +175,7 @@ def open_plan(path: str, asked: Asked, apps: Iterable[str]) -> tuple[Journal, Co
                 command=COMMAND,
             )
         _go_on(file, lines.end)
-        journal = Journal(file, asked if found is None else None)
+        journal = Journal(path, file, asked if found is None else None)
         found = found or Contents(asked, {}, {})
         strangers = found.entries.keys() - set(apps)
         if strangers:
@@ -208,7 +220,7 @@ def open_apply(path: str) -> tuple[Journal, Contents]:
     except BaseException:
         file.close()
         raise
-    return Journal(file), found
+    return Journal(path, file), found
 
 
 def _open(path: str, flags: int) -> IO[bytes]:

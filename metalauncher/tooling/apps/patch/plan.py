@@ -162,8 +162,7 @@ class Planner:
             words = words_of_refusal(refused, app)
             return _with(entry._replace(outcome="left-alone" if refused.left_alone else "refused"), words)
         except NotProved as refused:
-            entry = entry._replace(proofs=refused.proofs)
-            return self.fail(entry, refused.code, refused.about)
+            return self._not_proved(entry, refused)
         except ImageError as error:
             return self.fail(entry, "unreachable" if error.kind == "unreachable" else "unreadable", error.reason)
 
@@ -185,6 +184,9 @@ class Planner:
         """Return the entry of an app that is not planned."""
         return _with(entry._replace(outcome=_OUTCOMES.get(code, "refused")), words_of(code, about, entry.app))
 
+    def _not_proved(self, entry: Entry, refused: NotProved) -> Entry:
+        return self.fail(entry._replace(proofs=refused.proofs), refused.code, refused.about)
+
     def _plan(self, entry: Entry, read: Read) -> Entry:
         rewritten = make_patched(read, self._asked, self._seen)
         with bases_of(read.image, self._runs, self._targets[entry.app]) as bases:
@@ -192,7 +194,10 @@ class Planner:
             entry = entry._replace(
                 before=now.kind, launcher=now.own_launcher, launcher_layer=rewritten.old_launcher_layer
             )
-            proofs = bases.prove(entry.app, PatchedStore(rewritten, read.store), force=self._asked.force)
+            try:
+                proofs = bases.prove(entry.app, PatchedStore(rewritten, read.store), force=self._asked.force)
+            except NotProved as refused:
+                return self._not_proved(entry, refused)
         return entry._replace(
             outcome="planned",
             proofs=proofs,
@@ -206,10 +211,11 @@ class Planner:
     def _referrers(self, entry: Entry) -> tuple[Referrer, ...]:
         """Return what refers to the old digest, and stays behind."""
         source = self._stores.destination(source_of(entry.app))
-        found = source.referrers(entry.digest or "")
-        return tuple(
-            [Referrer(one.digest, shorten(one.artifact_type or one.media_type)) for one in found[:_REFERRERS_LIMIT]]
-        )
+        digest = entry.digest or ""
+        found = [Referrer(one.digest, shorten(one.artifact_type or one.media_type)) for one in source.referrers(digest)]
+        for tag, attached in source.attachments(digest).items():
+            found.append(Referrer(attached, f"cosign {tag.rpartition('.')[2]}"))
+        return tuple(found[:_REFERRERS_LIMIT])
 
 
 def _with(entry: Entry, words: Words) -> Entry:

@@ -62,7 +62,8 @@ def _app(app: App, paint: Paint) -> list[str]:
         found += [f"  assumes: {paint(shorten(ASSUMPTIONS.get(code, code)), '')}" for code in proof.assumes]
     if entry.referrers:
         types = listed(sorted({referrer.artifact_type for referrer in entry.referrers}))
-        behind = f"{count(len(entry.referrers), 'referrer')} of the old digest stay there: {types}"
+        stay = "stays" if len(entry.referrers) == 1 else "stay"
+        behind = f"{count(len(entry.referrers), 'referrer')} of the old digest {stay} there: {types}"
         found.append(f"  behind:  {paint(shorten(behind), '')}")
     if why.remedy:
         found += [f"  do:      {paint(shorten(why.remedy, SENTENCE_LIMIT), '')}"]
@@ -99,6 +100,9 @@ def summary(findings: Findings) -> list[str]:
         found.append("this journal keeps what is refused: when the reason is gone, plan these apps with a new one")
     if findings.missing:
         found.append(f"not finished: {count(findings.missing, 'app')} without a plan; run the same command again")
+    elif findings.applied and findings.unplanned:
+        again = "run the command again that made the plan, and then this one"
+        found.append(f"not finished: {count(findings.unplanned, 'app')} could not be planned; {again}")
     elif findings.applied and findings.exit_code == 3:
         found.append("not finished: run the same command again")
     elif not findings.applied and counts["planned"]:

@@ -125,7 +125,7 @@ def find_targets(template: Template, apps: Iterable[str]) -> dict[str, Reference
 
 def _place(name: Reference) -> tuple[str, str, str]:
     """Return what is one and the same for two names of one tag, and of nothing else."""
-    return name.api_host, name.repository, name.tag or name.digest
+    return name.api_host.removesuffix(":443"), name.repository, name.tag or name.digest
 
 
 def refuse_taken(faults: list[str]) -> None:

@@ -147,6 +147,8 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     assert bool(entry["reason"] and entry["remedy"] and entry["command"]) == (outcome != "planned")
     assert f"  why:     {entry['reason']}" in answer.out or outcome == "planned"
     assert ("this journal keeps what is refused" in answer.out) == (outcome == "refused")
+    # What there was is said of whatever came to a verdict, whether or not it is planned.
+    assert [entry[key] is not None for key in ("before", "launcher_layer")] == [bool(entry["proofs"])] * 2
     applied = yard.apply()
     assert applied.code == exit_code
     assert (yard.digest("app:1-shim") is not None) == (outcome == "planned")
@@ -348,10 +350,16 @@ def test_referrers_stay_behind(yard: Yard) -> None:
     tag = digest.replace(":", "-")
     yard.registry.push(yard.team + "/app", blobs=[empty], manifests=[("", data), (tag, json.dumps(index).encode())])
     answer = yard.plan("app:1")
-    assert "1 referrer of the old digest stay there: application/vnd.example.signature" in answer.out
-    assert yard.entries()["app:1"]["referrers"] == [
-        {"digest": digest_of(data), "artifact_type": signature["artifactType"]}
-    ]
+    assert "1 referrer of the old digest stays there: application/vnd.example.signature" in answer.out
+    one = {"digest": digest_of(data), "artifact_type": signature["artifactType"]}
+    assert yard.entries()["app:1"]["referrers"] == [one]
+    # What cosign attaches by a tag is in no list.
+    yard.journal.unlink()
+    yard.registry.push(yard.team + "/app", manifests=[(f"{tag}.sig", data)])
+    answer = yard.plan("app:1")
+    assert "2 referrers of the old digest stay there: application/vnd.example.signature, cosign sig" in answer.out
+    assert yard.entries()["app:1"]["referrers"] == [one, {"digest": digest_of(data), "artifact_type": "cosign sig"}]
+    valid("patch-journal", yard.lines()[-1])
 
 
 def start(yard: Yard, *words: str) -> subprocess.Popen[bytes]:
@@ -385,6 +393,32 @@ def test_ended_at_any_moment(ending: signal.Signals, yard: Yard) -> None:
                     assert yard.digest(f"{name}-shim") in {None, planned.get(name)}
     assert {name: yard.digest(f"{name}-shim") for name in names} == planned
     assert {one["state"] for one in yard.progress().values()} == {"written"}
+
+
+# Starts a program that can write no file larger than so many bytes.
+_LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.executable, [sys.executable, "-m", "metalauncher", "patch", *sys.argv[2:]])
+"""
+
+
+def test_a_full_disk(yard: Yard) -> None:
+    """It is said which file has no room; with room the same commands go on, and nothing is lost."""
+    names = [f"app:{number}" for number in range(3)]
+    apps = [yard.app(name) for name in names]
+    plan = (*apps, "--launcher", "shim", "--to", "{repository}:{tag}-shim", "--journal", str(yard.journal))
+    for words in (plan, ("--apply", str(yard.journal))):
+        limit = 100 + (yard.journal.stat().st_size if yard.journal.exists() else 0)
+        command = [sys.executable, "-c", _LIMITED, str(limit), *words, "--no-cache"]
+        environment = {"HOME": str(yard.folder)}
+        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, yard.journal.stat().st_size) == (3, limit), done
+        assert done.stderr.startswith(f"ERROR: {yard.journal}: file too large\n")
+        assert f"  df {yard.folder}\n" in done.stderr
+        assert yard.run(*words).code == 0
+    assert {one["state"] for one in yard.progress().values()} == {"written"}
+    assert None not in [yard.digest(f"{name}-shim") for name in names]
 
 
 WRONG: dict[str, tuple[str, str]] = {

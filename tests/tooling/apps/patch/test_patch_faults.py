@@ -170,9 +170,13 @@ def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:
         "failed",
         "unreachable",
     )
+    answer = yard.apply("--timeout", "2")  # what is planned is written; no more comes of doing that again
+    assert (answer.code, sorted(kept.tags["team/app-shim"])) == (3, ["0", "2"])
+    assert "not finished: 1 app could not be planned; run the command again that made the plan" in answer.out
     kept.faults = lambda _, __: None
     assert yard.plan(*APPS, to=TO).code == 0
     assert yard.apply().code == 0
+    assert sorted(kept.tags["team/app-shim"]) == ["0", "1", "2"]
 
 
 def test_a_target_of_which_nothing_is_known(yard: Yard, kept: Kept) -> None:

@@ -95,6 +95,8 @@ def test_what_is_no_target(text: str, app: str, reason: str) -> None:
         ("{repository}:{tag}", [f"r.io/app:1@{D}"], "would be overwritten"),
         ("R.io/app:{tag}", ["r.io/app:1"], "would be overwritten"),  # hosts know no case
         ("index.docker.io/library/app:{tag}", ["app:1"], "would be overwritten"),
+        ("r.io:443/app:{tag}", ["r.io/app:1"], "would be overwritten"),  # the port that is meant where there is none
+        ("{repository}:x", ["r.io/app:1", "r.io:443/app:2"], "r.io/app:1 and r.io:443/app:2 have one target"),
         ("{repository}:x", ["r.io/app:1", "r.io/app:2"], "r.io/app:1 and r.io/app:2 have one target, r.io/app:x"),
         ("r.io/all:{tag}", ["r.io/a:1", "r.io/b:1"], "r.io/a:1 and r.io/b:1 have one target, r.io/all:1"),
         ("r.io/all:{tag}", ["app", "docker.io/library/app:latest"], "have one target, r.io/all:latest"),
