@@ -39,6 +39,7 @@ LINES = {
     "tini -h PROGRAM": False,
     "tini --help PROGRAM": False,
     "tini --s PROGRAM": False,
+    "tini -Xs PROGRAM": False,
     "tini": False,
     "dumb-init PROGRAM": True,
     "dumb-init -- PROGRAM --": True,

@@ -42,6 +42,12 @@ def test_every_layer_has_its_part() -> None:
     assert layers(LABEL, "abdefghijx") == LayerMap(2, frozenset([5, 6, 7, 8]), ())
 
 
+def test_what_else_names_a_layer_is_no_part() -> None:
+    """Neither the run image's own entry, nor a text beside `sha`, makes a layer one that lifecycle wrote."""
+    label = {**LABEL, "runImage": {"topLayer": "b", "sha": "x"}, "buildpacks": [{"key": "y", "layers": {"z": "z"}}]}
+    assert layers(label, "abdefgxyz") == LayerMap(2, frozenset([5]), ())
+
+
 def test_the_same_layer_twice() -> None:
     """The lower one ends the run image; each of a buildpack's counts; what decides is never taken for known."""
     assert layers(LABEL, "abbbgxgd") == LayerMap(2, frozenset([4, 6]), ())
