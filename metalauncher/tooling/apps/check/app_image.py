@@ -243,9 +243,9 @@ class AppImage:
         return any([is_at(path, place) for place in _DISPATCH]) or self._run.tree.get(path) is not None
 
     def _lowest_of_app(self) -> int:
-        """Return the lowest layer that was read with something of the app's in it."""
+        """Return the lowest layer with something of the app's in it, by what was read or by what the labels say."""
         of_app = [number for number, scan in self._scans.items() if any(map(self._is_of_app, scan.folders))]
-        return min(of_app, default=len(self.image.layers))
+        return min([*of_app, *self.map.exported], default=len(self.image.layers))
 
     def _is_of_app(self, path: str) -> bool:
         """Tell whether lifecycle writes there."""
