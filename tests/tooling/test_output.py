@@ -58,7 +58,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "check --no-cache --inventory --json {app}",
         "check --no-cache --inventory --format jsonl {app}",
     ),
-    "patch": ("patch --help", "patch --apply {journal}", "patch --json --apply {journal}"),
+    "patch": (
+        "patch --help",
+        "patch --apply {journal}",
+        "patch --json --apply {journal}",
+        "patch --format markdown --apply {journal}",
+        "patch --format html --apply {journal}",
+    ),
     "image": (
         "image --help",
         "image --json --base scratch --executable {root}/usr/bin/metalauncher --bundle {tarball} --out oci:{out}",

@@ -103,6 +103,11 @@ def _add_judgement(command: Parser) -> None:
         action="store_true",
         help="read every layer of the apps, and assume nothing of those that lifecycle's labels name",
     )
+    _add_all(command)
+
+
+def _add_all(command: Parser) -> None:
+    """Add whether text has all apps."""
     command.add_argument(
         "--all", action="store_true", help="list every app in text, not only those that need a decision"
     )
@@ -176,10 +181,12 @@ def patch() -> Parser:
     command.add_argument(
         "--record", metavar="DIR", help="with --apply: write there for each app what was done, to be signed"
     )
-    command.add_argument(
-        "--all", action="store_true", help="list every app in text, not only those that need a decision"
+    _add_all(command)
+    add_format(
+        command,
+        *("text", "json", "markdown", "html"),
+        more="markdown is a comment for a pull request; html is a page to look at",
     )
-    add_format(command, "text", "json")
     _add_fleet(command)
     return command
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from metalauncher import __version__
 from metalauncher.tooling.apps.check.bounds import LISTED, NAME_LIMIT, shorten
 from metalauncher.tooling.apps.check.inventory import KINDS, entry_to_json, releases
-from metalauncher.tooling.apps.check.report_markdown import ROWS_LIMIT, as_code, as_text
 from metalauncher.tooling.apps.launcher_inventory import SOURCE_WORDS
+from metalauncher.tooling.apps.markdown import as_code, as_text, table
 from metalauncher.tooling.console import FAINT, count
 
 if TYPE_CHECKING:
@@ -90,17 +90,15 @@ def markdown(entries: Sequence[Entry], unchecked: int) -> str:
         found.append(f"**{count(unchecked, 'app')} not looked at.**")
     by_release = releases(entries)
     if by_release:
-        lines = ["| Launcher | Apps |", "|---|--:|"]
-        lines += [f"| {as_text(shorten(one.name, NAME_LIMIT))} | {one.apps:,} |" for one in by_release[:ROWS_LIMIT]]
-        found.append("\n".join(lines))
-    lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
-    for row in rows(entries)[:ROWS_LIMIT]:
-        cells = [as_code(row[0]), *[as_text(cell) for cell in row[1:]]]
-        lines.append(f"| {' | '.join([*cells, *[''] * (len(_HEAD) - len(cells))])} |")
-    if len(entries) > ROWS_LIMIT:
-        lines.append(f"\nand {len(entries) - ROWS_LIMIT:,} more")
-    found.append("\n".join(lines))
+        launchers = ((as_text(shorten(one.name, NAME_LIMIT)), f"{one.apps:,}") for one in by_release)
+        found.append(table(("Launcher", "Apps:"), launchers, len(by_release)))
+    found.append(table(_HEAD, (_row(entry) for entry in entries), len(entries)))
     return "\n\n".join(found) + "\n"
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    cells = [as_text(cell) for cell in _cells(entry)]
+    return (as_code(entry.app), *cells, *[""] * (len(_HEAD) - 1 - len(cells)))
 
 
 def document(entries: Sequence[Entry], unchecked: int, platform: str) -> dict[str, Json]:

@@ -1,17 +1,13 @@
-"""Findings as Markdown, for a comment on a pull request. Pure: returns text.
-
-What images are called and say is not ours: it must not become markup, a link, or a mention of somebody.
-"""
+"""Findings as Markdown, for a comment on a pull request. Pure: returns text."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from metalauncher.explain.terminal import printable
 from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, shorten, size_in_words
 from metalauncher.tooling.apps.check.findings import WORDS, counted
 from metalauncher.tooling.apps.check.report_text import resting
+from metalauncher.tooling.apps.markdown import as_code, as_text, fold, table
 from metalauncher.tooling.console import count
 
 if TYPE_CHECKING:
@@ -20,8 +16,6 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.findings import Cell, Findings
     from metalauncher.tooling.apps.check.verdict import Result
 
-ROWS_LIMIT: Final = 100  # of a table; GitHub takes comments of 65,536 characters
-_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$^=])")
 _MARKS = {"runs": "**runs**", "covers": "covers it", "opt-in": "by opt-in", "broken": "can't start"}
 
 
@@ -46,13 +40,13 @@ def markdown(findings: Findings) -> str:
     if findings.bundles:
         parts.append(f"To be added to the run image: {', '.join([as_code(name) for name in findings.bundles])}.")
     if unknown:
-        parts.append(_fold(f"{len(unknown):,} unknown", _table(unknown, ("App", "Verdict", "Why", "Do"))))
+        parts.append(fold(f"{len(unknown):,} unknown", _table(unknown, ("App", "Verdict", "Why", "Do"))))
     if own := findings.own_launchers:
-        rows = [f"| {as_text(shorten(one.name, NAME_LIMIT))} | {one.apps:,} |" for one in own[:ROWS_LIMIT]]
-        table = "\n".join(["| Launcher | Apps |", "|---|--:|", *rows])
-        parts.append(_fold("Launchers that apps keep, which no rebase patches", table))
+        rows = ((as_text(shorten(one.name, NAME_LIMIT)), f"{one.apps:,}") for one in own)
+        kept = table(("Launcher", "Apps:"), rows, len(own))
+        parts.append(fold("Launchers that apps keep, which no rebase patches", kept))
     if findings.needs:
-        parts.append(_fold("What the apps recorded, and the run image's launchers", _matrix(findings)))
+        parts.append(fold("What the apps recorded, and the run image's launchers", _matrix(findings)))
     if findings.layers_read:
         read = f"{findings.layers_read:,} layers of {size_in_words(findings.bytes_read)} looked through"
         parts.append(as_text(f"{read}; {resting(findings)}."))
@@ -67,48 +61,25 @@ def _sign(findings: Findings) -> str:
 
 
 def _table(results: Sequence[Result], head: tuple[str, ...]) -> str:
-    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for result in results[:ROWS_LIMIT]:
-        verdict = WORDS[result.kind] + (f" (exit {result.exit_code})" if result.exit_code is not None else "")
-        verdict += ", **started before**" if result.regressed else ""
-        rows.append(f"| {as_code(result.app)} | {verdict} | {as_text(result.reason)} | {as_text(result.remedy)} |")
-    if len(results) > ROWS_LIMIT:
-        rows.append(f"\nand {len(results) - ROWS_LIMIT:,} more")
-    return "\n".join(rows)
+    rows = (
+        (as_code(result.app), _verdict(result), as_text(result.reason), as_text(result.remedy)) for result in results
+    )
+    return table(head, rows, len(results))
+
+
+def _verdict(result: Result) -> str:
+    code = f" (exit {result.exit_code})" if result.exit_code is not None else ""
+    return WORDS[result.kind] + code + (", **started before**" if result.regressed else "")
 
 
 def _matrix(findings: Findings) -> str:
     names = [as_code(shorten(repr(launcher), NAME_LIMIT)) for launcher in findings.run_image.launchers]
-    rows = [f"| Recorded | Apps | {' | '.join(names)} |", "|---|--:" + "|---" * len(names) + "|"]
-    for need in findings.needs:
-        sign = "❌ " if need.at_risk else ""
-        cells = " | ".join([_mark(cell) for cell in need.cells])
-        rows.append(f"| {sign}{as_text(need.text)} | {need.apps:,} | {cells} |")
-    if findings.hidden_needs:
-        rows.append(f"\nand {findings.hidden_needs} more")
-    return "\n".join(rows)
+    rows = (
+        (("❌ " if need.at_risk else "") + as_text(need.text), f"{need.apps:,}", *[_mark(cell) for cell in need.cells])
+        for need in findings.needs
+    )
+    return table(("Recorded", "Apps:", *names), rows, len(findings.needs) + findings.hidden_needs)
 
 
 def _mark(cell: Cell) -> str:
     return _MARKS.get(cell.state) or f"lacks {as_text(cell.lacks)}"
-
-
-def _fold(title: str, body: str) -> str:
-    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
-
-
-def as_code(text: str) -> str:
-    """Return text as code: nothing in it is markup, whatever backticks it has."""
-    safe = printable(shorten(text))
-    if "|" in safe:  # it would end the cell, and with a backslash before it GitHub and others do not agree
-        return f"<code>{''.join([c if c.isalnum() else f'&#{ord(c)};' for c in safe])}</code>"
-    fence = "`" * (max([len(run) for run in re.findall("`+", safe)], default=0) + 1)
-    pad = " " if "`" in safe else ""
-    return f"{fence}{pad}{safe or ' '}{pad}{fence}"
-
-
-def as_text(text: str) -> str:
-    """Return text in which nothing is markup, a link or a mention."""
-    # A word joiner, which is not seen, keeps `@` from mentioning and `:`// from linking.
-    escaped = _PUNCTUATION.sub(r"\\\1", printable(shorten(text)))
-    return escaped.replace("@", "@\u2060").replace("://", ":\u2060//").replace("www.", "www\u2060.")

@@ -7,7 +7,9 @@ the manifest by its digest, then the tag. Doing it again does what is missing.
 from __future__ import annotations
 
 import io
+import threading
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, shorten
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.patch.proof import Bases
     from metalauncher.tooling.apps.patch.rewriting import Rewritten
     from metalauncher.tooling.apps.patch.run_images import RunImages
-    from metalauncher.tooling.oci.destination import Destination
-    from metalauncher.tooling.oci.model import Descriptor
     from metalauncher.tooling.oci.reference import Reference
     from metalauncher.tooling.oci.sources.stores import Stores
 
@@ -45,6 +45,30 @@ class _NotWritten(Exception):
         super().__init__(code, about)
         self.code: Final = code
         self.about: Final = about
+
+
+class _Blobs:
+    """What a run has put into repositories: each blob once, however many apps want it at a time.
+
+    Registries answer 400 where a blob is sent twice at a time, or where a manifest names one that is being sent again.
+    """
+
+    def __init__(self) -> None:
+        self._lock: Final = threading.Lock()
+        self._locks: Final[dict[tuple[str, str, str], threading.Lock]] = {}
+        self._there: Final[set[tuple[str, str, str]]] = set()
+
+    def put(self, target: Reference, digest: str, put: Callable[[], int]) -> int:
+        """Put a blob into a repository unless that was done; return how many bytes were sent for it now."""
+        key = target.api_host, target.repository, digest
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key in self._there:
+                return 0
+            sent = put()
+            self._there.add(key)
+            return sent
 
 
 class Applier:
@@ -72,6 +96,7 @@ class Applier:
         self._targets: Final = targets
         self._stores: Final = stores
         self._runs: Final = runs
+        self._blobs: Final = _Blobs()
         self._seen: Final[SeenLayers] = {}
 
     def apply(self, app: str) -> Progress:
@@ -129,8 +154,12 @@ class Applier:
         sent = 0
         if not beside or source.repository != target.repository:
             where = source.repository if beside else ""
-            sent += sum([destination.copy(blob, where, _opening(read, blob)) for blob in rewritten.kept])
-        sent += sum([_upload(destination, blob.descriptor, blob.data) for blob in rewritten.blobs])
+            for blob in rewritten.kept:
+                copy = partial(destination.copy, blob, where, partial(read.store.open, blob))
+                sent += self._blobs.put(target, blob.digest, copy)
+        for new in rewritten.blobs:
+            upload = partial(destination.upload, new.descriptor, partial(_opened, new.data))
+            sent += self._blobs.put(target, new.descriptor.digest, upload)
         destination.put_manifest(manifest.descriptor.media_type, manifest.data)
         destination.put_tag(target.tag, manifest.descriptor.media_type, manifest.data, None)
         return sent
@@ -152,12 +181,8 @@ class Applier:
             raise _NotWritten("not-as-written", refused.about) from None
 
 
-def _opening(read: Read, blob: Descriptor) -> Callable[[], AbstractContextManager[IO[bytes]]]:
-    return lambda: read.store.open(blob)
-
-
-def _upload(destination: Destination, blob: Descriptor, data: bytes) -> int:
-    return destination.upload(blob, lambda: nullcontext(io.BytesIO(data)))
+def _opened(data: bytes) -> AbstractContextManager[IO[bytes]]:
+    return nullcontext(io.BytesIO(data))
 
 
 def _not(app: str, words: Words) -> Progress:

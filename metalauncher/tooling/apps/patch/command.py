@@ -17,6 +17,8 @@ from metalauncher.tooling.apps.patch.outcome_text import words_of
 from metalauncher.tooling.apps.patch.plan import Planner
 from metalauncher.tooling.apps.patch.record import Records
 from metalauncher.tooling.apps.patch.report import document, lines, summary
+from metalauncher.tooling.apps.patch.report_html import html
+from metalauncher.tooling.apps.patch.report_markdown import markdown
 from metalauncher.tooling.apps.patch.run_images import RunImages
 from metalauncher.tooling.apps.patch.template import (
     COMMAND,
@@ -210,10 +212,15 @@ def _stores(options: Namespace, console: Console) -> Iterator[tuple[Stores, RunI
 
 
 def _present(options: Namespace, console: Console, findings: Findings, interrupted: int | None) -> int:
-    if options.format == "json":
-        console.document(document(findings))
-    else:
-        console.out(lines(findings, console.paint, whole=options.all))
+    match options.format:
+        case "json":
+            console.document(document(findings))
+        case "markdown":
+            console.text(markdown(findings))
+        case "html":
+            console.pieces(html(findings))
+        case "text":
+            console.out(lines(findings, console.paint, whole=options.all))
     if options.output not in (None, STDOUT_NAME):  # who waits for it is told what became of it
         console.say(*summary(findings))
     return findings.exit_code if interrupted is None else interrupted

@@ -24,6 +24,7 @@ WORDS: Final[dict[Kind, str]] = {
     "refused": "refused",
     "failed": "not finished",
 }
+GOING: Final[tuple[Kind, ...]] = ("written", "planned")
 _ORDER: Final[tuple[Kind, ...]] = ("refused", "failed", "planned", "written", "left-alone")
 
 
@@ -92,7 +93,51 @@ class Findings(NamedTuple):
     @property
     def going(self) -> tuple[App, ...]:
         """The apps that are written, or to be."""
-        return tuple([app for app in self.apps if app.kind in ("planned", "written")])
+        return self.of(*GOING)
+
+    def of(self, *kinds: Kind) -> tuple[App, ...]:
+        """Return the apps of these kinds."""
+        return tuple([app for app in self.apps if app.kind in kinds])
+
+    @property
+    def to_decide(self) -> tuple[App, ...]:
+        """The apps that need a decision."""
+        return self.of("refused", "failed")
+
+    @property
+    def unfinished(self) -> int:
+        """How many apps the same command has still to deal with."""
+        counts = self.counts
+        return self.missing + counts["failed"] + (counts["planned"] if self.applied else 0)
+
+    @property
+    def headline(self) -> str:
+        """The whole in one sentence."""
+        counts, total = self.counts, len(self.apps) + self.missing
+        if not self.apps:
+            return "No app was looked at"
+        parts = (
+            (counts["refused"], "refused"),
+            (self.unfinished, "not finished"),
+            (counts["planned"], "to be written"),
+            (counts["written"], "written"),
+            (total, "left alone"),
+        )
+        number, words = next(part for part in parts if part[0])
+        if total == 1:
+            return f"The app is {words}"
+        who = f"All {total:,}" if number == total else f"{number:,} of {total:,}"
+        return f"{who} apps are {words}"
+
+    @property
+    def kept(self) -> tuple[int, int]:
+        """How many layers of these are kept, and of how many bytes."""
+        return sum([app.entry.kept for app in self.going]), sum([app.entry.kept_bytes for app in self.going])
+
+    @property
+    def behind(self) -> int:
+        """How much refers to the old digests of these, and stays there."""
+        return sum([len(app.entry.referrers) for app in self.going])
 
     @property
     def launchers(self) -> list[Release]:
@@ -107,10 +152,9 @@ class Findings(NamedTuple):
     @property
     def exit_code(self) -> int:
         """3 where the same command is to be run again, as something is not finished; else 1 where apps are refused."""
-        counts = self.counts
-        if self.missing or counts["failed"] or (self.applied and counts["planned"]):
+        if self.unfinished:
             return UNFINISHED
-        return FINDINGS if counts["refused"] else 0
+        return FINDINGS if self.counts["refused"] else 0
 
 
 def find(

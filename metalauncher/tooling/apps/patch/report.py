@@ -1,4 +1,4 @@
-"""What a run of `patch` came to, as text for a terminal and as JSON. Pure: returns what is to be written."""
+"""What a run of `patch` came to, as text for a terminal and as JSON; its sentences. Pure: returns what is written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from metalauncher.explain.terminal import RED, YELLOW
 from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, listed, shorten, size_in_words
 from metalauncher.tooling.apps.check.findings import WORDS as VERDICTS
+from metalauncher.tooling.apps.check.gate import UNFINISHED
 from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS
 from metalauncher.tooling.apps.patch.entry import entry_to_json, progress_to_json
 from metalauncher.tooling.apps.patch.findings import KINDS, WORDS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from metalauncher.explain.jsontext import Json
-    from metalauncher.tooling.apps.patch.entry import Proof
+    from metalauncher.tooling.apps.patch.entry import Entry, Proof
     from metalauncher.tooling.apps.patch.findings import App, Findings, Kind
 
     Paint = Callable[[str, str], str]
@@ -30,7 +31,6 @@ _COLOURS: Final[dict[Kind, str]] = {
     "refused": RED,
     "failed": YELLOW,
 }
-_TO_DECIDE: Final = ("refused", "failed")
 
 
 def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> list[str]:
@@ -41,7 +41,8 @@ def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> list[str]
         paint: makes a text printable, and coloured where that is wanted.
         whole: whether every app is shown.
     """
-    shown = [app for app in findings.apps if whole or len(findings.apps) == 1 or app.kind in _TO_DECIDE]
+    decide = findings.to_decide
+    shown = [app for app in findings.apps if whole or len(findings.apps) == 1 or app in decide]
     found = [line for app in shown for line in _app(app, paint)]
     hidden = len(findings.apps) - len(shown)
     more = [f"not listed: {count(hidden, 'app')}; --all lists every app"] if hidden else []
@@ -58,19 +59,27 @@ def _app(app: App, paint: Paint) -> list[str]:
     if entry.launcher is not None:
         found.append(f"  carries: {paint(shorten(entry.launcher.name), '')}")
     for proof in app.proofs:
-        found.append(f"  {'on:' if proof.over == 'named' else 'inside:':<8} {paint(shorten(_proof(proof)), '')}")
+        found.append(
+            f"  {'on:' if proof.over == 'named' else 'inside:':<8} {paint(shorten(proof_in_words(proof)), '')}"
+        )
         found += [f"  assumes: {paint(shorten(ASSUMPTIONS.get(code, code)), '')}" for code in proof.assumes]
     if entry.referrers:
-        types = listed(sorted({referrer.artifact_type for referrer in entry.referrers}))
-        stay = "stays" if len(entry.referrers) == 1 else "stay"
-        behind = f"{count(len(entry.referrers), 'referrer')} of the old digest {stay} there: {types}"
-        found.append(f"  behind:  {paint(shorten(behind), '')}")
+        found.append(f"  behind:  {paint(shorten(left_behind(entry)), '')}")
     if why.remedy:
         found += [f"  do:      {paint(shorten(why.remedy, SENTENCE_LIMIT), '')}"]
     return found + ([f"           {paint(why.command, '')}"] if why.command else [])
 
 
-def _proof(proof: Proof) -> str:
+def left_behind(entry: Entry) -> str:
+    """Return what refers to the old digest, and stays there; "" if nothing does."""
+    types = listed(sorted({referrer.artifact_type for referrer in entry.referrers}))
+    number = len(entry.referrers)
+    stay = "stays" if number == 1 else "stay"
+    return f"{count(number, 'referrer')} of the old digest {stay} there: {types}" if number else ""
+
+
+def proof_in_words(proof: Proof) -> str:
+    """Return what comes of an app over a run image, and how many of its launchers would have it."""
     where = f"{proof.run_image}: " if proof.run_image else ""
     if proof.kind != "starts":
         return f"{where}{VERDICTS[proof.kind]}: {proof.reason}"
@@ -83,37 +92,46 @@ def summary(findings: Findings) -> list[str]:
     counts = findings.counts
     parts = [f"{counts[kind]:,} {WORDS[kind]}" for kind in KINDS if counts[kind]]
     found = [f"{count(len(findings.apps), 'app')}: {', '.join(parts)}" if parts else "no app was looked at"]
-    going = findings.going
-    if going:
-        kept, size = (
-            sum(numbers) for numbers in zip(*[(app.entry.kept, app.entry.kept_bytes) for app in going], strict=True)
-        )
-        found.append(f"{_moved(findings)}; kept as they are: {kept:,} layers of {size_in_words(size)}")
+    if findings.going:
+        found.append(f"{moved_in_words(findings)}; kept as they are: {kept_in_words(findings)}")
         names = [f"{shorten(one.name)} ({one.apps:,})" for one in findings.launchers]
         found += [f"launchers that go: {listed(names)}"] if names else []
         if findings.fragile:
             found.append(f"covered by the newest launcher of a run image alone: {count(findings.fragile, 'app')}")
-        behind = sum([len(app.entry.referrers) for app in going])
+        behind = findings.behind
         found += [f"what refers to the old digests stays behind: {behind:,}"] if behind else []
     found += [f"{number:>7,}  {code}" for code, number in findings.codes.items()]
     if counts["refused"] and not findings.applied:
         found.append("this journal keeps what is refused: when the reason is gone, plan these apps with a new one")
-    if findings.missing:
-        found.append(f"not finished: {count(findings.missing, 'app')} without a plan; run the same command again")
-    elif findings.applied and findings.unplanned:
-        again = "run the command again that made the plan, and then this one"
-        found.append(f"not finished: {count(findings.unplanned, 'app')} could not be planned; {again}")
-    elif findings.applied and findings.exit_code == 3:
-        found.append("not finished: run the same command again")
-    elif not findings.applied and counts["planned"]:
-        command = f"metalauncher patch --apply {shlex.quote(findings.journal)}"
-        found.append(f"nothing is written yet: review the plan, then {command}")
-    elif findings.applied and counts["written"]:
-        found.append("deploy the new tags; the old ones are as they were. Before each rebase: metalauncher check")
+    say, command = next_step(findings)
+    if say:
+        found.append(f"{say}, then {command}" if command else say)
     return found
 
 
-def _moved(findings: Findings) -> str:
+def kept_in_words(findings: Findings) -> str:
+    """Return which layers are kept."""
+    kept, size = findings.kept
+    return f"{kept:,} layers of {size_in_words(size)}"
+
+
+def next_step(findings: Findings) -> tuple[str, str]:
+    """Return what is to be done next, and the command for it; "" where there is none."""
+    if findings.missing:
+        return f"not finished: {count(findings.missing, 'app')} without a plan; run the same command again", ""
+    if findings.applied and findings.unplanned:
+        again = "run the command again that made the plan, and then this one"
+        return f"not finished: {count(findings.unplanned, 'app')} could not be planned; {again}", ""
+    if findings.applied and findings.exit_code == UNFINISHED:
+        return "not finished: run the same command again", ""
+    if not findings.applied and findings.counts["planned"]:
+        return "nothing is written yet: review the plan", f"metalauncher patch --apply {shlex.quote(findings.journal)}"
+    if findings.applied and findings.counts["written"]:
+        return "deploy the new tags; the old ones are as they were. Before each rebase: metalauncher check", ""
+    return "", ""
+
+
+def moved_in_words(findings: Findings) -> str:
     """Return how much is to be sent to registries, and how much was."""
     planned = [app.entry.upload for app in findings.apps if app.kind == "planned"]
     written = [app.progress.sent for app in findings.apps if app.progress is not None and app.kind == "written"]
@@ -127,7 +145,7 @@ def document(findings: Findings) -> dict[str, Json]:
         "schema_version": SCHEMA_VERSION,
         "asked": findings.asked.document(),
         "applied": findings.applied,
-        "complete": findings.exit_code != 3,
+        "complete": findings.exit_code != UNFINISHED,
         "counts": {str(kind): number for kind, number in findings.counts.items()},
         "codes": {**findings.codes},
         "launchers": [

@@ -28,9 +28,10 @@ from metalauncher.tooling.apps.check.findings import (
 )
 from metalauncher.tooling.apps.check.gate import Gate
 from metalauncher.tooling.apps.check.inits import INIT_BY_NAME
-from metalauncher.tooling.apps.check.report_markdown import ROWS_LIMIT, markdown
+from metalauncher.tooling.apps.check.report_markdown import markdown
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
 from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
+from metalauncher.tooling.apps.markdown import ROWS_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
