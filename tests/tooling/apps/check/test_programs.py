@@ -144,6 +144,7 @@ NUMBER_OF_OLDER = {"x86-64": 3, "arm64": 40}[MACHINE]
 OLDER = {"x86-64": "386", "arm64": "arm"}[MACHINE]
 NO_LOADER = "/ld, which loads /p, is no loader for its machine"
 ODD = "/p is an ELF file with program headers that not every kernel reads"
+ODD_LOADER = "/p is an ELF file with a loader's name that not every kernel reads"
 # What /p is, and /ld; with which errno it is refused, and why that may be otherwise.
 DOUBTED: dict[str, tuple[bytes, bytes, int, list[str]]] = {
     "a program": (program(), b"", 0, []),
@@ -156,6 +157,21 @@ DOUBTED: dict[str, tuple[bytes, bytes, int, list[str]]] = {
     "one with odd headers": (program(entry_size=55), b"", 8, [ODD]),
     "one without headers": (elf(program(), headers=1), b"", 8, [ODD]),
     "one with distant headers": (elf(program(), headers_at=40_000), b"", 0, [ODD, "/p has its program headers far"]),
+    "one whose headers end with what is kept of it": (elf(program(), headers_at=4096 - 56), b"", 0, []),
+    "one whose loader's name is cut off": (program(b"/ld\0")[:-1], program(), 5, [ODD_LOADER, "/p is cut off: it has"]),
+    "one whose loader's name is kept in part": (
+        elf(program(b"/ld\0"), loader_at=4094),
+        program(),
+        0,
+        [ODD_LOADER, "/p names its loader far behind its beginning"],
+    ),
+    "one whose loader's name is the longest": (
+        program(b"/" + b"./" * 2046 + b"ld\0"),
+        program(),
+        0,
+        [ODD_LOADER, "/p names its loader far behind"],
+    ),
+    "one whose loader's name is too long": (program(b"/" + b"./" * 2046 + b"ld \0"), program(), 8, [ODD_LOADER]),
     "one of 32 bits": (
         program(machine=NUMBER_OF_OLDER, wide=1),
         b"",
@@ -168,7 +184,7 @@ DOUBTED: dict[str, tuple[bytes, bytes, int, list[str]]] = {
         elf(program(b"/ld\0"), loader_at=5000),
         program(),
         0,
-        ["/p is an ELF file with a loader's name that not every kernel reads", "/p names its loader far behind"],
+        [ODD_LOADER, "/p names its loader far behind its beginning"],
     ),
     "one of another machine": (program(b"/ld\0"), program(machine=243), 0, [NO_LOADER]),
     "one that is cut off as well": (program(b"/ld\0"), program(more=1), 0, [NO_LOADER]),
