@@ -168,7 +168,7 @@ def _is_loader(head: bytes, machine: str, place: Place, resolver: Resolver) -> b
     found = inspect(head)
     if isinstance(found, str) or found.machine != machine or place.node is None or found.size > place.node.size:
         return False
-    return head[4] != _WIDE or not _loader_of(head, place, resolver)[0]
+    return not _loader_of(head, place, resolver)[0]
 
 
 def _doubt_header(head: bytes, machine: str | None, place: Place, resolver: Resolver) -> None:

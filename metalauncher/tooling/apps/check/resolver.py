@@ -138,16 +138,12 @@ class Resolver:
         self.doubts[reason] = None
 
     def _allowed(self, node: Node, path: str, access: int) -> bool:
-        match may(self.user, node, access):
-            case "capability":
-                self.doubt(f"/{path} (mode {node.mode:04o}) is open to root by the capability CAP_DAC_OVERRIDE alone")
-            case "groups":
-                self.doubt(f"/{path} (mode {node.mode:04o}) is open or closed by a group that not every engine adds")
-            case "no":
-                return False
-            case "yes":
-                pass
-        return True
+        answer = may(self.user, node, access)
+        if answer == "capability":
+            self.doubt(f"/{path} (mode {node.mode:04o}) is open to root by the capability CAP_DAC_OVERRIDE alone")
+        elif answer == "groups":
+            self.doubt(f"/{path} (mode {node.mode:04o}) is open or closed by a group that not every engine adds")
+        return answer != "no"
 
     def _missing(self, at: str, todo: list[str]) -> Place:
         """Note where the path would have led on: a layer that was not read may have it there."""

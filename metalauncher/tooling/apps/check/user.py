@@ -69,7 +69,7 @@ def parse_user(text: str, passwd: bytes, group: bytes) -> User:
     Raises:
         UnknownUser: there is no such user or group in the files, or the number is out of range.
     """
-    name, group_name = [*text.split(":", 2), ""][:2]
+    name, group_name = [*text.split(":"), ""][:2]
     doubts = _doubts(passwd, "/etc/passwd") + _doubts(group, "/etc/group")
     if any([len(line) >= _LINE_LIMIT for line in passwd.split(b"\n")]):
         doubts += (f"its /etc/passwd has a line of {_LINE_LIMIT >> 10} KiB or more",)
@@ -91,7 +91,7 @@ def parse_user(text: str, passwd: bytes, group: bytes) -> User:
 def _find_user(wanted: str, passwd: bytes) -> tuple[str, int, int]:
     """Return a user's name, "" where it has none, with its number and group's."""
     number, is_number = _atoi(wanted)
-    for fields in _lines(passwd):
+    for fields in _lines(passwd, comments=False):
         own = _atoi(fields[2])[0]
         if own == number if is_number else fields[0] == wanted:
             return fields[0], own, _atoi(fields[3])[0]
@@ -100,7 +100,7 @@ def _find_user(wanted: str, passwd: bytes) -> tuple[str, int, int]:
 
 def _find_group(wanted: str, group: bytes) -> int:
     number, is_number = _atoi(wanted)
-    for fields in _lines(group, comment="#"):
+    for fields in _lines(group, comments=True):
         own = _atoi(fields[2])[0]
         if own == number if is_number else fields[0] == wanted:
             return own
@@ -117,21 +117,21 @@ def _in_range(text: str, what: str, file: str) -> int:
 
 
 def _memberships(group: bytes, login: str) -> Iterator[int]:
-    for fields in _lines(group, comment="#"):
+    for fields in _lines(group, comments=True):
         if login in fields[3].split(","):
             yield _atoi(fields[2])[0]
 
 
-def _lines(data: bytes, comment: str = "") -> Iterator[list[str]]:
+def _lines(data: bytes, *, comments: bool) -> Iterator[list[str]]:
     """Give the fields of each line; missing ones are empty, as Go's parser has them.
 
     Args:
         data: the file's.
-        comment: what a line begins with that does not count; "" where all count: passwd has no comments.
+        comments: whether lines with a # at their beginning don't count: passwd has no comments.
     """
     for line in data[:FILE_LIMIT].split(b"\n", _LINES_LIMIT)[:_LINES_LIMIT]:
         text = line.decode("utf-8", "surrogateescape").strip(_SPACE)
-        if text and not (comment and text.startswith(comment)):
+        if text and not (comments and text.startswith("#")):
             yield [*text.split(":"), "", "", ""]
 
 

@@ -16,7 +16,7 @@ from harness import DATA
 from kernel import Kernel, Laid, as_user, asking, fact, lay, written
 
 from metalauncher.tooling.apps.check.layer_scan import HEAD, Fact
-from metalauncher.tooling.apps.check.programs import Exec, follow_exec
+from metalauncher.tooling.apps.check.programs import Exec, argument_of, follow_exec
 from metalauncher.tooling.apps.check.resolver import Resolver
 from metalauncher.tooling.architectures import this_architecture
 
@@ -95,6 +95,7 @@ def hold(kernel: Kernel, laid: Laid, user: User, path: str, cwd: str = "") -> Ex
         nameless = found.errno == ERRNOS["ENOEXEC"] and found.steps[-1].is_script
         assert found.errno == told.errno or (nameless and told.errno == ERRNOS["EACCES"]), shown + written(laid.facts)
     assert bool(found.culprit) == bool(found.errno), shown
+    assert [step.place for step in found.steps] == [resolver.find(step.path, cwd) for step in found.steps], shown
     return found
 
 
@@ -121,6 +122,125 @@ def test_an_example(name: str, kernel: Kernel, folder: Path) -> None:
         said += [f"!{found.culprit}"] if found.culprit else []
         assert (found.errno, said) == (ERRNOS[errno], steps), path
         assert [step.is_script for step in found.steps[:-1]] == [True] * (len(found.steps) - 1)
+
+
+def elf(data: bytes, *, headers_at: int = 0, loader_at: int = 0, headers: int = 0) -> bytes:
+    """Return an ELF file whose program headers, or whose loader's name, lie elsewhere, or with so many headers."""
+    moved = bytearray(data)
+    if headers_at:
+        number = struct.unpack_from("<H", data, 56)[0]
+        moved = moved.ljust(headers_at, b"\0") + data[64 : 64 + 56 * number]
+        struct.pack_into("<Q", moved, 32, headers_at)
+    if loader_at:
+        at, size = struct.unpack_from("<Q", data, 72)[0], struct.unpack_from("<Q", data, 96)[0]
+        moved = moved.ljust(loader_at, b"\0") + data[at : at + size]
+        struct.pack_into("<Q", moved, 72, loader_at)
+    if headers:
+        struct.pack_into("<H", moved, 56, headers - 1)
+    return bytes(moved)
+
+
+NUMBER_OF_OLDER = {"x86-64": 3, "arm64": 40}[MACHINE]
+OLDER = {"x86-64": "386", "arm64": "arm"}[MACHINE]
+NO_LOADER = "/ld, which loads /p, is no loader for its machine"
+ODD = "/p is an ELF file with program headers that not every kernel reads"
+ODD_LOADER = "/p is an ELF file with a loader's name that not every kernel reads"
+# What /p is, and /ld; with which errno it is refused, and why that may be otherwise.
+DOUBTED: dict[str, tuple[bytes, bytes, int, list[str]]] = {
+    "a program": (program(), b"", 0, []),
+    "one that is cut off": (
+        program(more=1),
+        b"",
+        0,
+        [f"/p is cut off: it has {len(program())} of {len(program()) + 1}"],
+    ),
+    "one with odd headers": (program(entry_size=55), b"", 8, [ODD]),
+    "one without headers": (elf(program(), headers=1), b"", 8, [ODD]),
+    "one with distant headers": (elf(program(), headers_at=40_000), b"", 0, [ODD, "/p has its program headers far"]),
+    "one whose headers end with what is kept of it": (elf(program(), headers_at=4096 - 56), b"", 0, []),
+    "one whose loader's name is cut off": (program(b"/ld\0")[:-1], program(), 5, [ODD_LOADER, "/p is cut off: it has"]),
+    "one whose loader's name is kept in part": (
+        elf(program(b"/ld\0"), loader_at=4094),
+        program(),
+        0,
+        [ODD_LOADER, "/p names its loader far behind its beginning"],
+    ),
+    "one whose loader's name is the longest": (
+        program(b"/" + b"./" * 2046 + b"ld\0"),
+        program(),
+        0,
+        [ODD_LOADER, "/p names its loader far behind"],
+    ),
+    "one whose loader's name is too long": (program(b"/" + b"./" * 2046 + b"ld \0"), program(), 8, [ODD_LOADER]),
+    "one of 32 bits": (
+        program(machine=NUMBER_OF_OLDER, wide=1),
+        b"",
+        0,
+        [f"/p is for {OLDER}, which not every kernel on {MACHINE} runs"],
+    ),
+    "a loader": (program(b"/ld\0"), program(), 0, []),
+    "a loader in the working directory": (program(b"../ld\0"), program(), 0, []),
+    "one that is named at a distance": (
+        elf(program(b"/ld\0"), loader_at=5000),
+        program(),
+        0,
+        [ODD_LOADER, "/p names its loader far behind its beginning"],
+    ),
+    "one of another machine": (program(b"/ld\0"), program(machine=243), 0, [NO_LOADER]),
+    "one that is cut off as well": (program(b"/ld\0"), program(more=1), 0, [NO_LOADER]),
+    "one with odd headers as well": (program(b"/ld\0"), program(entry_size=55), 0, [NO_LOADER]),
+    "one with distant headers as well": (
+        program(b"/ld\0"),
+        elf(program(), headers_at=40_000),
+        0,
+        ["/ld has its program headers far behind its beginning"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTED)
+def test_what_is_doubted(name: str, folder: Path) -> None:
+    """Where it depends on more than the kernel's own rules."""
+    data, loader, errno, doubts = DOUBTED[name]
+    facts = [Fact("d", "directory", 0o755, 0, ""), Fact("p", "file", 0o755, len(data), "", data=data[:HEAD])]
+    facts += [Fact("ld", "file", 0o755, len(loader), "", data=loader[:HEAD])] if loader else []
+    laid = lay(folder, facts)
+    resolver = Resolver(laid.tree, as_user("1000:1000"))
+    assert follow_exec("/p", resolver, laid.contents, MACHINE, "d").errno == errno
+    assert len(resolver.doubts) == len(doubts), list(resolver.doubts)
+    for said, wanted in zip(resolver.doubts, doubts, strict=True):
+        assert said.startswith(wanted)
+
+
+def test_what_can_not_be_read(folder: Path) -> None:
+    """Linux starts it, and gVisor does not."""
+    for mode, doubts in (
+        (0o755, []),
+        (0o711, ["/p may be started and not be read, and then gVisor does not start it"]),
+    ):
+        laid = lay(folder, [Fact("p", "file", mode, len(program()), "", data=program())])
+        resolver = Resolver(laid.tree, as_user("1000:1000"))
+        assert follow_exec("p", resolver, laid.contents, MACHINE).errno == 0
+        assert list(resolver.doubts) == doubts
+
+
+@pytest.mark.parametrize(
+    ("line", "argument"),
+    [
+        ("#!/p", ""),
+        ("#!/p a b \t", "a b"),
+        ("#! \t/p\t a", "a"),
+        ("#!p a", "a"),
+        ("#!/p aX", "aX"),
+        ("#!/p a\r\n", "a\r"),
+        ("#!/p a\nmore\n", "a"),
+        ("#!/p a\0b\n", "a"),
+        ("#!/p " + "x" * 300, "x" * 250),
+    ],
+)
+def test_argument(line: str, argument: str) -> None:
+    """What stands behind the interpreter is one, without blanks around it (Linux, fs/binfmt_script.c)."""
+    assert argument_of(line.encode()) == argument
 
 
 BLANKS = ("", "", "", " ", "\t", "  ", "\t ", " " * 250, " " * 260, "\0", "\r")

@@ -160,6 +160,14 @@ def test_a_working_directory_that_is_yet_to_be_made() -> None:
     assert found.find("../d", "d/none").path == "d/d"
 
 
+def test_what_a_doubt_is_about() -> None:
+    """It names the place, also where what is there is asked for."""
+    found = resolver(ROOT)
+    assert found.access(found.find("/shut"), READ)
+    assert list(found.doubts) == ["/shut (mode 0700) is open to root by the capability CAP_DAC_OVERRIDE alone"]
+    assert found.read("d") == found.find("/d")
+
+
 def test_all_entries() -> None:
     """A directory's name with a slash stands for them."""
     found = resolver()

@@ -97,7 +97,14 @@ def test_an_example(name: str, program: Path) -> None:
     [
         (b"cnb:x:1:2\n" + b"#" * ((1 << 16) - 1), b"", ()),
         (b"cnb:x:1:2\n" + b"#" * (1 << 16), b"", ("its /etc/passwd has a line of 64 KiB or more",)),
+        (b"cnb:x:1:2\n" + b"# " * (1 << 15), b"", ("its /etc/passwd has a line of 64 KiB or more",)),
         (b"cnb:x:1:2\n" + b"\n" * 9999, b"\n" * 10000, ()),
+        (b"cnb:x:1:2\napp:x:3:4\n" + b"\n" * 20000, b"", ("its /etc/passwd has more than 10000 lines",)),
+        (
+            b"cnb:x:1:2\n" + b"#" * (1 << 16) + b"\n" * 10000,
+            b"",
+            ("its /etc/passwd has more than 10000 lines", "its /etc/passwd has a line of 64 KiB or more"),
+        ),
         (b"cnb:x:1:2\n" + b"\n" * 10000, b"", ("its /etc/passwd has more than 10000 lines",)),
         (b"cnb:x:1:2\n", b"\n" * 10001, ("its /etc/group has more than 10000 lines",)),
         (b"cnb:x:1:2\n", b"#" * FILE_LIMIT, ()),
