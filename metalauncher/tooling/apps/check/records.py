@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     Answer = TypeVar("Answer")
 
-# How many microseconds the parser and the forecast together work for each of these bytes, at most, on one processor of
-# 2020; measured over texts that are made of little else.
+# How many microseconds the parser and the forecast together work for each of these bytes, at most: measured at 2.4 GHz,
+# over texts that are made of little else.
 _WORK: Final[tuple[tuple[float, bytes], ...]] = (
     (5, b"="),
     (4, b"."),

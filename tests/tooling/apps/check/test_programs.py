@@ -173,7 +173,7 @@ DOUBTED: dict[str, tuple[bytes, bytes, int, list[str]]] = {
     ),
     "one whose loader's name is too long": (program(b"/" + b"./" * 2046 + b"ld \0"), program(), 8, [ODD_LOADER]),
     "one of 32 bits": (
-        program(machine=NUMBER_OF_OLDER, wide=1),
+        program(machine=NUMBER_OF_OLDER, wide=1, entry_size=32),
         b"",
         0,
         [f"/p is for {OLDER}, which not every kernel on {MACHINE} runs"],
@@ -186,6 +186,8 @@ DOUBTED: dict[str, tuple[bytes, bytes, int, list[str]]] = {
         0,
         [ODD_LOADER, "/p names its loader far behind its beginning"],
     ),
+    "a program of another machine": (program(machine=243), b"", 8, []),
+    "a loader that is not in the working directory": (program(b"ld\0"), program(), 2, []),
     "one of another machine": (program(b"/ld\0"), program(machine=243), 0, [NO_LOADER]),
     "one that is cut off as well": (program(b"/ld\0"), program(more=1), 0, [NO_LOADER]),
     "one with odd headers as well": (program(b"/ld\0"), program(entry_size=55), 0, [NO_LOADER]),
@@ -210,6 +212,14 @@ def test_what_is_doubted(name: str, folder: Path) -> None:
     assert len(resolver.doubts) == len(doubts), list(resolver.doubts)
     for said, wanted in zip(resolver.doubts, doubts, strict=True):
         assert said.startswith(wanted)
+
+
+def test_a_machine_that_is_not_known(folder: Path) -> None:
+    """An image may say nothing of it."""
+    laid = lay(folder, [Fact("p", "file", 0o755, len(program()), "", data=program())])
+    resolver = Resolver(laid.tree, as_user("1000:1000"))
+    assert follow_exec("/p", resolver, laid.contents, None).errno == 0
+    assert list(resolver.doubts) == [f"/p is for {MACHINE}, and for which machine the image is is not known"]
 
 
 def test_what_can_not_be_read(folder: Path) -> None:
