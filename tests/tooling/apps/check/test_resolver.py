@@ -109,6 +109,7 @@ TREE = [
         "file 0644 0:0 file",
         "dir 0750 5:60 half",
         "link 0777 0:0 empty",
+        "link 0777 0:0 loop loop",
         "link 0777 0:0 away d/no/where/",
     )
 ]
@@ -138,6 +139,7 @@ def resolver(user: User = USER) -> Resolver:
         ("/d/" + "n" * 256, "d/" + "n" * 256, 36, {"", "d", "d/" + "n" * 256}),
         ("", "", 2, set()),
         ("/" * 4096, "", 36, set()),
+        ("/d/../loop/x", "loop", 40, {"", "d", "loop"}),
     ],
 )
 def test_what_is_touched(path: str, end: str, errno: int, touched: set[str]) -> None:
@@ -165,7 +167,7 @@ def test_what_a_doubt_is_about() -> None:
     found = resolver(ROOT)
     assert found.access(found.find("/shut"), READ)
     assert list(found.doubts) == ["/shut (mode 0700) is open to root by the capability CAP_DAC_OVERRIDE alone"]
-    assert found.read("d") == found.find("/d")
+    assert found.read("d") == found.find("d") == found.find("/d")
 
 
 def test_all_entries() -> None:
