@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from metalauncher import __version__
 from metalauncher.execute import Itself
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from metalauncher.descriptor import Launcher
     from metalauncher.explain.jsontext import Json
     from metalauncher.places import Root
-    from metalauncher.tooling.run_image.model import RunImage
 
 SCHEMA_VERSION = 1  # schemas/list.schema.json
 
@@ -45,7 +44,14 @@ class Entry(NamedTuple):
     reason: str
 
 
-def collect(root: Root, image: RunImage | None = None) -> tuple[list[Entry], tuple[str, ...]]:
+class Machine(Protocol):
+    """A run image, as far as a list asks it."""
+
+    def obstacle_of(self, launcher: Launcher) -> str | None:
+        """Say why a launcher can't be started there; None where it can."""
+
+
+def collect(root: Root, image: Machine | None = None) -> tuple[list[Entry], tuple[str, ...]]:
     """Return every descriptor, those in effect first and in the order of the ranking, and the directories looked in.
 
     Args:

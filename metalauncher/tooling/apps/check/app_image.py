@@ -79,6 +79,7 @@ class AppImage:
         user: the config's `User`.
         directory: the config's `WorkingDir`.
         records: where its metadata.toml may be, as real paths.
+        scans: what was found in each of its layers that was read, by number.
         numeric_user: who runs, where not the config's `User` says that; None where it does.
     """
 
@@ -123,7 +124,7 @@ class AppImage:
         places = {above for path in paths for above in ancestors(path)}
         whole = frozenset([*self.records, PASSWD, GROUP])
         self._interest = Interest(frozenset(places), _BELOW, whole) if is_started else _AT_CNB
-        self._scans: Final[dict[int, Scan]] = {}
+        self.scans: Final[dict[int, Scan]] = {}
         self._inside: Final[dict[int, bool]] = {}  # of each: it has members in the app's or another layer's directories
         self._entered: frozenset[str] = frozenset()  # where members lie behind links, and above
         self._targets: Final[set[str]] = set()  # of hard links, not found so far
@@ -159,17 +160,17 @@ class AppImage:
     @property
     def layers_read(self) -> int:
         """How many of its layers were read."""
-        return len(self._scans)
+        return len(self.scans)
 
     @property
     def bytes_read(self) -> int:
         """How many bytes these have as they are stored."""
-        return sum([scan.size for scan in self._scans.values()])
+        return sum([scan.size for scan in self.scans.values()])
 
     @property
     def assumes_app(self) -> bool:
         """The app's own layers were not read, and are taken to have its directory."""
-        return not self._thorough and not self.map.exported <= self._scans.keys()
+        return not self._thorough and not self.map.exported <= self.scans.keys()
 
     @property
     def app_directory(self) -> str:
@@ -202,7 +203,7 @@ class AppImage:
             self._targets.clear()
             self._replaced = False
             self._lowest = self._lowest_of_app()
-            for number in sorted(self._scans):
+            for number in sorted(self.scans):
                 self._lay_over(tree, contents, number)
             self._entered = frozenset([place for path in tree.entered for place in ancestors(path)])
             wanted = self._entered | self._targets
@@ -212,9 +213,9 @@ class AppImage:
 
     def _lay_over(self, tree: Tree, contents: dict[str, Fact], number: int) -> None:
         """Lay a layer over what is there."""
-        for where, reason in self._scans[number].doubts:
+        for where, reason in self.scans[number].doubts:
             tree.doubt(where, reason)
-        for place, fact in enumerate(self._scans[number].facts):
+        for place, fact in enumerate(self.scans[number].facts):
             if number <= self._lowest and self._is_replaced(fact):
                 self._replaced = True
                 continue
@@ -244,7 +245,7 @@ class AppImage:
 
     def _lowest_of_app(self) -> int:
         """Return the lowest layer with something of the app's in it, by what was read or by what the labels say."""
-        of_app = [number for number, scan in self._scans.items() if any(map(self._is_of_app, scan.folders))]
+        of_app = [number for number, scan in self.scans.items() if any(map(self._is_of_app, scan.folders))]
         return min([*of_app, *self.map.exported], default=len(self.image.layers))
 
     def _is_of_app(self, path: str) -> bool:
@@ -258,14 +259,14 @@ class AppImage:
 
     @property
     def _is_whole(self) -> bool:
-        return len(self._scans) == len(self.image.layers) - (self.map.own or 0)
+        return len(self.scans) == len(self.image.layers) - (self.map.own or 0)
 
     def _members_behind_links(self) -> frozenset[str]:
         """Return the directories of the layers read that are links or files below: what lies in them lies elsewhere."""
         links: set[str] = set()
         files = {path for path in self._interest.places if (at := self._run.tree.get(path)) and at[1].kind == "file"}
         found: set[str] = set()
-        for _, scan in sorted(self._scans.items()):
+        for _, scan in sorted(self.scans.items()):
             links |= scan.links
             found |= (scan.folders & self._run.links) | (scan.folders & links) | (scan.folders & files)
             files |= {fact.path for fact in scan.facts if fact.kind not in ("directory", "link")}
@@ -290,19 +291,19 @@ class AppImage:
     def _read_for(self, places: AbstractSet[str]) -> bool:
         open_places = {path: ancestors(path) for path in places}
         written = self._written_by_lifecycle(places)
-        before = len(self._scans)
+        before = len(self.scans)
         inside = False  # what lies there may be links in a layer below, which lead elsewhere
         for number in range(len(self.image.layers) - 1, (self.map.own or 0) - 1, -1):
-            if number not in self._scans:
+            if number not in self.scans:
                 is_assumed = number in self.map.exported and not self._thorough
                 if is_assumed and not inside and written.isdisjoint(open_places):
                     self._assumed = self._assumed or bool(open_places)
                     continue
                 self._read(number)
             inside = inside or self._inside[number]
-            settled = self._scans[number].settled
+            settled = self.scans[number].settled
             open_places = {path: above for path, above in open_places.items() if not settled.holds(path, above)}
-        return len(self._scans) > before
+        return len(self.scans) > before
 
     def keep_whole(self, path: str) -> None:
         """Read a file's whole content as well, where so far only its head was kept.
@@ -347,14 +348,14 @@ class AppImage:
         if self._readings > _READINGS_LIMIT:
             raise ImageError("too-large", "leads through too many places to be followed")
         self._interest = Interest(*[ours | theirs for ours, theirs in zip(self._interest, more, strict=True)])
-        for number in list(self._scans):
+        for number in list(self.scans):
             self._read(number)
 
     def _read(self, number: int) -> None:
-        scan = self._scans[number] = self._scanner.scan(self.image, number, self._interest)
+        scan = self.scans[number] = self._scanner.scan(self.image, number, self._interest)
         below = self._written_below
         self._inside[number] = any([path.startswith(below) and path != self._config for path in scan.folders])
-        scans = self._scans.values()
+        scans = self.scans.values()
         refuse_many(sum([len(scan.facts) for scan in scans]), sum([scan.held for scan in scans]))
 
 

@@ -80,14 +80,14 @@ class UnpackedApp(AppImage):
             elif (fact := self._fact(path, WHOLE_LIMIT if path in self.records else HEAD)) is not None:
                 self._found[path] = fact
         refuse_many(len(self._found), sum([len(fact.data) for fact in self._found.values()]))
-        self._scans[0] = self._scan()
+        self.scans[0] = self._scan()
         return bool(new)
 
     def keep_whole(self, path: str) -> None:
         """Read a file again, all that is looked at."""
         if (fact := self._fact(path, WHOLE_LIMIT)) is not None:
             self._found[path] = fact
-            self._scans[0] = self._scan()
+            self.scans[0] = self._scan()
 
     def _scan(self) -> Scan:
         return scan_of([self._found[path] for path in sorted(self._found)])
