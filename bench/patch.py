@@ -136,10 +136,10 @@ def main() -> int:
             f"{each.requests[0]:>8,}{each.requests[1]:>8,}{each.mounted:>8,}"
             f"{each.down / number:>12,.0f}{each.up / number:>10,.0f}{number * 60 / each.seconds:>18,.0f}"
         )
-    both = runs["plan"].seconds + runs["apply"].seconds
-    print(f"\n{'budget':<44}{'':>12}{'must':>12}")
+    print(f"\n{'budget, of each run':<44}{'':>12}{'must':>12}")
     met = [
-        judge("images a minute, planned and applied", number * 60 / both, MUST_RATE, "at least", least=True),
+        judge("images a minute, plan", number * 60 / runs["plan"].seconds, MUST_RATE, "at least", least=True),
+        judge("images a minute, apply", number * 60 / runs["apply"].seconds, MUST_RATE, "at least", least=True),
         judge("MiB, plan", runs["plan"].memory >> 20, MUST_MEMORY >> 20, "at most", least=False),
         judge("MiB, apply", runs["apply"].memory >> 20, MUST_MEMORY >> 20, "at most", least=False),
         judge("writes when all is done", runs["apply again"].requests[1], 0, "at most", least=False),
