@@ -410,9 +410,9 @@ def test_a_full_disk(yard: Yard) -> None:
     plan = (*apps, "--launcher", "shim", "--to", "{repository}:{tag}-shim", "--journal", str(yard.journal))
     for words in (plan, ("--apply", str(yard.journal))):
         limit = 100 + (yard.journal.stat().st_size if yard.journal.exists() else 0)
-        # -B: bytecode that the limit cut off would be taken for whole by all who come after.
-        command = [sys.executable, "-B", "-c", _LIMITED, str(limit), *words, "--no-cache"]
-        environment = {"HOME": str(yard.folder)}
+        # No bytecode: what the limit cuts off would be taken for whole by all who come after.
+        command = [sys.executable, "-c", _LIMITED, str(limit), *words, "--no-cache"]
+        environment = {"HOME": str(yard.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
         assert (done.returncode, yard.journal.stat().st_size) == (3, limit), done
         assert done.stderr.startswith(f"ERROR: {yard.journal}: file too large\n")
