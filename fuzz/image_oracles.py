@@ -23,7 +23,7 @@ from metalauncher.tooling.oci.http.authorize import Authorizer
 from metalauncher.tooling.oci.http.challenge import Challenge, parse_challenges, parse_retry_after
 from metalauncher.tooling.oci.http.credentials import read_credentials
 from metalauncher.tooling.oci.http.deadlines import Deadline, TransportError
-from metalauncher.tooling.oci.http.request import Access
+from metalauncher.tooling.oci.http.request import Access, Body
 from metalauncher.tooling.oci.image import Image, load_image
 from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.location import parse_location
@@ -258,7 +258,7 @@ class _Transport:
 
     @contextlib.contextmanager
     def request(
-        self, method: str, url: str, headers: dict[str, str], deadline: Deadline, body: bytes | None = None
+        self, method: str, url: str, headers: dict[str, str], deadline: Deadline, body: Body | None = None
     ) -> Iterator[_Answer]:
         """Answer with the rest of the input."""
         del deadline
@@ -268,8 +268,16 @@ class _Transport:
         assert not any(secret in url for secret in _SECRETS), url
         for name, value in headers.items():
             assert re.fullmatch(r"[A-Za-z-]+: [\x20-\x7e]+", f"{name}: {value}"), (name, value)
-        assert body is None or (method == "POST" and body.isascii())
+        assert body is None or (method == "POST" and _sent(body).isascii())
         yield _Answer(self._data)
+
+
+def _sent(body: Body) -> bytes:
+    """Return what a request sends."""
+    with body.open_source() as source:
+        data = source.read(body.size + 1)
+    assert len(data) == body.size
+    return data
 
 
 def challenge(data: bytes) -> None:

@@ -23,7 +23,6 @@ OWN = "a file that this run itself has made, in a directory of its own"
 EXCEPTED = {
     "apps/line_file.py:open_locked": "written to as well, so opened once for both; it is looked at before it is read",
     "apps/line_file.py:__init__": "the same file, or one of reading.py's, by its descriptor",
-    "apps/patch/apply.py:_write": "a destination's own `copy`, of a blob: no file",
     "apps/page.py:_asset": RESOURCE,
     "oci/layer_writer.py:_add": OWN,
     "oci/http/transport.py:_tls_context": "is given text that reading.py read; what else is trusted is the system's",

@@ -76,10 +76,7 @@ def _ask(repository: Repository, path: str, deadline: Deadline) -> tuple[tuple[D
         if refused.status in _UNKNOWN:
             return None
         raise
-    entries = parse_json(data, f"the {_WHAT}", MANIFEST).get("manifests")
-    entries = [] if entries is None else entries
-    if not isinstance(entries, list):
-        raise ImageError("damaged", f"the {_WHAT} has no list in it")
+    entries = parse_json(data, f"the {_WHAT}", MANIFEST).get("manifests") or []
     return tuple([parse_descriptor(entry, f"an entry of the {_WHAT}") for entry in entries]), following
 
 

@@ -36,7 +36,7 @@ OF_COMMANDS: dict[str, tuple[str, ...]] = {
     "probe": ("text", "json"),
     "compare": ("text", "json"),
     "check": ("text", "json", "jsonl", "markdown", "html"),
-    "patch": ("text", "json"),
+    "patch": ("text", "json", "markdown", "html"),
     "image": ("text", "json"),
     "labels": ("text", "json", "dockerfile", "args"),
     "sbom": ("text", "json", "cyclonedx", "spdx"),

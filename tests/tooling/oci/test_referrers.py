@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[Reply, str, str]] = {
     "no list": (
         Reply(body=b'{"manifests": {}}', headers={"Content-Type": OCI_INDEX}),
         "damaged",
-        "the list of referrers has no list in it",
+        "the list of referrers has a 'manifests' of a wrong type",
     ),
     "no digest": (
         Reply(
