@@ -66,6 +66,10 @@ class Unable(Exception):
         self.have: Final = tuple(have)
         self.do: Final = do
 
+    def about(self, what: str) -> Unable:
+        """Return the same, said of one of several things: a platform."""
+        return Unable(f"{what}: {self.headline}", command=self.command, need=self.need, have=self.have, do=self.do)
+
     def lines(self) -> list[str]:
         """Return the whole text, laid out as a dispatch's refusal is."""
         lines = [f"ERROR: {self.headline}"]

@@ -196,10 +196,11 @@ def release(
     *,
     sboms: bool | None = None,
     descriptor: str | None = None,
+    architecture: str = "x86-64",
 ) -> Path:
     """Write a release's tarball under its official name."""
     folder.mkdir(exist_ok=True)
-    file = folder / f"lifecycle-v{version}+linux.x86-64.tgz"
+    file = folder / f"lifecycle-v{version}+linux.{architecture}.tgz"
     file.write_bytes(pack(release_members(version, launcher, sboms=sboms, descriptor=descriptor)))
     return file
 

@@ -185,6 +185,28 @@ def base(directory: Path, layers: Sequence[Layer], tag: str = "base", architectu
     return f"oci:{directory}:{tag}"
 
 
+def index(directory: Path, tags: Mapping[str, str], tag: str) -> str:
+    """Add an index of images that a layout has to it; return how to refer to it.
+
+    Args:
+        directory: of the layout.
+        tags: of the images, by platform, `os/architecture[/variant]`.
+        tag: of the index.
+    """
+    layout = Layout(directory)
+    manifests = []
+    for platform, name in tags.items():
+        (found,) = [entry for entry in layout.entries if entry.get("annotations", {}).get(REF_NAME) == name]
+        keys = zip(("os", "architecture", "variant"), platform.split("/"), strict=False)
+        manifests.append({key: found[key] for key in ("mediaType", "digest", "size")} | {"platform": dict(keys)})
+    document = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": manifests}
+    descriptor = layout.put(json.dumps(document).encode(), f"{OCI}.index.v1+json")
+    layout.entries = [entry for entry in layout.entries if entry.get("annotations", {}).get(REF_NAME) != tag]
+    layout.entries.append(descriptor | {"annotations": {REF_NAME: tag}})
+    layout.save()
+    return f"oci:{directory}:{tag}"
+
+
 @dataclass(frozen=True)
 class App:
     """What an exporter is given.

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from bundles import Answer, Tool, elf, release, tree
-from harness import static_form
+from harness import PROJECT, static_form
 from images import Layout, config_of, file, folder, link, pack, sha
 from sboms import sidecar
 
 FOLDER = "usr/lib/cnb/launchers/buildpacks/lifecycle"
 BOMS = ("sbom.cdx.json", "sbom.spdx.json")
 ARM = 183
+
+
+def arm_executable() -> Path:
+    """Return the executable for aarch64; where it is not built, skip, saying how: in CI that is a failure."""
+    found = PROJECT / "dist/metalauncher-linux-aarch64"
+    if not found.exists():
+        message = f"{found} is missing: run `make static ARCH=aarch64`"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
 
 
 class Kit:
@@ -31,11 +44,13 @@ class Kit:
         self.new = release(folder, "0.21.17", elf(size=400))
         self.out = folder / "out"
 
-    def use(self, executable: bytes) -> None:
-        """Let this be the executable: the description that its build wrote speaks of it."""
-        self.executable.write_bytes(executable)
+    def use(self, executable: bytes, name: str = "metalauncher") -> Path:
+        """Let this be the executable of that name: the description that its build wrote speaks of it."""
+        file = self.folder / name
+        file.write_bytes(executable)
         document = json.loads(sidecar(static_form()).read_text()) | {"sha256": sha(executable).removeprefix("sha256:")}
-        self.executable.with_name("metalauncher.contents.json").write_text(json.dumps(document))
+        file.with_name(f"{name}.contents.json").write_text(json.dumps(document))
+        return file
 
     def options(self, *more: str | Path, base: str = "scratch", out: str | Path | None = None) -> list[str | Path]:
         """Return a whole command line; `more` goes after, and before the same options in it."""

@@ -150,6 +150,11 @@ def add_platform(command: Parser, help_text: str) -> None:
     command.add_argument("--platform", metavar="OS/ARCH", type=_platform, help=help_text)
 
 
+def add_platforms(command: Parser, help_text: str) -> None:
+    """Add `--platform`, which may be repeated: a list of platforms in Go's names; None where it is not given."""
+    command.add_argument("--platform", metavar="OS/ARCH", type=_platform, action="append", help=help_text)
+
+
 def _platform(text: str) -> str:
     try:
         return parse_platform(text)

@@ -9,6 +9,7 @@ from metalauncher.tooling.cli.arguments import (
     add_log,
     add_output,
     add_platform,
+    add_platforms,
     add_registries,
     add_root,
     add_run_image,
@@ -206,6 +207,9 @@ def image() -> Parser:
             "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz",
             "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
             "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
+            "metalauncher image --platform linux/amd64 --platform linux/arm64 --base scratch --out oci:run \\\n"
+            "      --executable metalauncher-linux-x86_64 --executable metalauncher-linux-aarch64 \\\n"
+            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz --bundle lifecycle-v0.21.17+linux.arm64.tgz",
         ),
     )
     command.set_defaults(module="image.build", extra="image")
@@ -215,14 +219,24 @@ def image() -> Parser:
         required=True,
         help="oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], or scratch",
     )
+    add_platforms(
+        command,
+        "what to build for (default: the executable's); may be repeated: of several an index is made, of images with"
+        " the executable and the bundles for each",
+    )
     command.add_argument(
         "--executable",
         metavar="FILE",
+        action="append",
         required=True,
-        help="metalauncher's, FILE.contents.json beside it",
+        help="metalauncher's, FILE.contents.json beside it; may be repeated, one for each platform",
     )
     command.add_argument(
-        "--bundle", metavar="SOURCE", action="append", default=[], help="what bundle add takes; may be repeated"
+        "--bundle",
+        metavar="SOURCE",
+        action="append",
+        default=[],
+        help="what bundle add takes; may be repeated. Of several platforms, it goes where its launcher runs",
     )
     command.add_argument(
         "--out",

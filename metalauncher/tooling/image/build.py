@@ -1,20 +1,25 @@
-"""`metalauncher image`: a run image from a base, metalauncher and bundles; no daemon, and equal on every build."""
+"""`metalauncher image`: a run image from a base, metalauncher and bundles; no daemon, and equal on every build.
+
+For several platforms it is one image for each, in an index.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
 import shlex
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from metalauncher import __version__
 from metalauncher.registry import load_registry
-from metalauncher.tooling.architectures import from_go, this_architecture, to_go
-from metalauncher.tooling.console import Unable, count, decode, system_text
+from metalauncher.tooling.architectures import this_architecture, to_go
+from metalauncher.tooling.console import Unable, decode, system_text
 from metalauncher.tooling.image.executable import read_executable
+from metalauncher.tooling.image.parts import architecture_of, parts
+from metalauncher.tooling.image.report import Built, Written, report
 from metalauncher.tooling.image.scratch_root import Scratch, check_interpreters, read_base
 from metalauncher.tooling.oci.append_layer import AmendedStore, Changes
 from metalauncher.tooling.oci.image import load_image
+from metalauncher.tooling.oci.index_store import IndexStore
 from metalauncher.tooling.oci.layer_writer import write_layer
 from metalauncher.tooling.oci.location import Location, parse_location
 from metalauncher.tooling.oci.model import ImageError
@@ -26,15 +31,14 @@ from metalauncher.tooling.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterable
 
-    from metalauncher.explain.jsontext import Json
     from metalauncher.places import Root
     from metalauncher.tooling.console import Console
-    from metalauncher.tooling.image.executable import Executable
+    from metalauncher.tooling.image.parts import Part
     from metalauncher.tooling.oci.image import Image
-    from metalauncher.tooling.oci.layer_writer import NewLayer
+    from metalauncher.tooling.oci.model import Store
 
-SCHEMA_VERSION = 1  # schemas/image.schema.json
 CREATED_BY: Final = "metalauncher image"
 SCRATCH: Final = "scratch"
 _TAG = "latest"
@@ -43,28 +47,8 @@ _COMMAND = "metalauncher image --help"
 _PLACES = "oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]"
 
 
-class Built(NamedTuple):
-    """What was made.
-
-    Attributes:
-        base: as it was named.
-        store: holds the image.
-        layer: the one that was added.
-        labels: that were added.
-        launchers: their names, as the registry has them.
-        outputs: where it was written.
-    """
-
-    base: str
-    store: AmendedStore
-    layer: NewLayer
-    labels: dict[str, str]
-    launchers: tuple[str, ...]
-    outputs: tuple[Location, ...]
-
-
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Build the image and write it; return 0.
+    """Build the image, or one for each of several platforms, and write it; return 0.
 
     Raises:
         Unable: it could not be built, or not be written everywhere; what is written is whole.
@@ -73,14 +57,47 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     outputs = tuple([_parse(text, "--out") for text in options.out])
     epoch = console.environment.get(b"SOURCE_DATE_EPOCH")
     created = moment(epoch) if epoch else None
-    executable = read_executable(options.executable)
+    todo = parts(options.platform or (), [read_executable(file) for file in options.executable], options.bundle)
+    if len(todo) > 1:
+        _refuse_single(outputs)
     with scratch_folder("metalauncher-image-") as folder:
-        built = _build(options, executable, created, folder, outputs, console)
+        built: list[Built] = []
+        for number, part in enumerate(todo):
+            os.mkdir(os.path.join(folder, str(number)))
+            try:
+                built.append(_build(options.base, part, created, os.path.join(folder, str(number)), console))
+            except Unable as unable:
+                raise unable if len(todo) == 1 else unable.about(part.platform) from None
+        _warn_of_differences(built, console)
+        store = built[0].store if len(built) == 1 else IndexStore({one.platform: one.store for one in built})
         for reference in outputs:
-            _write(built, reference, console)
+            _write(store, reference, console)
         console.progress("")
-        _report(built, console, as_json=options.format == "json")
+        report(
+            built, Written(options.base, store.top()[0].digest, tuple(map(_where, outputs))), console, options.format
+        )
     return 0
+
+
+def _refuse_single(outputs: Iterable[Location]) -> None:
+    """Refuse places that hold an image for one platform alone."""
+    for reference in outputs:
+        if reference.kind == "docker-archive":
+            raise Unable(
+                f"--out {reference}: an archive of docker save holds an image for one platform",
+                need="oci:DIR[:NAME] or oci-archive:FILE[:NAME]; or one --platform",
+                do="write an OCI archive: docker load reads it as well, where Docker keeps images of several platforms",
+                command=f"metalauncher image … --out oci-archive:{shlex.quote(reference.place)}",
+            )
+
+
+def _warn_of_differences(built: Iterable[Built], console: Console) -> None:
+    """Say which launchers one platform has and another one lacks: an app is refused there, and not here."""
+    every = dict.fromkeys([name for one in built for name in one.launchers])
+    for one in built:
+        lacking = [name for name in every if name not in one.launchers]
+        if lacking:
+            console.warn(f"the image for {one.platform} lacks {', '.join(lacking)}, which another platform has")
 
 
 _WRITTEN: Final = ("oci", "oci-archive", "docker-archive")
@@ -103,28 +120,21 @@ def _parse(text: str, option: str) -> Location:
     )
 
 
-def _build(
-    options: Namespace,
-    executable: Executable,
-    created: dt.datetime | None,
-    folder: str,
-    outputs: tuple[Location, ...],
-    console: Console,
-) -> Built:
+def _build(text: str, part: Part, created: dt.datetime | None, folder: str, console: Console) -> Built:
+    executable = part.executable
     try:
-        base = _base(options.base, executable)
+        base = _base(text, part)
         kept, scratch_folder = os.path.join(folder, "kept"), os.path.join(folder, "root")
         os.mkdir(kept)
         os.mkdir(scratch_folder)
         tree = read_base(base, kept, console)
     except ImageError as error:
-        raise _bad_base(options.base, error) from None
-    platform = base.platform if base else executable.platform
-    architecture = platform.split("/")[1]
+        raise _bad_base(text, error) from None
+    platform = part.platform or (base.platform if base else executable.platform)
     scratch = Scratch(tree, scratch_folder)
     time = created or dt.datetime.fromtimestamp(0, dt.UTC)
     try:
-        scratch.install(executable, options.bundle, from_go(architecture) or architecture, created, console)
+        scratch.install(executable, part.bundles, architecture_of(platform), created, console)
         registry = load_registry(scratch.root)
         for broken in registry.invalid:
             console.warn(f"left out: {broken}")
@@ -132,7 +142,7 @@ def _build(
             raise Unable(
                 "there would be no launcher in the image",
                 need="a bundle, or a base that has one",
-                command="metalauncher image --bundle lifecycle-v0.21.17+linux.x86-64.tgz …",
+                command=f"metalauncher image --bundle lifecycle-v0.21.17+linux.{architecture_of(platform)}.tgz …",
             )
         check_interpreters(executable, registry, scratch, tree)
         console.progress("compressing the layer")
@@ -146,12 +156,13 @@ def _build(
     try:
         store = AmendedStore(base, layer, Changes(platform, (ENTRYPOINT,), found, time.strftime(_RFC_3339)))
     except ImageError as error:
-        raise _bad_base(options.base, error) from None
-    return Built(options.base, store, layer, found, tuple(sorted(map(repr, registry.launchers))), outputs)
+        raise _bad_base(text, error) from None
+    return Built(platform, store, layer, found, tuple(sorted(map(repr, registry.launchers))))
 
 
-def _base(text: str, executable: Executable) -> Image | None:
-    """Return the base, which the executable has to run on; None for an empty one."""
+def _base(text: str, part: Part) -> Image | None:
+    """Return the base for a platform, which the executable has to run on; None for an empty one."""
+    executable = part.executable
     if text == SCRATCH:
         if not executable.platform:
             raise Unable(
@@ -160,11 +171,13 @@ def _base(text: str, executable: Executable) -> Image | None:
                 command="make static",
             )
         return None
-    base = load_image(open_local(_parse(text, "--base")), executable.platform or f"linux/{to_go(this_architecture())}")
-    wanted = executable.platform or base.platform
+    asked = part.platform or executable.platform
+    base = load_image(open_local(_parse(text, "--base")), asked or f"linux/{to_go(this_architecture())}")
+    wanted = asked or base.platform
     if not f"{base.platform}/".startswith(f"{wanted}/") or not base.platform.startswith("linux/"):
+        whose = f"--platform {part.platform}" if part.platform else f"--executable {executable.file}"
         raise Unable(
-            f"--base {text}: is for another platform than --executable {executable.file}",
+            f"--base {text}: is for another platform than {whose}",
             need=f"a base for {wanted or 'linux'}, or an executable for {base.platform or 'it'}",
             have=[f"a base for {base.platform or 'no platform that it names'}"],
             command=_COMMAND,
@@ -188,15 +201,15 @@ def _bad_base(text: str, error: ImageError) -> Unable:
     )
 
 
-def _write(built: Built, reference: Location, console: Console) -> None:
+def _write(store: Store, reference: Location, console: Console) -> None:
     try:
         match reference.kind:
             case "oci":
-                write_layout(built.store, reference.place, reference.tag or _TAG, console.progress)
+                write_layout(store, reference.place, reference.tag or _TAG, console.progress)
             case "oci-archive":
-                write_oci_archive(built.store, reference.place, reference.tag, console.progress)
+                write_oci_archive(store, reference.place, reference.tag, console.progress)
             case _:
-                write_archive(built.store, reference.place, reference.tag, console.progress)
+                write_archive(store, reference.place, reference.tag, console.progress)
     except ImageError as error:
         raise Unable(
             f"--out {reference}: {error.reason}",
@@ -210,37 +223,6 @@ def _write(built: Built, reference: Location, console: Console) -> None:
             need="a place that can be written",
             command=f"ls -ld {os.path.dirname(os.path.abspath(reference.place))}",
         ) from None
-
-
-def _report(built: Built, console: Console, *, as_json: bool) -> None:
-    manifest = built.store.top()[0]
-    blob = built.layer.layer.blob
-    if as_json:
-        outputs: list[Json] = [_where(reference) for reference in built.outputs]
-        layer: dict[str, Json] = {
-            "digest": blob.digest,
-            "diff_id": built.layer.layer.diff_id,
-            "size": blob.size,
-            "expanded": built.layer.expanded,
-        }
-        console.document(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "metalauncher": __version__,
-                "base": built.base,
-                "manifest": manifest.digest,
-                "layer": layer,
-                "launchers": list(built.launchers),
-                "labels": dict(built.labels),
-                "outputs": outputs,
-            }
-        )
-        return
-    console.out([f"{_where(reference)} {manifest.digest}" for reference in built.outputs])
-    console.say(
-        f"one layer of {blob.size:,} bytes ({built.layer.expanded:,} unpacked) on {built.base}:"
-        f" metalauncher and {count(len(built.launchers), 'launcher')}"
-    )
 
 
 def _where(reference: Location) -> str:

@@ -14,7 +14,9 @@ from metalauncher.places import EXECUTABLE, Root
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.elf import HEAD, inspect
 from metalauncher.tooling.image.executable import SIZE_LIMIT
+from metalauncher.tooling.image.parts import for_another
 from metalauncher.tooling.launchers import bundle
+from metalauncher.tooling.launchers.bundle_source import WrongArchitecture
 from metalauncher.tooling.oci.layer_writer import Entry
 from metalauncher.tooling.oci.materialise import materialise
 from metalauncher.tooling.oci.tree import Tree, read_tree
@@ -86,6 +88,8 @@ class Scratch:
             console.progress(f"adding {source}")
             try:
                 bundle.add(bundle.Addition(source, architecture), self.root, console)
+            except WrongArchitecture as wrong:
+                raise for_another(wrong.source, wrong.machine, (wrong.wanted,)) from None
             except Unable as unable:
                 raise _of_image(unable, self._folder, "--bundle ") from None
         self._put(SHIM, SHIM_TEXT, 0o755)

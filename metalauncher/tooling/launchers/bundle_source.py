@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.files import size_text
 from metalauncher.tooling.console import Unable
@@ -67,15 +67,7 @@ def read_source(source: str, architecture: str, digest: str | None) -> Bundle:
         Unable: it is not a bundle, or not a sound one.
     """
     expected = _expected_digest(source, digest)
-    try:
-        if os.path.isdir(source):
-            bundle = _read_directory(source)
-            found = bundle.sha256
-        else:
-            with open_regular(source) as file:
-                bundle, found = _read_file(source, file)
-    except (ReadError, Unacceptable) as error:
-        raise _refuse(source, str(error)) from None
+    bundle, found = _read(source)
     if expected and found != expected[0]:
         raise Unable(
             f"{source}: is not the file that was meant: its digest is another one",
@@ -86,6 +78,58 @@ def read_source(source: str, architecture: str, digest: str | None) -> Bundle:
         )
     _check_launcher(bundle, architecture)
     return bundle
+
+
+def machine_of(source: str) -> str:
+    """Return the architecture that a bundle's launcher is for, as its ELF header has it; "" for a script.
+
+    Raises:
+        Unable: it is no bundle, or its launcher no executable.
+    """
+    bundle, _ = _read(source)
+    binary = inspect(bundle.launcher)
+    if isinstance(binary, str):
+        raise _refuse(_named(bundle), binary)
+    return binary.machine
+
+
+def _read(source: str) -> tuple[Bundle, str]:
+    """Return the bundle, and the digest of what was read."""
+    try:
+        if os.path.isdir(source):
+            bundle = _read_directory(source)
+            return bundle, bundle.sha256
+        with open_regular(source) as file:
+            return _read_file(source, file)
+    except (ReadError, Unacceptable) as error:
+        raise _refuse(source, str(error)) from None
+
+
+def _named(bundle: Bundle) -> str:
+    return bundle.source if bundle.member is None else f"{bundle.source}: {bundle.member}"
+
+
+class WrongArchitecture(Unable):
+    """A launcher is for another architecture than the run image.
+
+    Attributes:
+        source: the bundle, as it was named.
+        machine: its launcher's.
+        wanted: the run image's.
+    """
+
+    def __init__(self, bundle: Bundle, machine: str, wanted: str) -> None:
+        """Hold which."""
+        super().__init__(
+            f"{_named(bundle)}: is for another architecture",
+            need=f"an executable for {wanted}",
+            have=[f"one for {machine}"],
+            do="take the tarball of that architecture, or say which one the run image has with --arch",
+            command=f"metalauncher bundle add {bundle.source} --arch {machine}",
+        )
+        self.source: Final = bundle.source
+        self.machine: Final = machine
+        self.wanted: Final = wanted
 
 
 def _refuse(source: str, reason: str) -> Unable:
@@ -157,17 +201,11 @@ def _is_document(data: bytes) -> bool:
 
 def _check_launcher(bundle: Bundle, architecture: str) -> None:
     binary = inspect(bundle.launcher)
-    name = bundle.source if bundle.member is None else f"{bundle.source}: {bundle.member}"
+    name = _named(bundle)
     if isinstance(binary, str):
         raise _refuse(name, binary)
     if binary.kind == "elf" and binary.machine != architecture:
-        raise Unable(
-            f"{name}: is for another architecture",
-            need=f"an executable for {architecture}",
-            have=[f"one for {binary.machine}"],
-            do="take the tarball of that architecture, or say which one the run image has with --arch",
-            command=f"metalauncher bundle add {bundle.source} --arch {binary.machine}",
-        )
+        raise WrongArchitecture(bundle, binary.machine, architecture)
     if len(bundle.launcher) < binary.size:
         raise _refuse(name, f"is cut off: an ELF file of {len(bundle.launcher)} bytes that needs {binary.size}")
     if binary.kind == "script" and os.path.basename(binary.interpreter) == "metalauncher":

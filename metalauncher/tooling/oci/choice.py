@@ -34,13 +34,22 @@ class Named(NamedTuple):
     place: int
 
 
+def platforms(entries: Sequence[Descriptor]) -> tuple[str, ...]:
+    """Return the platforms that an index says it has images for, each once, in its order and in Go's names."""
+    return tuple(dict.fromkeys([normal(entry.platform) for entry in _images(entries) if entry.platform]))
+
+
+def _images(entries: Sequence[Descriptor]) -> list[Descriptor]:
+    return [entry for entry in entries if entry.media_type in INDEXES | MANIFESTS and not is_beside_images(entry)]
+
+
 def for_platform(entries: Sequence[Descriptor], platform: str) -> Descriptor:
     """Return an index's first entry for a platform.
 
     Raises:
         ImageError: it has none.
     """
-    images = [entry for entry in entries if entry.media_type in INDEXES | MANIFESTS and not is_beside_images(entry)]
+    images = _images(entries)
     number = select([entry.platform for entry in images], platform)
     if number is not None:
         return images[number]

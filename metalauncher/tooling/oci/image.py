@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.oci.artifacts import artifact_of
-from metalauncher.tooling.oci.choice import for_platform
+from metalauncher.tooling.oci.choice import for_platform, platforms
 from metalauncher.tooling.oci.go_json import CONFIG, MANIFEST
 from metalauncher.tooling.oci.model import (
     CONFIG_LIMIT,
@@ -112,7 +112,33 @@ def load_image(store: Store, platform: str = DEFAULT_PLATFORM) -> Image:
             return _load(store, descriptor, document)
         descriptor = for_platform(_entries(document), platform)
         data = store.fetch(descriptor, MANIFEST_LIMIT)
-    raise ImageError("unsupported", f"has indexes nested more than {_NESTING_LIMIT - 1} deep")
+    raise _nested()
+
+
+def platforms_of(store: Store) -> tuple[str, ...]:
+    """Return the platforms that an image is there for, each once, in its index's order and in Go's names.
+
+    Empty where there is no index, or one that names no platform: `load_image` takes such an image whatever is asked.
+
+    Raises:
+        ImageError: it can't be had, or is not an image that is read here.
+    """
+    descriptor, data = store.top()
+    for _ in range(_NESTING_LIMIT):
+        document = parse_json(data, "the manifest", MANIFEST)
+        if not _is_index(descriptor, document):
+            return ()
+        entries = _entries(document)
+        found = platforms(entries)
+        if found:
+            return found
+        descriptor = for_platform(entries, DEFAULT_PLATFORM)
+        data = store.fetch(descriptor, MANIFEST_LIMIT)
+    raise _nested()
+
+
+def _nested() -> ImageError:
+    return ImageError("unsupported", f"has indexes nested more than {_NESTING_LIMIT - 1} deep")
 
 
 def _is_index(descriptor: Descriptor, document: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Write an image into an OCI layout or an archive, so that no half of it is ever seen under its name.
+"""Write an image, or an index of several, into an OCI layout or an archive; no half of it is ever seen under its name.
 
 Into a layout go the blobs first, each whole, and last `index.json` by one rename. A new layout, and an archive, are
 written beside their place and renamed. What is written depends on the image alone.
@@ -11,13 +11,14 @@ import io
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher.tooling.oci.files import Folder, open_regular
 from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.layer_reader import open_tar
 from metalauncher.tooling.oci.model import (
+    INDEXES,
     MANIFEST_LIMIT,
     OCI_CONFIG,
     OCI_INDEX,
@@ -44,6 +45,36 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _EMPTY_INDEX = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+
+
+class _Parts(NamedTuple):
+    """What an image, or an index of several, is made of.
+
+    Attributes:
+        top: what the image's name is to name, and its content.
+        children: the manifests that `top` lists, where it is an index.
+        blobs: layers and configs, each once.
+    """
+
+    top: tuple[Descriptor, bytes]
+    children: tuple[tuple[Descriptor, bytes], ...]
+    blobs: tuple[Descriptor, ...]
+
+
+def _parts(store: Store) -> _Parts:
+    top = store.top()
+    children: list[tuple[Descriptor, bytes]] = []
+    if top[0].media_type in INDEXES:
+        entries = parse_json(top[1], "the index", MANIFEST)["manifests"]
+        images = [parse_descriptor(entry, "an image") for entry in entries]
+        children = [(image, store.fetch(image, MANIFEST_LIMIT)) for image in images]
+    blobs: dict[str, Descriptor] = {}
+    for _, manifest in children or [top]:
+        document = parse_json(manifest, "the manifest", MANIFEST)
+        for entry in (*document["layers"], document["config"]):
+            blob = parse_descriptor(entry, "a part")
+            blobs.setdefault(blob.digest, blob)
+    return _Parts(top, tuple(children), tuple(blobs.values()))
 
 
 def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
@@ -82,24 +113,23 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
 
 
 def _add(store: Store, directory: str, tag: str, say: Say) -> None:
-    descriptor, manifest = store.top()
+    parts = _parts(store)
     with open_regular(os.path.join(directory, "index.json")) as file:
         index = parse_json(file.read(MANIFEST_LIMIT), "index.json", MANIFEST)
-    document = parse_json(manifest, "the manifest", MANIFEST)
-    blobs = [parse_descriptor(entry, "a part") for entry in (*document["layers"], document["config"])]
     made: list[str] = []
     try:
-        for number, blob in enumerate(blobs, 1):
-            say(f"writing {directory}: blob {number} of {len(blobs)}")
+        for number, blob in enumerate(parts.blobs, 1):
+            say(f"writing {directory}: blob {number} of {len(parts.blobs)}")
             _put(store, blob, directory, made)
-        _put_bytes(manifest, descriptor, directory, made)
+        for descriptor, data in (*parts.children, parts.top):
+            _put_bytes(data, descriptor, directory, made)
         entries = index.get("manifests")
         kept = [
             entry
             for entry in (entries if isinstance(entries, list) else [])
             if (entry.get("annotations") or {}).get(TAG) != tag
         ]
-        index["manifests"] = [*kept, _entry(descriptor, tag)]
+        index["manifests"] = [*kept, _entry(parts.top[0], tag)]
         write_whole(os.fsencode(directory), b"index.json", _encode(index), 0o644)
     except BaseException:
         for path in reversed(made):
@@ -211,17 +241,15 @@ def write_oci_archive(store: Store, file: str, name: str | None, say: Say) -> No
         ImageError: the image can't be read.
         OSError: it can't be written. Either way the file is as before.
     """
-    descriptor, manifest = store.top()
-    document = parse_json(manifest, "the manifest", MANIFEST)
-    parts = [parse_descriptor(entry, "a part") for entry in (*document["layers"], document["config"])]
-    blobs = {part.digest: part for part in parts}  # an empty layer may be there twice
-    index = _EMPTY_INDEX | {"manifests": [_entry(descriptor, name)]}
+    parts = _parts(store)
+    index = _EMPTY_INDEX | {"manifests": [_entry(parts.top[0], name)]}
     with whole_tar(file) as (archive, _):
         append_bytes(archive, "oci-layout", _LAYOUT)
         append_bytes(archive, "index.json", _encode(index))
-        append_bytes(archive, _member(descriptor), manifest)
-        for number, blob in enumerate(blobs.values(), 1):
-            say(f"writing {file}: blob {number} of {len(blobs)}")
+        for descriptor, data in (parts.top, *parts.children):
+            append_bytes(archive, _member(descriptor), data)
+        for number, blob in enumerate(parts.blobs, 1):
+            say(f"writing {file}: blob {number} of {len(parts.blobs)}")
             with _source(store, blob) as source:
                 append(archive, _member(blob), blob.size, source)
                 source.read(1)  # its end, where its digest is looked at

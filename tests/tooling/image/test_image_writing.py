@@ -83,7 +83,7 @@ def test_told_to_stop(kit: Kit) -> None:
             env={**os.environ, "TMPDIR": str(scratch)},
         )
         until = time.monotonic() + 60
-        while not list(scratch.glob("*/layer")):
+        while not list(scratch.glob("*/0/layer")):
             assert process.poll() is None
             assert time.monotonic() < until
             time.sleep(0.01)

@@ -1,0 +1,99 @@
+"""What `metalauncher image` says of what it made: as text, and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metalauncher import __version__
+from metalauncher.tooling.console import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from metalauncher.explain.jsontext import Json
+    from metalauncher.tooling.console import Console
+    from metalauncher.tooling.oci.append_layer import AmendedStore
+    from metalauncher.tooling.oci.layer_writer import NewLayer
+
+SCHEMA_VERSION = 1  # schemas/image.schema.json
+
+
+class Built(NamedTuple):
+    """One image that was made.
+
+    Attributes:
+        platform: `os/architecture[/variant]`.
+        store: holds the image.
+        layer: the one that was added.
+        labels: that were added.
+        launchers: their names, as the registry has them.
+    """
+
+    platform: str
+    store: AmendedStore
+    layer: NewLayer
+    labels: dict[str, str]
+    launchers: tuple[str, ...]
+
+
+class Written(NamedTuple):
+    """What was written, and where.
+
+    Attributes:
+        base: as it was named.
+        digest: of the manifest, or of the index.
+        outputs: where to, as references.
+    """
+
+    base: str
+    digest: str
+    outputs: tuple[str, ...]
+
+
+def report(built: Sequence[Built], written: Written, console: Console, form: str) -> None:
+    """Say it.
+
+    Args:
+        built: the images; several are in an index.
+        written: what was written, and where.
+        console: where to.
+        form: `json` or `text`.
+    """
+    if form == "json":
+        console.document(_document(built, written))
+        return
+    console.out([f"{output} {written.digest}" for output in written.outputs])
+    for one in built:
+        platform = f"{one.platform}: " if len(built) > 1 else ""
+        console.say(
+            f"{platform}one layer of {one.layer.layer.blob.size:,} bytes ({one.layer.expanded:,} unpacked)"
+            f" on {written.base}: metalauncher and {count(len(one.launchers), 'launcher')}"
+        )
+
+
+def _document(built: Sequence[Built], written: Written) -> dict[str, Json]:
+    head: dict[str, Json] = {
+        "schema_version": SCHEMA_VERSION,
+        "metalauncher": __version__,
+        "base": written.base,
+    }
+    images = [_image(one) for one in built]
+    if len(built) == 1:
+        return {**head, **images[0], "outputs": list(written.outputs)}
+    platforms: list[Json] = [{"platform": one.platform, **image} for one, image in zip(built, images, strict=True)]
+    return {**head, "index": written.digest, "platforms": platforms, "outputs": list(written.outputs)}
+
+
+def _image(one: Built) -> dict[str, Any]:
+    blob = one.layer.layer.blob
+    return {
+        "manifest": one.store.top()[0].digest,
+        "layer": {
+            "digest": blob.digest,
+            "diff_id": one.layer.layer.diff_id,
+            "size": blob.size,
+            "expanded": one.layer.expanded,
+        },
+        "launchers": list(one.launchers),
+        "labels": dict(one.labels),
+    }
