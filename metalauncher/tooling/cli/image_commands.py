@@ -11,7 +11,6 @@ from metalauncher.tooling.cli.arguments import (
     add_platform,
     add_platforms,
     add_registries,
-    add_root,
     add_run_image,
     positive_integer,
 )
@@ -263,7 +262,7 @@ def labels() -> Parser:
             "metalauncher labels --verify oci:run:12",
         ),
     )
-    command.set_defaults(module="image.labels_command")
+    command.set_defaults(module="image.labels_command", together=True)
     command.add_argument(
         "--verify",
         metavar="IMAGE",
@@ -292,7 +291,7 @@ def sbom() -> Parser:
             "metalauncher sbom --root rootfs --verify launchers.spdx.json",
         ),
     )
-    command.set_defaults(module="sbom.command", extra="sbom")
+    command.set_defaults(module="sbom.command", extra="sbom", together=True)
     command.add_argument(
         "--verify", metavar="FILE", help="compare a document with the files instead; exit 1 where they differ"
     )
@@ -315,13 +314,13 @@ def vex() -> Parser:
         " by what is linked in, and what vendors state in vex.toml beside their launchers.",
         (
             "metalauncher vex --root rootfs --output openvex.json",
-            "metalauncher vex --root rootfs --statements acme.toml",
+            "metalauncher vex --run-image acme/run:noble --statements acme.toml",
         ),
     )
-    command.set_defaults(module="sbom.vex")
+    command.set_defaults(module="sbom.vex", together=True)
     command.add_argument(
         "--statements", metavar="FILE", action="append", help="a file of further statements; may be repeated"
     )
-    add_root(command)
+    add_run_image(command)
     add_format(command, "openvex")
     return command

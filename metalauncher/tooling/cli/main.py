@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import shlex
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from metalauncher.explain.report import report_bug
@@ -18,10 +19,10 @@ from metalauncher.tooling.output import Unwritable, open_output
 from metalauncher.tooling.roots import root_within
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from types import ModuleType
 
+    from metalauncher.tooling.log import EventLog
     from metalauncher.tooling.run_image.opener import Opened
 
 _INTERRUPTED = 130  # as a shell reports SIGINT
@@ -44,12 +45,11 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
             output = stack.enter_context(open_output(options.output if "output" in options else None))
             console = Console(environment, output, log=log)
             root = _root(getattr(options, "root", None), environment)
-            if "image" in options and options.run_image is not None:
-                opened = stack.enter_context(_open_image(options, console))
-                options.image, root = opened.image, opened.root
-                console = Console(environment, output, opened.rename, log)
             module = importlib.import_module(f"metalauncher.tooling.{options.module}")
-            status = module.run(options, root, console)
+            if "image" in options and options.run_image is not None:
+                status = _run_on_images(module, options, console, log)
+            else:
+                status = module.run(options, root, console)
     except (Unable, Unwritable, OSError, ModuleNotFoundError) as error:
         failure = _failure(error, options)
         if failure is None:
@@ -129,8 +129,8 @@ def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
     return root
 
 
-def _open_image(options: Namespace, console: Console) -> AbstractContextManager[Opened]:
-    """Open the run image that a command looks at in place of a root.
+def _run_on_images(module: ModuleType, options: Namespace, console: Console, log: EventLog | None) -> int:
+    """Run a command on the run image that it looks at in place of a root; of an index on each of its images.
 
     Raises:
         Unable: there is a root as well, or the image can't be read.
@@ -141,9 +141,25 @@ def _open_image(options: Namespace, console: Console) -> AbstractContextManager[
             need="one of --run-image IMAGE and --root DIR",
             command=f"metalauncher {options.command} --help",
         )
-    from metalauncher.tooling.run_image.opener import opened_run_image
+    from metalauncher.tooling.platforms import for_each
+    from metalauncher.tooling.run_image.opener import opened_run_images
 
-    return opened_run_image(options.run_image, options, console)
+    def run(opened: Opened, console: Console) -> int:
+        own = {"image": opened.image, "platform": opened.platform or None, "every_platform": len(images) > 1}
+        status: int = module.run(Namespace(**{**vars(options), **own}), opened.root, console)
+        return status
+
+    def rename(text: str) -> str:
+        for opened in images:
+            text = opened.rename(text)
+        return text
+
+    with opened_run_images(options.run_image, options, console) as images:
+        if len(images) > 1 and "together" in options and not getattr(options, "verify", None):
+            roots = {opened.platform: opened.root for opened in images}
+            status: int = module.run_together(options, roots, Console(console.environment, console.output, rename, log))
+            return status
+        return for_each(images, console, log, run)
 
 
 def _absolute(path: bytes) -> bytes:

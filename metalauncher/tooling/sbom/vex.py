@@ -16,7 +16,7 @@ from metalauncher.tooling.sbom.vulnerabilities import judge, known
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from metalauncher.places import Root
     from metalauncher.tooling.console import Console
@@ -28,7 +28,38 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     Raises:
         Unable: the executable has no description, a file of statements can't be used, or there is nothing to state.
     """
-    stated = gather(root, [os.fsencode(path) for path in options.statements or ()])
+    return _print(gather(root, _files(options)), console)
+
+
+def run_together(options: Namespace, roots: Mapping[str, Root], console: Console) -> int:
+    """Print one document of a run image for several platforms; return 0.
+
+    Products are told apart by the digests of their files, which differ by platform.
+
+    Args:
+        options: of the command line.
+        roots: by platform.
+        console: where to.
+
+    Raises:
+        Unable: as `run`.
+    """
+    found: list[Stated] = []
+    for platform, root in roots.items():
+        try:
+            found.append(gather(root, _files(options)))
+        except Unable as unable:
+            raise unable.about(platform) from None
+    statements = sorted({statement for one in found for statement in one.statements})
+    authors = sorted({author for one in found for author in one.authors})
+    return _print(Stated(tuple(statements), tuple(authors), found[0].reviewed), console)
+
+
+def _files(options: Namespace) -> list[bytes]:
+    return [os.fsencode(path) for path in options.statements or ()]
+
+
+def _print(stated: Stated, console: Console) -> int:
     if not stated.statements:
         raise Unable(
             "there is nothing to state: no static executable, and no statements of a vendor",
