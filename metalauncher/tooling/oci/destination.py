@@ -52,7 +52,7 @@ class Tagged(NamedTuple):
 class Destination:
     """One repository that is written to; threads may share it.
 
-    What only asks (`tagged`, `referrers`) asks as somebody who may read, so that a plan takes no right to write.
+    What only asks (`tagged`, `referrers`, `attachments`) asks as who may read, so that a plan takes no right to write.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -207,7 +207,8 @@ class Destination:
             ImageError: the registry does not say.
         """
         stem = digest.replace(":", "-")
-        found = {tag: self.tagged(tag) for tag in (f"{stem}.{what}" for what in _ATTACHED)}
+        tags = [f"{stem}.{what}" for what in _ATTACHED]
+        found = {tag: self._tagged(tag, None, to_write=False) for tag in tags}
         return {tag: there.digest for tag, there in found.items() if there is not None}
 
     def _mount(self, blob: Descriptor, source: str) -> uploads.Session | None:

@@ -97,6 +97,7 @@ class Entry(NamedTuple):
         kept: how many layers are kept.
         kept_bytes: of these as they are stored: what is moved where the target can't mount them.
         referrers: what refers to the old digest.
+        referrers_unknown: why these are not all listed; "" where they are.
     """
 
     app: str
@@ -117,6 +118,7 @@ class Entry(NamedTuple):
     kept: int = 0
     kept_bytes: int = 0
     referrers: tuple[Referrer, ...] = ()
+    referrers_unknown: str = ""
 
 
 class Progress(NamedTuple):
@@ -194,6 +196,7 @@ def entry_from_json(value: Any) -> Entry:
         kept=natural(table, "kept"),
         kept_bytes=natural(table, "kept_bytes"),
         referrers=tuple([_referrer(item) for item in array(table, "referrers")]),
+        referrers_unknown=text(table, "referrers_unknown"),
     )
     if entry.outcome == "planned" and None in (entry.digest, entry.new_digest, entry.launcher_layer):
         raise ValueError("is planned without its digests")

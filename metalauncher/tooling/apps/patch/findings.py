@@ -140,6 +140,11 @@ class Findings(NamedTuple):
         return sum([len(app.entry.referrers) for app in self.going])
 
     @property
+    def unlisted(self) -> int:
+        """Of how many of these it is not known what refers to their old digests."""
+        return sum([bool(app.entry.referrers_unknown) for app in self.going])
+
+    @property
     def launchers(self) -> list[Release]:
         """The launchers that these carried, those of most apps first."""
         return count_releases([app.entry.launcher for app in self.going if app.entry.launcher is not None])

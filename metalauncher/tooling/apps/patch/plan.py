@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.patch.journal import Asked
     from metalauncher.tooling.apps.patch.rewriting import Rewritten
     from metalauncher.tooling.apps.patch.run_images import RunImages
+    from metalauncher.tooling.oci.destination import Destination
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.model import Descriptor, Store
     from metalauncher.tooling.oci.reference import Reference
@@ -198,6 +199,7 @@ class Planner:
                 proofs = bases.prove(entry.app, PatchedStore(rewritten, read.store), force=self._asked.force)
             except NotProved as refused:
                 return self._not_proved(entry, refused)
+        referrers, unknown = self._referrers(entry)
         return entry._replace(
             outcome="planned",
             proofs=proofs,
@@ -205,17 +207,34 @@ class Planner:
             upload=len(rewritten.manifest.data) + sum([len(blob.data) for blob in rewritten.blobs]),
             kept=len(rewritten.kept),
             kept_bytes=sum([layer.size for layer in rewritten.kept]),
-            referrers=self._referrers(entry),
+            referrers=referrers,
+            referrers_unknown=unknown,
         )
 
-    def _referrers(self, entry: Entry) -> tuple[Referrer, ...]:
-        """Return what refers to the old digest, and stays behind."""
+    def _referrers(self, entry: Entry) -> tuple[tuple[Referrer, ...], str]:
+        """Return what refers to the old digest, and stays behind; and why that is not all, "" where it is.
+
+        It is said, and nothing is decided by it: a registry that does not list it keeps no app from being patched.
+        """
         source = self._stores.destination(source_of(entry.app))
         digest = entry.digest or ""
-        found = [Referrer(one.digest, shorten(one.artifact_type or one.media_type)) for one in source.referrers(digest)]
-        for tag, attached in source.attachments(digest).items():
-            found.append(Referrer(attached, f"cosign {tag.rpartition('.')[2]}"))
-        return tuple(found[:_REFERRERS_LIMIT])
+        found: list[Referrer] = []
+        unknown: list[str] = []
+        for ask in (_listed, _attached):
+            try:
+                found += ask(source, digest)
+            except ImageError as error:
+                unknown.append(error.reason)
+        return tuple(found[:_REFERRERS_LIMIT]), shorten("; ".join(dict.fromkeys(unknown)), SENTENCE_LIMIT)
+
+
+def _listed(source: Destination, digest: str) -> list[Referrer]:
+    return [Referrer(one.digest, shorten(one.artifact_type or one.media_type)) for one in source.referrers(digest)]
+
+
+def _attached(source: Destination, digest: str) -> list[Referrer]:
+    attached = source.attachments(digest)
+    return [Referrer(there, f"cosign {tag.rpartition('.')[2]}") for tag, there in attached.items()]
 
 
 def _with(entry: Entry, words: Words) -> Entry:

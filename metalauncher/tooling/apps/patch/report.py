@@ -63,19 +63,21 @@ def _app(app: App, paint: Paint) -> list[str]:
             f"  {'on:' if proof.over == 'named' else 'inside:':<8} {paint(shorten(proof_in_words(proof)), '')}"
         )
         found += [f"  assumes: {paint(shorten(ASSUMPTIONS.get(code, code)), '')}" for code in proof.assumes]
-    if entry.referrers:
-        found.append(f"  behind:  {paint(shorten(left_behind(entry)), '')}")
+    if behind := left_behind(entry):
+        found.append(f"  behind:  {paint(shorten(behind, SENTENCE_LIMIT), '')}")
     if why.remedy:
         found += [f"  do:      {paint(shorten(why.remedy, SENTENCE_LIMIT), '')}"]
     return found + ([f"           {paint(why.command, '')}"] if why.command else [])
 
 
 def left_behind(entry: Entry) -> str:
-    """Return what refers to the old digest, and stays there; "" if nothing does."""
+    """Return what refers to the old digest, and stays there; "" if nothing does, and all of it is known."""
     types = listed(sorted({referrer.artifact_type for referrer in entry.referrers}))
     number = len(entry.referrers)
     stay = "stays" if number == 1 else "stay"
-    return f"{count(number, 'referrer')} of the old digest {stay} there: {types}" if number else ""
+    parts = [f"{count(number, 'referrer')} of the old digest {stay} there: {types}"] * bool(number)
+    parts += [f"referrers not listed: {entry.referrers_unknown}"] * bool(entry.referrers_unknown)
+    return "; ".join(parts)
 
 
 def proof_in_words(proof: Proof) -> str:
@@ -100,6 +102,7 @@ def summary(findings: Findings) -> list[str]:
             found.append(f"covered by the newest launcher of a run image alone: {count(findings.fragile, 'app')}")
         behind = findings.behind
         found += [f"what refers to the old digests stays behind: {behind:,}"] if behind else []
+        found += [f"referrers not listed: {count(findings.unlisted, 'app')}"] if findings.unlisted else []
     found += [f"{number:>7,}  {code}" for code, number in findings.codes.items()]
     if counts["refused"] and not findings.applied:
         found.append("this journal keeps what is refused: when the reason is gone, plan these apps with a new one")

@@ -77,6 +77,8 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
         )
     if findings.behind:
         yield "Left behind", f"{count(findings.behind, 'referrer')} of old digests, such as signatures"
+    if findings.unlisted:
+        yield "Not listed", f"what refers to the old digests of {count(findings.unlisted, 'app')}"
 
 
 def _body(findings: Findings) -> Iterator[str]:

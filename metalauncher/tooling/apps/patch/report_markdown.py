@@ -72,6 +72,8 @@ def _sums(findings: Findings) -> str:
         parts.append(f"covered by the newest launcher of a run image alone: {count(findings.fragile, 'app')}")
     if findings.behind:
         parts.append(f"what refers to the old digests stays behind: {findings.behind:,}")
+    if findings.unlisted:
+        parts.append(f"referrers not listed: {count(findings.unlisted, 'app')}")
     return f"{'; '.join(parts)}."
 
 
@@ -85,7 +87,7 @@ def _decision(app: App) -> tuple[str, ...]:
 def _change(app: App) -> tuple[str, ...]:
     entry = app.entry
     digests = [as_code(digest) for digest in (entry.digest, entry.new_digest) if digest]
-    behind = [as_text(left_behind(entry))] * bool(entry.referrers)
+    behind = [as_text(each) for each in (left_behind(entry),) if each]
     carried = [as_text(shorten(entry.launcher.name, NAME_LIMIT))] if entry.launcher else []
     return (
         as_code(entry.app),

@@ -179,6 +179,36 @@ def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:
     assert sorted(kept.tags["team/app-shim"]) == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("status", "path", "said"),
+    [
+        ("401 Unauthorized", "/referrers/", "wants a login"),
+        ("403 Forbidden", "/referrers/", "answered 403 Forbidden (NOT_FOR_YOU: no)"),
+        ("422 Unprocessable Content", "/referrers/", "answered 422 (NOT_FOR_YOU: no)"),
+        ("503 Service Unavailable", "/referrers/", "answered 503 Service Unavailable (NOT_FOR_YOU: no)"),
+        ("403 Forbidden", r"manifests/sha256-\w+\.sig", "answered 403 Forbidden"),
+    ],
+)
+def test_referrers_that_the_registry_does_not_list(status: str, path: str, said: str, yard: Yard, kept: Kept) -> None:
+    """They are information: that they are not known is said, in each form, and the app is patched all the same."""
+    reply = error(status, "NOT_FOR_YOU")
+    kept.faults = lambda request, _: reply if re.search(path, request.path) else None
+    answer = yard.plan(APPS[0], to=TO, options=("--timeout", "2"))
+    assert answer.code == 0, answer
+    entry = yard.entries()[APPS[0]]
+    assert (entry["outcome"], entry["referrers"]) == ("planned", [])
+    assert said in entry["referrers_unknown"]
+    assert f"  behind:  referrers not listed: {entry['referrers_unknown']}\n" in answer.out
+    assert "\nreferrers not listed: 1 app\n" in answer.out
+    # A plan asks for no right to write, and never as somebody who may.
+    assert "POST" not in {request.method for request in yard.registry.server.requests}  # type: ignore[attr-defined]
+    for form in ("html", "markdown"):
+        shown = yard.plan(APPS[0], to=TO, options=("--format", form)).out.replace("\\", "")
+        assert f"referrers not listed: {entry['referrers_unknown']}" in shown
+    applied = yard.apply("--timeout", "2")
+    assert (applied.code, sorted(kept.tags["team/app-shim"])) == (0, ["0"])
+
+
 def test_a_target_of_which_nothing_is_known(yard: Yard, kept: Kept) -> None:
     """Where nobody says what lies at a target, nothing is planned: it might be overwritten."""
     kept.faults = lambda request, _: error("403 Forbidden", "DENIED") if "app-shim/manifests" in request.path else None
