@@ -63,6 +63,11 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
         "pass --force where you know that it does",
         _AGAIN,
     ),
+    "starts-already": (
+        "its start leads to the run image's launcher already: {about}",
+        "nothing: patching it would change nothing",
+        "metalauncher check --inventory {app}",
+    ),
     "starts-otherwise": (
         "its start does not come by the launcher that would be replaced, on {about}",
         "nothing: patching it would change nothing",

@@ -49,6 +49,7 @@ _REFERRERS_LIMIT = 64  # of one app that the plan lists
 _OUTCOMES: Final[dict[str, Outcome]] = {
     "unreachable": "failed",
     "defect": "failed",
+    "starts-already": "left-alone",
     "starts-otherwise": "left-alone",
 }
 
@@ -195,6 +196,8 @@ class Planner:
             entry = entry._replace(
                 before=now.kind, launcher=now.own_launcher, launcher_layer=rewritten.old_launcher_layer
             )
+            if now.kind == "starts" and now.route != "copy":  # a metalauncher of its own is worth replacing
+                return self.fail(entry, "starts-already", f"it starts with {now.launcher}")
             try:
                 proofs = bases.prove(entry.app, PatchedStore(rewritten, read.store), force=self._asked.force)
             except NotProved as refused:

@@ -125,6 +125,21 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...], int, str, str]] = {
     "entrypoint": ({"change": {"Entrypoint": ["/workspace/x"]}}, (), 1, "refused", "does-not-start"),
     "shim": ({"route": "shim"}, (), 0, "left-alone", "delegates"),
     "symlink": ({"route": "symlink"}, (), 0, "left-alone", "delegates"),
+    "by-entrypoint": ({"change": {"Entrypoint": ["/usr/lib/cnb/launcher"]}}, (), 0, "left-alone", "starts-already"),
+    "by-link-above": (
+        {"above": [images.pack([images.link("cnb/lifecycle/launcher", "/usr/lib/cnb/launcher")])]},
+        ("--force",),
+        0,
+        "left-alone",
+        "starts-already",
+    ),
+    "by-shim-above": (
+        {"above": [images.pack([images.file("cnb/lifecycle/launcher", b"#!/usr/bin/metalauncher --launch\n", 0o755)])]},
+        (),
+        0,
+        "left-alone",
+        "starts-already",
+    ),
     "match": ({}, ("--must-match-sha", "sha256:" + "0" * 64), 0, "left-alone", "not-matched"),
     "rebasable": ({"labels": {"io.buildpacks.rebasable": "false"}}, (), 1, "refused", "not-rebasable"),
     "rebasable-force": ({"labels": {"io.buildpacks.rebasable": "false"}}, ("--force",), 0, "planned", ""),
@@ -148,11 +163,20 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     assert f"  why:     {entry['reason']}" in answer.out or outcome == "planned"
     assert ("this journal keeps what is refused" in answer.out) == (outcome == "refused")
     # What there was is said of whatever came to a verdict, whether or not it is planned.
-    assert [entry[key] is not None for key in ("before", "launcher_layer")] == [bool(entry["proofs"])] * 2
+    judged = bool(entry["proofs"]) or code == "starts-already"
+    assert [entry[key] is not None for key in ("before", "launcher_layer")] == [judged] * 2
     applied = yard.apply()
     assert applied.code == exit_code
     assert (yard.digest("app:1-shim") is not None) == (outcome == "planned")
     assert yard.digest("app:1") == yard.pushed[yard.full("app:1")], app
+
+
+def test_a_copy_of_metalauncher_is_replaced(yard: Yard) -> None:
+    """An app that carries metalauncher itself starts by what the run image has, but no rebase renews that copy."""
+    yard.app("app:1", executable=yard.world.rig.form.executable.read_bytes())
+    assert yard.plan("app:1").code == 0
+    entry = yard.entries()["app:1"]
+    assert (entry["before"], entry["outcome"]) == ("starts", "planned")
 
 
 def test_a_mirror_beside_the_app_comes_first(yard: Yard, tmp_path: Path) -> None:

@@ -76,4 +76,4 @@ def test_codes() -> None:
     assert sorted(listed) == sorted([*get_args(RefusalCode), *CODES])
     assert set(get_args(ProofCode)) <= set(CODES)
     alone = {code for codes, why in rows if why.startswith(" left alone") for code in re.findall(r"`([^`]+)`", codes)}
-    assert alone == {*LEFT_ALONE, "starts-otherwise"}
+    assert alone == {*LEFT_ALONE, "starts-already", "starts-otherwise"}
