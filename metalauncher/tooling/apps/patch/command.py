@@ -14,7 +14,7 @@ from metalauncher.tooling.apps.patch.entry import Entry, Progress
 from metalauncher.tooling.apps.patch.findings import find
 from metalauncher.tooling.apps.patch.journal import Asked, fleet_of, open_apply, open_plan
 from metalauncher.tooling.apps.patch.outcome_text import words_of
-from metalauncher.tooling.apps.patch.plan import Planner
+from metalauncher.tooling.apps.patch.plan import Look, Planner
 from metalauncher.tooling.apps.patch.record import Records
 from metalauncher.tooling.apps.patch.report import document, lines, summary
 from metalauncher.tooling.apps.patch.report_html import html
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.patch.findings import Findings
     from metalauncher.tooling.apps.patch.journal import Contents
     from metalauncher.tooling.console import Console
+    from metalauncher.tooling.oci.reference import Reference
     from metalauncher.tooling.oci.sources.stores import Stores
 
 _APPLY: Final = "metalauncher patch --apply patch.jsonl"
@@ -62,7 +63,12 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     return _plan(options, console)
 
 
-def _plan(options: Namespace, console: Console) -> int:
+def _read_options(options: Namespace) -> tuple[Asked, dict[str, Reference]]:
+    """Return what a plan is asked for, and the target of each app.
+
+    Raises:
+        Unable: something is missing, or an app can't go where the template says.
+    """
     for value, name, need in (
         (options.launcher, "--launcher", "--launcher shim, or symlink, which is experimental"),
         (options.to, "--to", NEED),
@@ -79,7 +85,7 @@ def _plan(options: Namespace, console: Console) -> int:
         targets = find_targets(parse_template(options.to), apps)
     except InvalidTemplate as error:
         raise Unable(f"--to: {error}", need=NEED, command=COMMAND) from None
-    asked = Asked(
+    return Asked(
         options.launcher,
         options.to,
         tuple(sorted({_diff_id(text) for text in options.must_match_sha})),
@@ -87,53 +93,56 @@ def _plan(options: Namespace, console: Console) -> int:
         options.platform,
         len(apps),
         fleet_of(apps),
-    )
+    ), targets
+
+
+def _plan(options: Namespace, console: Console) -> int:
+    asked, targets = _read_options(options)
     with _stores(options, console) as (stores, runs):
-        journal, found = open_plan(options.journal, asked, apps)
+        journal, found = open_plan(options.journal, asked, targets)
         with contextlib.closing(journal):
-            todo = [app for app in apps if app not in found.entries or found.entries[app].outcome == "failed"]
-            fleet = _Fleet(options, console, len(apps))
+            todo = [app for app in targets if app not in found.entries or found.entries[app].outcome == "failed"]
+            fleet = _Fleet(options, console, len(targets))
             planner = Planner(asked, targets, stores, runs)
-            code = _refuse_written(fleet, planner, found, todo)
-            if code is not None:
-                return code
+
+            def defect(app: str, reason: str) -> Entry:
+                return planner.fail(Entry(app, "failed", target=str(targets[app])), "defect", reason)
 
             def take(entry: Entry) -> None:
                 found.entries[entry.app] = entry
                 journal.plan(entry)
                 console.note("app-planned", app=entry.app, outcome=entry.outcome, code=entry.code)
 
-            code = fleet.run(
-                todo,
-                planner.plan,
-                take,
-                lambda app, reason: planner.fail(Entry(app, "failed", target=str(targets[app])), "defect", reason),
-                lambda: len(found.entries),
-            )
+            looks, code = _look_at_targets(fleet, planner, found, todo, defect)
+            if code is not None:
+                return code
+            for look in looks:
+                if look.unseen is not None:
+                    take(look.unseen)
+            seen = [look.app for look in looks if look.unseen is None]
+            code = fleet.run(seen, planner.plan, take, defect, lambda: len(found.entries))
     return _present(options, console, find(asked, options.journal, found.entries, found.progress, applied=False), code)
 
 
-def _refuse_written(fleet: _Fleet, planner: Planner, found: Contents, todo: Sequence[str]) -> int | None:
-    """Look whether anything lies at the targets already; return the exit code of a run that was interrupted.
+def _look_at_targets(
+    fleet: _Fleet, planner: Planner, found: Contents, todo: Sequence[str], defect: Callable[[str, str], Entry]
+) -> tuple[list[Look], int | None]:
+    """Return what lies at the targets, and the exit code of a run that was interrupted.
 
     Raises:
         Unable: something does that was not written by this journal's plan.
     """
-    taken: list[str] = []
-    looked = 0
+    looks: list[Look] = []
 
-    def take(fault: str) -> None:
-        nonlocal looked
-        looked += 1
-        taken.extend([fault] * bool(fault))
-
-    def look(app: str) -> str:
+    def look(app: str) -> Look:
         entry = found.entries.get(app)
         return planner.look_at_target(app, None if entry is None else entry.new_digest)
 
-    code = fleet.run(todo, look, take, lambda app, reason: f"{app}: {reason}", lambda: looked)
-    refuse_taken(taken)
-    return code
+    code = fleet.run(
+        todo, look, looks.append, lambda app, reason: Look(app, unseen=defect(app, reason)), lambda: len(looks)
+    )
+    refuse_taken([each.taken for each in looks if each.taken])
+    return looks, code
 
 
 def _apply(options: Namespace, console: Console) -> int:

@@ -135,6 +135,20 @@ def make_patched(read: Read, asked: Asked, seen: SeenLayers) -> Rewritten:
     )
 
 
+class Look(NamedTuple):
+    """What was seen at an app's target.
+
+    Attributes:
+        app: its reference.
+        taken: what lies there that its plan did not write; "" for nothing.
+        unseen: the app's entry where that can't be told; None where it can.
+    """
+
+    app: str
+    taken: str = ""
+    unseen: Entry | None = None
+
+
 class Planner:
     """Plans apps. For several threads at once."""
 
@@ -168,8 +182,8 @@ class Planner:
         except ImageError as error:
             return self.fail(entry, "unreachable" if error.kind == "unreachable" else "unreadable", error.reason)
 
-    def look_at_target(self, app: str, written: str | None) -> str:
-        """Say what lies at an app's target; "" where nothing does, or what the plan has written.
+    def look_at_target(self, app: str, written: str | None) -> Look:
+        """Look what lies at an app's target.
 
         Args:
             app: its reference.
@@ -179,8 +193,13 @@ class Planner:
         try:
             there = self._stores.destination(target).tagged(target.tag)
         except ImageError as error:
-            return f"{target}: what lies there is not known: {error.reason}"
-        return "" if there is None or there.digest == written else f"{target}: is there already, as {there.digest}"
+            code = "unreachable" if error.kind == "unreachable" else "unwritable"
+            words = words_of(code, f"what lies at {target} is not known: {error.reason}", str(target), str(target))
+            outcome = _OUTCOMES.get(code, "refused")
+            return Look(app, unseen=_with(Entry(app, outcome, target=str(target)), words))
+        if there is None or there.digest == written:
+            return Look(app)
+        return Look(app, f"{target}: is there already, as {there.digest}")
 
     def fail(self, entry: Entry, code: str, about: str) -> Entry:
         """Return the entry of an app that is not planned."""

@@ -210,10 +210,32 @@ def test_referrers_that_the_registry_does_not_list(status: str, path: str, said:
 
 
 def test_a_target_of_which_nothing_is_known(yard: Yard, kept: Kept) -> None:
-    """Where nobody says what lies at a target, nothing is planned: it might be overwritten."""
-    kept.faults = lambda request, _: error("403 Forbidden", "DENIED") if "app-shim/manifests" in request.path else None
+    """An app whose registry does not say what lies at its target is refused, as it might be overwritten."""
+    kept.faults = lambda request, _: error("403 Forbidden", "NO") if "app-shim/manifests/1" in request.path else None
     answer = yard.plan(*APPS, to=TO)
-    assert answer.code == 3
-    assert "3 targets can't be written to" in answer.err
-    assert "what lies there is not known" in answer.err
-    assert yard.journal.read_bytes() == b""
+    assert (answer.code, {app: entry["code"] for app, entry in yard.entries().items()}) == (
+        1,
+        {"app:0": "", "app:1": "unwritable", "app:2": ""},
+    )
+    there = yard.name("team/app-shim:1")
+    assert f"  why:     can't be written: what lies at {there} is not known: " in answer.out
+    assert f"\n           skopeo inspect --raw docker://{there}\n" in answer.out
+    assert (yard.apply().code, sorted(kept.tags["team/app-shim"])) == (1, ["0", "2"])
+
+
+def test_targets_at_a_registry_that_does_not_answer(yard: Yard, kept: Kept) -> None:
+    """These apps are not finished, and the others are planned; the same command goes on with them."""
+    dead = "127.0.0.1:1/team/app:9"  # nobody listens there
+    command = (dead, *(yard.name(yard.full(app)) for app in APPS), "--launcher", "shim", "--to", TO, "--timeout", "2")
+    kept.faults = lambda request, _: (
+        Reply("503 Service Unavailable") if "app-shim/manifests/2" in request.path else None
+    )
+    answer = yard.run(*command, "--journal", str(yard.journal))
+    expected = {dead: "unreachable", "app:0": "", "app:1": "", "app:2": "unreachable"}
+    assert (answer.code, {app: entry["code"] for app, entry in yard.entries().items()}) == (3, expected)
+    assert "why:     what lies at 127.0.0.1:1/team/app-shim:9 is not known: " in answer.out
+    kept.faults = lambda _, __: None
+    answer = yard.run(*command, "--journal", str(yard.journal))
+    expected["app:2"] = ""
+    assert (answer.code, {app: entry["code"] for app, entry in yard.entries().items()}) == (3, expected)
+    assert (yard.apply("--timeout", "2").code, sorted(kept.tags["team/app-shim"])) == (3, ["0", "1", "2"])
