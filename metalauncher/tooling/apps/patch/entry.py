@@ -14,6 +14,7 @@ from metalauncher.tooling.apps.json_fields import (
     exactly,
     natural,
     one_of,
+    optional_integer,
     optional_text,
     text,
     texts,
@@ -82,6 +83,7 @@ class Entry(NamedTuple):
         app: the reference as it was given.
         outcome: what is to be done.
         code: why it is not planned, for programs; "" where it is.
+        status: with which a registry answered, where that is why; None else.
         reason: the same for people, one line.
         remedy: what to do about it; "" where there is nothing.
         command: to run next; "" where there is none.
@@ -119,6 +121,7 @@ class Entry(NamedTuple):
     kept_bytes: int = 0
     referrers: tuple[Referrer, ...] = ()
     referrers_unknown: str = ""
+    status: int | None = None
 
 
 class Progress(NamedTuple):
@@ -128,6 +131,7 @@ class Progress(NamedTuple):
         app: the reference as it was given.
         state: what became of it.
         code: why it is not written, for programs; "" where it is.
+        status: with which a registry answered, where that is why; None else.
         reason: the same for people.
         remedy: what to do about it; "" where there is nothing.
         command: to run next; "" where there is none.
@@ -145,6 +149,7 @@ class Progress(NamedTuple):
     digest: str | None = None
     sent: int = 0
     proofs: tuple[Proof, ...] = ()
+    status: int | None = None
 
 
 def entry_to_json(entry: Entry) -> dict[str, Json]:
@@ -197,6 +202,7 @@ def entry_from_json(value: Any) -> Entry:
         kept_bytes=natural(table, "kept_bytes"),
         referrers=tuple([_referrer(item) for item in array(table, "referrers")]),
         referrers_unknown=text(table, "referrers_unknown"),
+        status=optional_integer(table, "status"),
     )
     if entry.outcome == "planned" and None in (entry.digest, entry.new_digest, entry.launcher_layer):
         raise ValueError("is planned without its digests")
@@ -224,6 +230,7 @@ def progress_from_json(value: Any) -> Progress:
         digest=_digest(table, "digest"),
         sent=natural(table, "sent"),
         proofs=_proofs(table),
+        status=optional_integer(table, "status"),
     )
     if (progress.state == "written") != (progress.digest is not None) or (progress.state == "written") == bool(
         progress.code

@@ -15,6 +15,7 @@ from metalauncher.tooling.apps.patch.rewriting import rewrite
 from metalauncher.tooling.apps.patch.source import Source
 from metalauncher.tooling.apps.patch.template import source_of
 from metalauncher.tooling.oci.go_json import MANIFEST
+from metalauncher.tooling.oci.http.errors import status_of
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image
 from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.oci.model import (
@@ -180,7 +181,8 @@ class Planner:
         except NotProved as refused:
             return self._not_proved(entry, refused)
         except ImageError as error:
-            return self.fail(entry, "unreachable" if error.kind == "unreachable" else "unreadable", error.reason)
+            code = "unreachable" if error.kind == "unreachable" else "unreadable"
+            return self.fail(entry._replace(status=status_of(error)), code, error.reason)
 
     def look_at_target(self, app: str, written: str | None) -> Look:
         """Look what lies at an app's target.
@@ -195,8 +197,8 @@ class Planner:
         except ImageError as error:
             code = "unreachable" if error.kind == "unreachable" else "unwritable"
             words = words_of(code, f"what lies at {target} is not known: {error.reason}", str(target), str(target))
-            outcome = _OUTCOMES.get(code, "refused")
-            return Look(app, unseen=_with(Entry(app, outcome, target=str(target)), words))
+            entry = Entry(app, _OUTCOMES.get(code, "refused"), target=str(target), status=status_of(error))
+            return Look(app, unseen=_with(entry, words))
         if there is None or there.digest == written:
             return Look(app)
         return Look(app, f"{target}: is there already, as {there.digest}")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from keeping import Cut, Fault, Kept, Lost, error, keeping
 from patching import RUN, KeptRegistry, Yard
 from rebased import World
 from registries import Reply, Request, digest_of
+
+from metalauncher.tooling.cli.schema import text as schema
 
 APPS = tuple([f"app:{number}" for number in range(3)])
 TO = "{repository}-shim:{tag}"
@@ -37,6 +42,11 @@ def yard(world: World, tmp_path: Path, kept: Kept) -> Iterator[Yard]:
             found.app(app)
         yield found
         assert not [request for request in server.requests if request.method == "DELETE"]
+
+
+def valid(name: str, document: Any) -> None:
+    """Hold a document against its schema."""
+    Draft202012Validator(json.loads(schema(name))).validate(document)
 
 
 def every(number: int, fault: Fault) -> Callable[[Request, int], Fault]:
@@ -123,6 +133,25 @@ def test_a_registry_that_says_no(reply: Reply, code: str, yard: Yard, kept: Kept
     assert sorted(kept.tags["team/app-shim"]) == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "uploads/$"), ("PUT", "sessions"), ("PUT", "manifests/sha256"), ("PUT", "manifests/1$")],
+)
+@pytest.mark.parametrize("status", ["413 Content Too Large", "422 Unprocessable Content"])
+def test_a_registry_that_takes_something_not(status: str, method: str, path: str, yard: Yard, kept: Kept) -> None:
+    """It did answer: the app is refused, in its own words, with its status as a number; the run is finished."""
+    assert yard.plan(APPS[1], to=TO).code == 0
+    kept.faults = once(method, path, error(status, "SIZE_INVALID", "too much of it"), 99)
+    answer = yard.apply("--json")
+    assert answer.code == 1, answer
+    progress = yard.progress()["app:1"]
+    assert (progress["state"], progress["code"], progress["status"]) == ("refused", "unwritable", int(status[:3]))
+    assert f"refused: it answered {status} (SIZE_INVALID: too much of it)" in progress["reason"]
+    assert json.loads(answer.out)["apps"][0]["progress"] == progress
+    valid("patch", json.loads(answer.out))
+    valid("patch-journal", yard.lines()[-1])
+
+
 @pytest.mark.parametrize("conditional", [True, False])
 def test_another_writer(conditional: bool, yard: Yard, kept: Kept) -> None:
     """Who writes a target between two looks at it keeps what was written."""
@@ -184,7 +213,11 @@ def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:
     [
         ("401 Unauthorized", "/referrers/", "wants a login"),
         ("403 Forbidden", "/referrers/", "answered 403 Forbidden (NOT_FOR_YOU: no)"),
-        ("422 Unprocessable Content", "/referrers/", "answered 422 (NOT_FOR_YOU: no)"),
+        (
+            "422 Unprocessable Content",
+            "/referrers/",
+            "refused: it answered 422 Unprocessable Content (NOT_FOR_YOU: no)",
+        ),
         ("503 Service Unavailable", "/referrers/", "answered 503 Service Unavailable (NOT_FOR_YOU: no)"),
         ("403 Forbidden", r"manifests/sha256-\w+\.sig", "answered 403 Forbidden"),
     ],

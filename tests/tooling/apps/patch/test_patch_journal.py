@@ -43,7 +43,7 @@ PLANNED = Entry(
     referrers_unknown="no answer",
 )
 REFUSED = Entry("r.io/b:1", "refused", "unknown", "é\n\u2028", "do", "ls", "r.io/b:1-x", OLD)
-FAILED = Entry("r.io/c:1", "failed", "unreachable", "no answer", "", "", "r.io/c:1-x")
+FAILED = Entry("r.io/c:1", "failed", "unreachable", "no answer", "", "", "r.io/c:1-x", status=503)
 ENTRIES = {entry.app: entry for entry in (PLANNED, REFUSED, FAILED)}
 WRITTEN = Progress("r.io/a:1", "written", digest=NEW, sent=5, proofs=PROOFS)
 ASKED = Asked("shim", "{repository}:{tag}-x", (LAYER,), False, "linux/arm64", 3, fleet_of(ENTRIES))
@@ -277,6 +277,7 @@ ATTACKS: dict[tuple[str | int, ...], list[tuple[Any, str]]] = {
     (5, "progress", "digest"): [(OLD, "was written otherwise than planned"), (None, "says another thing")],
     (5, "progress", "state"): [("failed", "says another thing"), ("done", "state is 'done'")],
     (5, "progress", "code"): [("x", "says another thing")],
+    (5, "progress", "status"): [("413", "status is '413', not an integer")],
 }
 
 
