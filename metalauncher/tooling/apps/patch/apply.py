@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, shorten
 from metalauncher.tooling.apps.patch.entry import Progress
-from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal
+from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal, words_of_verdict
 from metalauncher.tooling.apps.patch.patched_store import PatchedStore
 from metalauncher.tooling.apps.patch.plan import OneImage, make_patched, read_app
 from metalauncher.tooling.apps.patch.proof import NotProved, bases_of
@@ -109,8 +109,7 @@ class Applier:
         except Refused as refused:
             return _not(app, words_of_refusal(refused, app))
         except NotProved as refused:
-            words = words_of(refused.code, refused.about, app)
-            return _not(app, words)._replace(proofs=refused.proofs)
+            return _not(app, words_of_verdict(refused, app))._replace(proofs=refused.proofs)
         except _NotWritten as refused:
             return _not(app, words_of(refused.code, refused.about, app, entry.target))._replace(status=refused.status)
         except ImageError as error:

@@ -47,6 +47,7 @@ class Proof(NamedTuple):
         digest: of its manifest; inside, the diffID of its topmost layer.
         kind: the verdict of `check`.
         reason: why, one line for people.
+        remedy: what `check` says to do about it; "" where it says nothing.
         launcher: that would run, `id@version`; None where none would.
         assumes: on what the verdict rests besides what was read, as codes.
         covering: how many of its launchers cover the app.
@@ -62,6 +63,7 @@ class Proof(NamedTuple):
     assumes: tuple[str, ...]
     covering: int
     remaining: int
+    remedy: str = ""
 
 
 class Referrer(NamedTuple):
@@ -258,6 +260,7 @@ def _proof(value: Any) -> Proof:
         assumes=texts(table, "assumes"),
         covering=natural(table, "covering"),
         remaining=natural(table, "remaining"),
+        remedy=text(table, "remedy"),
     )
 
 

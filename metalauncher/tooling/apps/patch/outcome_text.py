@@ -10,6 +10,7 @@ from metalauncher.tooling.apps.patch.refusal_text import text_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from metalauncher.tooling.apps.patch.proof import NotProved
     from metalauncher.tooling.apps.patch.refusals import Refused
 
 _REBASE: Final = "pack rebase {app} --run-image IMAGE --publish"
@@ -19,6 +20,8 @@ _RENAME: Final = "pack rebase {app} --run-image IMAGE --force --publish"
 _ONTO_ANOTHER: Final = "rebase the app onto another one by force, so that its label names that"
 # Raw: skopeo refuses to read more of an image whose media types are mixed, as a rebase may leave them.
 _LOOK: Final = "skopeo inspect --raw docker://{app}"
+_CONFIG: Final = "skopeo inspect --config docker://{app}"
+_GAPS: Final = "metalauncher matrix --gaps --run-image"
 _LOOK_AT_TARGET: Final = "skopeo inspect --raw docker://{target}"
 _AGAIN: Final = "metalauncher patch --help"
 _ANEW: Final = ("plan it again, with a new journal", "metalauncher patch {app} --launcher … --to … --journal NEW_FILE")
@@ -55,8 +58,8 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "does-not-start": (
         "would not start on {about}",
-        "add a launcher that covers it to that run image",
-        "metalauncher matrix --gaps --run-image IMAGE",
+        "mend that, and plan it again with a new journal",
+        _CONFIG,
     ),
     "unknown": (
         "whether it would start is unknown on {about}",
@@ -117,6 +120,18 @@ def words_of(code: str, about: str, app: str, target: str = "") -> Words:
     reason, do, command = _TEXTS[code]
     command = command.replace("{app}", shlex.quote(app)).replace("{target}", shlex.quote(target))
     return Words(code, reason.replace("{about}", about), do, command)
+
+
+def words_of_verdict(refused: NotProved, app: str) -> Words:
+    """Return what is said of an app that was not proved: what `check` says to do goes before what is said of all."""
+    words, proof = words_of(refused.code, refused.about, app), refused.decisive
+    if proof is None:
+        return words
+    if proof.kind == "refused":  # by metalauncher: what is wrong is which launchers there are, not the app's start
+        words = words._replace(command=f"{_GAPS} {shlex.quote(proof.run_image) if proof.run_image else 'IMAGE'}")
+    if not proof.remedy:
+        return words
+    return words._replace(do=f"{proof.remedy}; or {words.do}" if refused.code == "unknown" else proof.remedy)
 
 
 def words_of_refusal(refused: Refused, app: str) -> Words:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from metalauncher import __version__
 from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, shorten
 from metalauncher.tooling.apps.patch.entry import Entry, Referrer
-from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal
+from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal, words_of_verdict
 from metalauncher.tooling.apps.patch.patched_store import PatchedStore
 from metalauncher.tooling.apps.patch.proof import NotProved, bases_of
 from metalauncher.tooling.apps.patch.refusals import Refused
@@ -208,7 +208,8 @@ class Planner:
         return _with(entry._replace(outcome=_OUTCOMES.get(code, "refused")), words_of(code, about, entry.app))
 
     def _not_proved(self, entry: Entry, refused: NotProved) -> Entry:
-        return self.fail(entry._replace(proofs=refused.proofs), refused.code, refused.about)
+        entry = entry._replace(outcome=_OUTCOMES.get(refused.code, "refused"), proofs=refused.proofs)
+        return _with(entry, words_of_verdict(refused, entry.app))
 
     def _plan(self, entry: Entry, read: Read) -> Entry:
         rewritten = make_patched(read, self._asked, self._seen)

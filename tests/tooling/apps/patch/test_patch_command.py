@@ -171,6 +171,47 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     assert yard.digest("app:1") == yard.pushed[yard.full("app:1")], app
 
 
+# How an app is made that would not start, what is to be done about it, and with which command one goes on.
+REMEDIES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "uncovered": (
+        {"platform_api": "0.99"},
+        "use a run image with a launcher for all of its APIs",
+        "metalauncher matrix --gaps --run-image IMAGE",
+    ),
+    "no launchers": (
+        {"named": "base/none:1"},
+        "install launchers in the run image: metalauncher bundle add",
+        "metalauncher matrix --gaps --run-image {host}/base/none:1",
+    ),
+    "its own command line": (
+        {"change": {"Entrypoint": ["/usr/bin/metalauncher"]}},
+        "make /usr/lib/cnb/launcher the ENTRYPOINT",
+        "skopeo inspect --config docker://{app}",
+    ),
+    "nothing there": (
+        {"change": {"Entrypoint": ["/workspace/x"]}},
+        "rebuild the app",
+        "skopeo inspect --config docker://{app}",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_what_to_do_about_an_app_that_would_not_start(name: str, yard: Yard) -> None:
+    """What `check` says to do about that verdict: not always is it a launcher that is missing."""
+    how, remedy, command = REMEDIES[name]
+    yard.push("none", "base/none:1")
+    app = yard.app("app:1", **how)
+    answer = yard.plan("app:1")
+    entry = yard.entries()["app:1"]
+    assert entry["code"] == "does-not-start"
+    (proof,) = [each for each in entry["proofs"] if each["kind"] != "starts"][:1]
+    assert entry["remedy"] == proof["remedy"]
+    assert entry["remedy"].startswith(remedy)
+    assert entry["command"] == command.format(host=yard.registry.host, app=app)
+    assert f"  do:      {entry['remedy']}\n           {entry['command']}\n" in answer.out
+
+
 def test_a_copy_of_metalauncher_is_replaced(yard: Yard) -> None:
     """An app that carries metalauncher itself starts by what the run image has, but no rebase renews that copy."""
     yard.app("app:1", executable=yard.world.rig.form.executable.read_bytes())

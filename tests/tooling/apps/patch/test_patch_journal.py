@@ -22,7 +22,7 @@ from metalauncher.tooling.console import Unable
 OLD, NEW, LAYER = ("sha256:" + letter * 64 for letter in "abc")
 PROOFS = (
     Proof("inside", "", LAYER, "starts", "covers", "buildpacks/lifecycle@0.21.17", (), 2, 1),
-    Proof("named", "r.io/run:1", OLD, "starts", "covers", "buildpacks/lifecycle@0.21.17", ("labels",), 1, 0),
+    Proof("named", "r.io/run:1", OLD, "starts", "covers", "buildpacks/lifecycle@0.21.17", ("labels",), 1, 0, "r"),
 )
 OWN = OwnLauncher("0.17.7", "go1.26", "m", "ldflags", "/cnb/lifecycle/launcher", LAYER, OLD, 5, ("n",))
 PLANNED = Entry(
@@ -266,6 +266,7 @@ ATTACKS: dict[tuple[str | int, ...], list[tuple[Any, str]]] = {
     (1, "entry", "proofs"): [([], "is planned without its proofs"), ({}, "proofs is not an array")],
     (1, "entry", "proofs", 0, "kind"): [("fine", "kind is 'fine'")],
     (1, "entry", "proofs", 0, "digest"): [(None, "digest is null")],
+    (1, "entry", "proofs", 0, "remedy"): [(None, "remedy is not a string")],
     (1, "entry", "proofs", 0, "over"): [("named", "is planned without its proofs")],
     (1, "entry", "kept"): [(1.5, "kept is 1.5, not an integer"), (-1, "a negative number")],
     (1, "entry", "kept_bytes"): [(1 << 63, "kept_bytes is a number of more than 64 bits"), (10**400, "64 bits")],
