@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -147,6 +148,31 @@ def test_takes_strong_etags_alone(etag: str) -> None:
         target.put_tag("1", MANIFEST, OURS, found)
     put = next(request for request in server.asked() if request.method == "PUT")
     assert put.headers.get("If-Match") == (etag if etag == '""' else None)
+
+
+def _sha512(data: bytes) -> str:
+    return f"sha512:{hashlib.sha512(data).hexdigest()}"
+
+
+def test_a_registry_that_names_manifests_by_sha512() -> None:
+    """It says the same of a tag by another name: what was written has not moved, and another thing is another."""
+    kept = _kept(tag=OLD)
+    kept.named = _sha512
+    with _target(kept) as (target, server):
+        before = target.tagged("1")
+        assert before is not None
+        assert before.digest == digest_of(OLD)
+        assert target.put_manifest(MANIFEST, OURS) == digest_of(OURS)
+        target.put_tag("1", MANIFEST, OURS, before)
+        now = target.tagged("1")
+        assert now is not None
+        assert now.digest == digest_of(OURS)
+        with fails("moved", f"somebody else moved the tag 1: it names {digest_of(OURS)}, not {digest_of(OLD)}"):
+            target.put_tag("1", MANIFEST, THEIRS, before)
+        kept.named = lambda _: _sha512(OLD)
+        answered = f"{server.host} answers for {_sha512(OURS)} with another digest: {_sha512(OLD)[:100]!r}"
+        with fails("damaged", answered):
+            target.put_manifest(MANIFEST, OURS)
 
 
 IMMUTABLE = {
@@ -458,4 +484,7 @@ def test_lists_what_cosign_attached() -> None:
     with _target(kept) as (target, server):
         assert target.attachments(digest_of(OLD)) == dict.fromkeys((f"{stem}.sig", f"{stem}.sbom"), digest_of(THEIRS))
         assert target.attachments(digest_of(OURS)) == {}
+        # A tag has 128 characters at most: there is none that is made of a longer digest.
+        assert target.attachments(_sha512(OLD)) == {}
     assert {request.method for request in server.asked()} == {"HEAD"}
+    assert len(server.asked()) == 6

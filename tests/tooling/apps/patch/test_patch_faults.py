@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -150,6 +151,34 @@ def test_a_registry_that_takes_something_not(status: str, method: str, path: str
     assert json.loads(answer.out)["apps"][0]["progress"] == progress
     valid("patch", json.loads(answer.out))
     valid("patch-journal", yard.lines()[-1])
+
+
+def test_a_registry_that_names_manifests_by_sha512(yard: Yard, kept: Kept) -> None:
+    """What it has is what was planned, whatever it calls it: nothing has moved, not the next time either."""
+    kept.named = lambda data: f"sha512:{hashlib.sha512(data).hexdigest()}"
+    assert yard.plan(*APPS, to=TO).code == 0
+    assert (yard.apply().code, yard.apply().code) == (0, 0)
+    assert {app: digest_of(yard.get(target(app)) or b"") for app in APPS} == {
+        app: entry["new_digest"] for app, entry in yard.entries().items()
+    }
+    # The journal is gone, and what lies there is a stranger's.
+    yard.journal.unlink()
+    answer = yard.plan(APPS[0], to=TO)
+    assert (answer.code, "is there already, as sha256:" in answer.err) == (3, True)
+
+
+def test_an_app_that_is_named_by_sha512(yard: Yard, kept: Kept) -> None:
+    """Its digest is what it is called by, in the plan and when that is applied."""
+    data = kept.manifests["team/app"][kept.tags["team/app"]["0"]]
+    digest = f"sha512:{hashlib.sha512(data[1]).hexdigest()}"
+    kept.manifests["team/app"][digest] = data
+    app = f"{yard.name('team/app')}@{digest}"
+    words = (app, "--launcher", "shim", "--to", "{repository}-shim:1", "--journal", str(yard.journal))
+    assert yard.run(*words).code == 0
+    (entry,) = yard.entries().values()
+    assert (entry["digest"], entry["outcome"]) == (digest, "planned")
+    assert yard.apply().code == 0
+    assert kept.tags["team/app-shim"]["1"] == entry["new_digest"]
 
 
 @pytest.mark.parametrize("conditional", [True, False])
