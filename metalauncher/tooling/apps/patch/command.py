@@ -101,7 +101,7 @@ def _plan(options: Namespace, console: Console) -> int:
     with _stores(options, console) as (stores, runs):
         journal, found = open_plan(options.journal, asked, targets)
         with contextlib.closing(journal):
-            todo = [app for app in targets if app not in found.entries or found.entries[app].outcome == "failed"]
+            todo = [app for app in targets if app not in found.entries or found.entries[app].decision == "failed"]
             fleet = _Fleet(options, console, len(targets))
             planner = Planner(asked, targets, stores, runs)
 
@@ -111,7 +111,7 @@ def _plan(options: Namespace, console: Console) -> int:
             def take(entry: Entry) -> None:
                 found.entries[entry.app] = entry
                 journal.plan(entry)
-                console.note("app-planned", app=entry.app, outcome=entry.outcome, code=entry.code)
+                console.note("app-planned", app=entry.app, decision=entry.decision, code=entry.code)
 
             looks, code = _look_at_targets(fleet, planner, found, todo, defect)
             if code is not None:
@@ -150,7 +150,7 @@ def _apply(options: Namespace, console: Console) -> int:
     with contextlib.closing(journal):
         targets = find_targets(parse_template(found.asked.to), found.entries)
         records = None if options.record is None else Records(options.record, found.asked)
-        planned = [app for app, entry in found.entries.items() if entry.outcome == "planned"]
+        planned = [app for app, entry in found.entries.items() if entry.decision == "planned"]
         done = {app for app, progress in found.progress.items() if progress.state == "written"}
         if records is not None:
             for app in done:  # by a run that ended before their records were written, or had none to write

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 # planned: it is written when the plan is applied. left-alone: there is nothing to be done about it, or it was not asked
 # for. refused: it is not written, for a reason that somebody has to do something about. failed: it could not be told;
 # the same command tries again.
-Outcome = Literal["planned", "left-alone", "refused", "failed"]
-OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+Decision = Literal["planned", "left-alone", "refused", "failed"]
+DECISIONS: Final[tuple[Decision, ...]] = get_args(Decision)
 # written: its target is what was planned, and was proved again as it lies there. refused, failed: as above.
 State = Literal["written", "refused", "failed"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -83,7 +83,7 @@ class Entry(NamedTuple):
 
     Attributes:
         app: the reference as it was given.
-        outcome: what is to be done.
+        decision: what is to be done.
         code: why it is not planned, for programs; "" where it is.
         status: with which a registry answered, where that is why; None else.
         reason: the same for people, one line.
@@ -105,7 +105,7 @@ class Entry(NamedTuple):
     """
 
     app: str
-    outcome: Outcome
+    decision: Decision
     code: str = ""
     reason: str = ""
     remedy: str = ""
@@ -184,7 +184,7 @@ def entry_from_json(value: Any) -> Entry:
     launcher = table["launcher"]
     entry = Entry(
         app=text(table, "app"),
-        outcome=one_of(table, "outcome", OUTCOMES),
+        decision=one_of(table, "decision", DECISIONS),
         code=text(table, "code"),
         reason=text(table, "reason"),
         remedy=text(table, "remedy"),
@@ -206,11 +206,11 @@ def entry_from_json(value: Any) -> Entry:
         referrers_unknown=text(table, "referrers_unknown"),
         status=optional_integer(table, "status"),
     )
-    if entry.outcome == "planned" and None in (entry.digest, entry.new_digest, entry.launcher_layer):
+    if entry.decision == "planned" and None in (entry.digest, entry.new_digest, entry.launcher_layer):
         raise ValueError("is planned without its digests")
-    if (entry.outcome == "planned") == bool(entry.code):
-        raise ValueError(f"is {entry.outcome}, and its code is {entry.code[:60]!r}")
-    if entry.outcome == "planned" and not {"inside", "named"} <= {proof.over for proof in entry.proofs}:
+    if (entry.decision == "planned") == bool(entry.code):
+        raise ValueError(f"is {entry.decision}, and its code is {entry.code[:60]!r}")
+    if entry.decision == "planned" and not {"inside", "named"} <= {proof.over for proof in entry.proofs}:
         raise ValueError("is planned without its proofs")
     return entry
 

@@ -290,7 +290,7 @@ def _hold_targets(path: str, found: Contents) -> None:
 
 def _add_entry(found: Contents, entry: Entry) -> None:
     before = found.entries.get(entry.app)
-    if (before is not None and before.outcome != "failed") or entry.app in found.progress:
+    if (before is not None and before.decision != "failed") or entry.app in found.progress:
         raise ValueError(f"plans {entry.app[:200]} again")
     if len(found.entries) - (before is not None) >= found.asked.apps:
         raise ValueError(f"plans more than {count(found.asked.apps, 'app')}")
@@ -299,7 +299,7 @@ def _add_entry(found: Contents, entry: Entry) -> None:
 
 def _add_progress(found: Contents, progress: Progress) -> None:
     entry = found.entries.get(progress.app)
-    if entry is None or entry.outcome != "planned":
+    if entry is None or entry.decision != "planned":
         raise ValueError(f"is about {progress.app[:200]}, which is not planned")
     if progress.digest not in (None, entry.new_digest):
         raise ValueError(f"says that {progress.app[:200]} was written otherwise than planned")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import IO
 
-    from metalauncher.tooling.apps.patch.entry import Outcome
+    from metalauncher.tooling.apps.patch.entry import Decision
     from metalauncher.tooling.apps.patch.journal import Asked
     from metalauncher.tooling.apps.patch.rewriting import Rewritten
     from metalauncher.tooling.apps.patch.run_images import RunImages
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 LAYER_LIMIT: Final = 64 << 20  # bytes of a layer that is read whole: the launcher's, and the SBOMs'
 _REFERRERS_LIMIT = 64  # of one app that the plan lists
 # What is not refused, by its code.
-_OUTCOMES: Final[dict[str, Outcome]] = {
+_DECISIONS: Final[dict[str, Decision]] = {
     "unreachable": "failed",
     "defect": "failed",
     "starts-already": "left-alone",
@@ -177,7 +177,7 @@ class Planner:
             return self._plan(entry, read)
         except Refused as refused:
             words = words_of_refusal(refused, app)
-            return _with(entry._replace(outcome="left-alone" if refused.left_alone else "refused"), words)
+            return _with(entry._replace(decision="left-alone" if refused.left_alone else "refused"), words)
         except NotProved as refused:
             return self._not_proved(entry, refused)
         except ImageError as error:
@@ -197,7 +197,7 @@ class Planner:
         except ImageError as error:
             code = "unreachable" if error.kind == "unreachable" else "unwritable"
             words = words_of(code, f"what lies at {target} is not known: {error.reason}", str(target), str(target))
-            entry = Entry(app, _OUTCOMES.get(code, "refused"), target=str(target), status=status_of(error))
+            entry = Entry(app, _DECISIONS.get(code, "refused"), target=str(target), status=status_of(error))
             return Look(app, unseen=_with(entry, words))
         if there is None or there.digest == written:
             return Look(app)
@@ -205,10 +205,10 @@ class Planner:
 
     def fail(self, entry: Entry, code: str, about: str) -> Entry:
         """Return the entry of an app that is not planned."""
-        return _with(entry._replace(outcome=_OUTCOMES.get(code, "refused")), words_of(code, about, entry.app))
+        return _with(entry._replace(decision=_DECISIONS.get(code, "refused")), words_of(code, about, entry.app))
 
     def _not_proved(self, entry: Entry, refused: NotProved) -> Entry:
-        entry = entry._replace(outcome=_OUTCOMES.get(refused.code, "refused"), proofs=refused.proofs)
+        entry = entry._replace(decision=_DECISIONS.get(refused.code, "refused"), proofs=refused.proofs)
         return _with(entry, words_of_verdict(refused, entry.app))
 
     def _plan(self, entry: Entry, read: Read) -> Entry:
@@ -226,7 +226,7 @@ class Planner:
                 return self._not_proved(entry, refused)
         referrers, unknown = self._referrers(entry)
         return entry._replace(
-            outcome="planned",
+            decision="planned",
             proofs=proofs,
             new_digest=rewritten.manifest.descriptor.digest,
             upload=len(rewritten.manifest.data) + sum([len(blob.data) for blob in rewritten.blobs]),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, shorten, size_in_words
 from metalauncher.tooling.apps.markdown import COMMENT_LIMIT, as_code, as_text, fold, table
-from metalauncher.tooling.apps.patch.findings import GOING, KINDS, WORDS
+from metalauncher.tooling.apps.patch.findings import GOING, OUTCOMES, WORDS
 from metalauncher.tooling.apps.patch.report import kept_in_words, left_behind, moved_in_words, next_step, proof_in_words
 from metalauncher.tooling.console import count
 
@@ -58,7 +58,7 @@ def _asked(findings: Findings) -> str:
     parts += ["forced"] * asked.force
     parts += [as_text(asked.platform)] if asked.platform else []
     counts = findings.counts
-    numbers = ", ".join([f"{counts[kind]:,} {WORDS[kind]}" for kind in KINDS if counts[kind]])
+    numbers = ", ".join([f"{counts[kind]:,} {WORDS[kind]}" for kind in OUTCOMES if counts[kind]])
     return f"{', '.join(parts)}: {numbers or 'no app'}."
 
 
@@ -81,7 +81,12 @@ def _decision(app: App) -> tuple[str, ...]:
     why = app.why
     remedy = [as_text(why.remedy)] * bool(why.remedy) + [as_code(why.command)] * bool(why.command)
     reasons = [as_text(why.reason), *_proofs(app)]
-    return as_code(app.entry.app), f"{WORDS[app.kind]} ({as_code(why.code)})", "<br>".join(reasons), "<br>".join(remedy)
+    return (
+        as_code(app.entry.app),
+        f"{WORDS[app.outcome]} ({as_code(why.code)})",
+        "<br>".join(reasons),
+        "<br>".join(remedy),
+    )
 
 
 def _change(app: App) -> tuple[str, ...]:
@@ -91,7 +96,7 @@ def _change(app: App) -> tuple[str, ...]:
     carried = [as_text(shorten(entry.launcher.name, NAME_LIMIT))] if entry.launcher else []
     return (
         as_code(entry.app),
-        f"{as_code(entry.target)}: {WORDS[app.kind]}",
+        f"{as_code(entry.target)}: {WORDS[app.outcome]}",
         " → ".join(digests),
         "<br>".join(_proofs(app)),
         size_in_words(entry.upload),

@@ -17,7 +17,7 @@ import images
 import pytest
 from containers import need
 from harness import PROJECT
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from patching import LABEL, RUN, Yard
 from rebased import World
 from registries import RealRegistry, digest_of, start_registry
@@ -58,7 +58,7 @@ def test_planned_and_applied(yard: Yard, tmp_path: Path) -> None:
     assert f"nothing is written yet: review the plan, then metalauncher patch --apply {yard.journal}" in answer.out
     assert yard.digest("app:1-shim") is None
     entry = yard.entries()["app:1"]
-    assert (entry["app"], entry["outcome"], entry["digest"]) == (app, "planned", before)
+    assert (entry["app"], entry["decision"], entry["digest"]) == (app, "planned", before)
     assert (entry["before"], [proof["kind"] for proof in entry["proofs"]]) == ("keeps-own-launcher", ["starts"] * 2)
     assert [(proof["over"], proof["run_image"]) for proof in entry["proofs"]] == [
         ("inside", ""),
@@ -83,6 +83,12 @@ def test_planned_and_applied(yard: Yard, tmp_path: Path) -> None:
     document = json.loads(yard.apply("--json").out)
     valid("patch", document)
     assert (document["counts"]["written"], document["complete"], yard.journal.read_bytes()) == (1, True, whole)
+    (found,) = document["apps"]
+    stands = found["outcome"], found["entry"]["decision"], found["progress"]["state"]
+    assert stands == ("written", "planned", "written")
+    for odd in ({"outcome": "planned"}, {"outcome": "refused"}, {"progress": None}):  # what contradicts itself is none
+        with pytest.raises(ValidationError):
+            valid("patch", document | {"apps": [found | odd]})
     for line in yard.lines():
         valid("patch-journal", line)
     again = yard.plan("app:1")
@@ -158,7 +164,7 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     app = yard.app("app:1", **how)
     answer = yard.plan("app:1", options=(*options, "--all"))
     entry = yard.entries()["app:1"]
-    assert (answer.code, entry["outcome"], entry["code"]) == (exit_code, outcome, code), answer
+    assert (answer.code, entry["decision"], entry["code"]) == (exit_code, outcome, code), answer
     assert bool(entry["reason"] and entry["remedy"] and entry["command"]) == (outcome != "planned")
     assert f"  why:     {entry['reason']}" in answer.out or outcome == "planned"
     assert ("this journal keeps what is refused" in answer.out) == (outcome == "refused")
@@ -217,7 +223,7 @@ def test_a_copy_of_metalauncher_is_replaced(yard: Yard) -> None:
     yard.app("app:1", executable=yard.world.rig.form.executable.read_bytes())
     assert yard.plan("app:1").code == 0
     entry = yard.entries()["app:1"]
-    assert (entry["before"], entry["outcome"]) == ("starts", "planned")
+    assert (entry["before"], entry["decision"]) == ("starts", "planned")
 
 
 def test_a_mirror_beside_the_app_comes_first(yard: Yard, tmp_path: Path) -> None:
@@ -340,7 +346,7 @@ def test_a_journal_that_lies_about_verdicts(yard: Yard) -> None:
     first, *entries = yard.lines()
     one, two = sorted(entries, key=lambda line: str(line["entry"]["app"]))
     lie = two["entry"] | {
-        "outcome": "planned",
+        "decision": "planned",
         "code": "",
         "new_digest": one["entry"]["new_digest"],
         "proofs": one["entry"]["proofs"],

@@ -176,7 +176,7 @@ def test_an_app_that_is_named_by_sha512(yard: Yard, kept: Kept) -> None:
     words = (app, "--launcher", "shim", "--to", "{repository}-shim:1", "--journal", str(yard.journal))
     assert yard.run(*words).code == 0
     (entry,) = yard.entries().values()
-    assert (entry["digest"], entry["outcome"]) == (digest, "planned")
+    assert (entry["digest"], entry["decision"]) == (digest, "planned")
     assert yard.apply().code == 0
     assert kept.tags["team/app-shim"]["1"] == entry["new_digest"]
 
@@ -223,7 +223,7 @@ def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:
     """A plan is not finished, and says so; the same command goes on with it."""
     kept.faults = lambda request, _: Reply("503 Service Unavailable") if "app/manifests/1" in request.path else None
     answer = yard.plan(*APPS, to=TO, options=("--timeout", "2"))
-    assert (answer.code, yard.entries()["app:1"]["outcome"], yard.entries()["app:1"]["code"]) == (
+    assert (answer.code, yard.entries()["app:1"]["decision"], yard.entries()["app:1"]["code"]) == (
         3,
         "failed",
         "unreachable",
@@ -258,7 +258,7 @@ def test_referrers_that_the_registry_does_not_list(status: str, path: str, said:
     answer = yard.plan(APPS[0], to=TO, options=("--timeout", "2"))
     assert answer.code == 0, answer
     entry = yard.entries()[APPS[0]]
-    assert (entry["outcome"], entry["referrers"]) == ("planned", [])
+    assert (entry["decision"], entry["referrers"]) == ("planned", [])
     assert said in entry["referrers_unknown"]
     assert f"  behind:  referrers not listed: {entry['referrers_unknown']}\n" in answer.out
     assert "\nreferrers not listed: 1 app\n" in answer.out

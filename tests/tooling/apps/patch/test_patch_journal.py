@@ -82,7 +82,7 @@ def test_there_and_back(file: Path) -> None:
 
 def test_what_failed_is_planned_again(file: Path) -> None:
     """The last plan of such an app counts."""
-    again = FAILED._replace(outcome="left-alone", code="x")
+    again = FAILED._replace(decision="left-alone", code="x")
     journal, _ = open_plan(str(file), ASKED, ENTRIES)
     journal.plan(again)
     journal.close()
@@ -261,8 +261,8 @@ ATTACKS: dict[tuple[str | int, ...], list[tuple[Any, str]]] = {
         (OLD, "was written otherwise than planned"),
     ],
     (1, "entry", "code"): [("x", "is planned, and its code is 'x'")],
-    (1, "entry", "outcome"): [("write", "outcome is 'write'"), ("refused", "is refused, and its code is ''")],
-    (2, "entry", "outcome"): [("planned", "is planned without its digests")],
+    (1, "entry", "decision"): [("write", "decision is 'write'"), ("refused", "is refused, and its code is ''")],
+    (2, "entry", "decision"): [("planned", "is planned without its digests")],
     (1, "entry", "proofs"): [([], "is planned without its proofs"), ({}, "proofs is not an array")],
     (1, "entry", "proofs", 0, "kind"): [("fine", "kind is 'fine'")],
     (1, "entry", "proofs", 0, "digest"): [(None, "digest is null")],
