@@ -21,11 +21,12 @@ from metalauncher.tooling.apps.patch.report_html import html
 from metalauncher.tooling.apps.patch.report_markdown import markdown
 from metalauncher.tooling.apps.patch.run_images import RunImages
 from metalauncher.tooling.apps.patch.template import (
-    COMMAND,
     NEED,
     InvalidTemplate,
+    beside,
     find_targets,
     parse_template,
+    plan_command,
     refuse_taken,
 )
 from metalauncher.tooling.console import Unable, count
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.reference import Reference
     from metalauncher.tooling.oci.sources.stores import Stores
 
-_APPLY: Final = "metalauncher patch --apply patch.jsonl"
+_APPLY: Final = "metalauncher patch --apply patch.jsonl --record records"
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
@@ -75,16 +76,16 @@ def _read_options(options: Namespace) -> tuple[Asked, dict[str, Reference]]:
         (options.journal, "--journal", "--journal FILE, where the plan is kept to be reviewed, and applied"),
     ):
         if not value:
-            raise Unable(f"there is no {name}", need=need, command=COMMAND)
+            raise Unable(f"there is no {name}", need=need, command=plan_command())
     if options.record is not None:
         raise Unable("--record: a plan writes nothing that could be recorded", need="--apply JOURNAL", command=_APPLY)
-    apps = read_targets(options.apps, options.from_files)
+    apps = read_targets(options.apps, options.from_files, command=plan_command())
     if not apps:
-        raise Unable("no app is named", need="APP, or a list with --from", command="metalauncher patch --help")
+        raise Unable("no app is named", need="APP, or a list with --from", command=plan_command())
     try:
         targets = find_targets(parse_template(options.to), apps)
     except InvalidTemplate as error:
-        raise Unable(f"--to: {error}", need=NEED, command=COMMAND) from None
+        raise Unable(f"--to: {error}", need=NEED, command=plan_command()) from None
     return Asked(
         options.launcher,
         options.to,
@@ -113,7 +114,7 @@ def _plan(options: Namespace, console: Console) -> int:
                 journal.plan(entry)
                 console.note("app-planned", app=entry.app, decision=entry.decision, code=entry.code)
 
-            looks, code = _look_at_targets(fleet, planner, found, todo, defect)
+            looks, code = _look_at_targets(fleet, planner, options.journal, found, todo, defect)
             if code is not None:
                 return code
             for look in looks:
@@ -125,7 +126,12 @@ def _plan(options: Namespace, console: Console) -> int:
 
 
 def _look_at_targets(
-    fleet: _Fleet, planner: Planner, found: Contents, todo: Sequence[str], defect: Callable[[str, str], Entry]
+    fleet: _Fleet,
+    planner: Planner,
+    path: str,
+    found: Contents,
+    todo: Sequence[str],
+    defect: Callable[[str, str], Entry],
 ) -> tuple[list[Look], int | None]:
     """Return what lies at the targets, and the exit code of a run that was interrupted.
 
@@ -141,7 +147,8 @@ def _look_at_targets(
     code = fleet.run(
         todo, look, looks.append, lambda app, reason: Look(app, unseen=defect(app, reason)), lambda: len(looks)
     )
-    refuse_taken([each.taken for each in looks if each.taken])
+    other = found.asked.command(beside(path), f"{found.asked.to}2")
+    refuse_taken([each.taken for each in looks if each.taken], other)
     return looks, code
 
 
@@ -243,7 +250,7 @@ def _diff_id(text: str) -> str:
             f"--must-match-sha: {error.reason}",
             need="the diffID of a launcher's layer, sha256: and 64 hexadecimal digits",
             do="plan without it first: launcher_layer in the journal is the diffID of each app's",
-            command=COMMAND,
+            command=plan_command(),
         ) from None
 
 
@@ -285,5 +292,5 @@ def _refuse_with_apply(options: Namespace) -> None:
         raise Unable(
             f"--apply does what the plan says: it can't go with {odd}",
             need="a plan that says so",
-            command=_APPLY,
+            command=f"metalauncher patch --apply {shlex.quote(options.apply_journal)}",
         )

@@ -23,14 +23,14 @@ _LOOK: Final = "skopeo inspect --raw docker://{app}"
 _CONFIG: Final = "skopeo inspect --config docker://{app}"
 _GAPS: Final = "metalauncher matrix --gaps --run-image"
 _LOOK_AT_TARGET: Final = "skopeo inspect --raw docker://{target}"
-_AGAIN: Final = "metalauncher patch --help"
-_ANEW: Final = ("plan it again, with a new journal", "metalauncher patch {app} --launcher … --to … --journal NEW_FILE")
+_PLAN: Final = "metalauncher patch {app} --launcher … --to … --journal NEW_FILE"
+_ANEW: Final = ("plan it again, with a new journal", _PLAN)
 # By code: why, what to do, and a command to run next. {about} is what is known besides.
 _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     # Of the plan.
     "unreadable": ("{about}", "see whether the registry has it, and whether you may read it", _LOOK),
     "unreachable": ("{about}", "see whether the registry answers, and run the same command again", _LOOK),
-    "defect": ("{about}", "report it, and run the same command again", _AGAIN),
+    "defect": ("{about}", "report it, and run the same command again", "metalauncher --version"),
     "no-run-image-inside": (
         "its labels don't say where its run image ends",
         "build the app anew: squashed images can't be rebased either",
@@ -64,7 +64,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     "unknown": (
         "whether it would start is unknown on {about}",
         "pass --force where you know that it does",
-        _AGAIN,
+        f"{_PLAN} --force",
     ),
     "starts-already": (
         "its start leads to the run image's launcher already: {about}",
@@ -80,7 +80,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     "source-moved": ("is another image now than the one that was planned: {about}", *_ANEW),
     "differs": ("what comes of it is not what was planned: {about}", *_ANEW),
     "moved": ("{about}", "see who writes there, and plan another target, with a new journal", _LOOK_AT_TARGET),
-    "immutable": ("{about}", "plan another target, with a new journal", _AGAIN),
+    "immutable": ("{about}", "plan another target, with a new journal", _PLAN),
     "unwritable": ("can't be written: {about}", "see whether you may write there", _LOOK_AT_TARGET),
     "not-as-written": (
         "what lies at its target is not what was written: {about}",

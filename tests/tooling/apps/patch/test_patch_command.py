@@ -290,6 +290,8 @@ def test_a_target_that_is_taken(yard: Yard) -> None:
     assert answer.code == 3
     assert f"ERROR: {yard.name(yard.full('app:2-shim'))}: is there already, as sha256:" in answer.err
     assert "nothing was written" in answer.err
+    other = f"--to '{{repository}}:{{tag}}-shim2' --journal {yard.folder}/journal-2.jsonl\n"
+    assert answer.err.endswith(f"metalauncher patch --from apps.txt --launcher shim {other}")
     assert yard.journal.read_bytes() == b""
     # What the same journal wrote is no stranger; to another journal it is.
     yard.journal.unlink()
