@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.tooling.apps.patch.refusal_text import text_of
+from metalauncher.tooling.apps.patch.refusal_text import SHOW_CONFIG, SHOW_MANIFEST, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +18,6 @@ _REBASE: Final = "pack rebase {app} --run-image IMAGE --publish"
 # Source: buildpacks/lifecycle phase/rebaser.go.
 _RENAME: Final = "pack rebase {app} --run-image IMAGE --force --publish"
 _ONTO_ANOTHER: Final = "rebase the app onto another one by force, so that its label names that"
-# Raw: skopeo refuses to read more of an image whose media types are mixed, as a rebase may leave them.
-_LOOK: Final = "skopeo inspect --raw docker://{app}"
-_CONFIG: Final = "skopeo inspect --config docker://{app}"
 _GAPS: Final = "metalauncher matrix --gaps --run-image"
 _LOOK_AT_TARGET: Final = "skopeo inspect --raw docker://{target}"
 _PLAN: Final = "metalauncher patch {app} --launcher … --to … --journal NEW_FILE"
@@ -28,13 +25,13 @@ _ANEW: Final = ("plan it again, with a new journal", _PLAN)
 # By code: why, what to do, and a command to run next. {about} is what is known besides.
 _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     # Of the plan.
-    "unreadable": ("{about}", "see whether the registry has it, and whether you may read it", _LOOK),
-    "unreachable": ("{about}", "see whether the registry answers, and run the same command again", _LOOK),
+    "unreadable": ("{about}", "see whether the registry has it, and whether you may read it", SHOW_MANIFEST),
+    "unreachable": ("{about}", "see whether the registry answers, and run the same command again", SHOW_MANIFEST),
     "defect": ("{about}", "report it, and run the same command again", "metalauncher --version"),
     "no-run-image-inside": (
         "its labels don't say where its run image ends",
         "build the app anew: squashed images can't be rebased either",
-        "skopeo inspect --config --raw docker://{app}",
+        SHOW_CONFIG,
     ),
     "inside-without-metalauncher": (
         "the run image inside it has no metalauncher",
@@ -59,7 +56,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     "does-not-start": (
         "would not start on {about}",
         "mend that, and plan it again with a new journal",
-        _CONFIG,
+        SHOW_CONFIG,
     ),
     "unknown": (
         "whether it would start is unknown on {about}",

@@ -10,11 +10,25 @@ import sys
 from pathlib import Path
 
 import pytest
+from containers import need
 from harness import PROJECT
+from keeping import Kept, keeping
+from patching import KeptRegistry
+from registries import digest_of
 
 from metalauncher.tooling.apps.patch.journal import Asked, fleet_of
+from metalauncher.tooling.apps.patch.refusal_text import text_of
+from metalauncher.tooling.apps.patch.refusals import RefusalCode, Refused
 from metalauncher.tooling.cli.commands import parser
 
+OCI = tuple(
+    [f"application/vnd.oci.image.{name}" for name in ("manifest.v1+json", "config.v1+json", "layer.v1.tar+gzip")]
+)
+DOCKER = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.container.image.v1+json",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+)
 TO = "{repository}:{tag}-shim"
 PLAN = ("--launcher", "shim", "--to", TO, "--journal", "plan.jsonl")
 EXAMPLE = f"metalauncher patch --from apps.txt --launcher shim --to '{TO}' --journal patch.jsonl"
@@ -98,3 +112,34 @@ def test_what_to_run_next(name: str, place: Path) -> None:
     assert program in ("metalauncher", "ls", "mkdir")
     if program == "metalauncher":
         parser().parse_args(arguments)
+
+
+# Of which family the manifest is, its config and its two layers.
+FAMILIES = {"docker": (DOCKER, DOCKER), "oci": (OCI, OCI), "docker, mixed": (DOCKER, OCI), "oci, mixed": (OCI, DOCKER)}
+
+
+@pytest.mark.parametrize("code", ["no-label", "no-image"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_advice_works_whatever_the_media_types(family: str, code: RefusalCode, tmp_path: Path) -> None:
+    """What is to be looked at is shown by the skopeo that is here, also of an image with a mixture of media types."""
+    need("skopeo")
+    (manifest_type, config_type, *types), (_, _, *others) = FAMILIES[family]
+    config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": []}}).encode()
+    layer = b"any"
+    described = [{"mediaType": kind, "digest": digest_of(layer), "size": len(layer)} for kind in (*types, *others)]
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": manifest_type,
+        "config": {"mediaType": config_type, "digest": digest_of(config), "size": len(config)},
+        "layers": described,
+    }
+    kept = Kept()
+    with keeping(kept) as server:
+        pushed = json.dumps(manifest).encode()
+        KeptRegistry(kept, server).push("team/app", blobs=[config, layer], manifests=[("1", pushed)])
+        command = text_of(Refused(code, "x"), f"{server.host}/team/app:1").command
+        command = command.replace("skopeo inspect", "skopeo inspect --tls-verify=false")
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        done = subprocess.run(["sh", "-c", command], env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) in (manifest, json.loads(config))

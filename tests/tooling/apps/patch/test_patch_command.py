@@ -192,12 +192,12 @@ REMEDIES: dict[str, tuple[dict[str, Any], str, str]] = {
     "its own command line": (
         {"change": {"Entrypoint": ["/usr/bin/metalauncher"]}},
         "make /usr/lib/cnb/launcher the ENTRYPOINT",
-        "skopeo inspect --config docker://{app}",
+        "skopeo inspect --config --raw docker://{app} || skopeo inspect --raw docker://{app}",
     ),
     "nothing there": (
         {"change": {"Entrypoint": ["/workspace/x"]}},
         "rebuild the app",
-        "skopeo inspect --config docker://{app}",
+        "skopeo inspect --config --raw docker://{app} || skopeo inspect --raw docker://{app}",
     ),
 }
 
