@@ -226,6 +226,23 @@ def test_a_copy_of_metalauncher_is_replaced(yard: Yard) -> None:
     assert (entry["before"], entry["decision"]) == ("starts", "planned")
 
 
+def test_the_inventory_says_what_must_match(yard: Yard) -> None:
+    """What `check --inventory` calls the diffID of a launcher's layer is what `--must-match-sha` takes."""
+    app = yard.app("app:1")
+    yard.app("app:2", executable=yard.world.rig.launcher + b"another")
+    answer = yard.run("--inventory", "--json", app, command="check")
+    document = json.loads(answer.out)
+    valid("inventory", document)
+    (found,) = document["apps"]
+    assert found["launcher"]["diff_id"] in json.loads(yard.config("app:1"))["rootfs"]["diff_ids"]
+    assert yard.plan("app:1", "app:2", options=("--must-match-sha", found["launcher"]["diff_id"])).code == 0
+    codes = {name: (entry["decision"], entry["code"]) for name, entry in yard.entries().items()}
+    assert codes == {"app:1": ("planned", ""), "app:2": ("left-alone", "not-matched")}
+    entry = yard.entries()["app:1"]
+    assert entry["launcher"] == found["launcher"]
+    assert entry["launcher_layer"] == found["launcher"]["diff_id"]
+
+
 def test_a_mirror_beside_the_app_comes_first(yard: Yard, tmp_path: Path) -> None:
     """A rebase takes the run image from the app's own registry: one that lost metalauncher there would kill the app."""
     folder = tmp_path / "other"
