@@ -363,6 +363,7 @@ def test_markdown() -> None:
     assert "| `shop/g:1` | would not start (exit 127) | leads nowhere | link it |" in text
     assert "To be added to the run image: `buildpacks/lifecycle@0.9.3`." in text
     assert "<details><summary>1 unknown</summary>" in text
+    assert "Launchers that apps keep; no rebase replaces them, <code>metalauncher patch</code> does</summary>" in text
     assert "| Platform API 0.12, Buildpack API 0.10 | 2 | **runs** | covers it | by opt-in |" in text.replace("❌ ", "")
 
 

@@ -68,6 +68,12 @@ def test_commands(yard: Yard, tmp_path: Path) -> None:
     assert f"records/{record.name.replace(yard.registry.host, HOST)}" in PAGE.read_text()
 
 
+def test_run_image_page_leads_here() -> None:
+    """Who makes a run image reads there what becomes of apps that exist."""
+    page = (PROJECT / "docs/run-image.md").read_text()
+    assert "[`metalauncher patch`](patch.md)" in page.partition("## For platforms")[2]
+
+
 def test_codes() -> None:
     """Each code that an app may have stands in the table, once, and no other; what is no fault is said to be none."""
     table = PAGE.read_text().partition("| code | why |")[2].partition("\n\n")[0]
