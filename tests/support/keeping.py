@@ -48,6 +48,7 @@ class Kept:
         conditional: whether `If-Match` and `If-None-Match` count.
         etag: whether tags have one.
         largest: bytes that a request may have; None for any number.
+        named: what manifests are called by.
         number: of requests so far.
     """
 
@@ -61,6 +62,7 @@ class Kept:
     conditional: bool = False
     etag: bool = True
     largest: int | None = None
+    named: Callable[[bytes], str] = digest_of
     number: int = 0
     _begun: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -125,7 +127,7 @@ class Kept:
         digest = self.tags[repository].get(name, name)
         kind, data = self.manifests[repository].get(digest, ("", None))
         headers = {"Content-Type": kind} | ({"ETag": f'"{digest}"'} if self.etag else {})
-        return _content(request, data, digest, headers)
+        return _content(request, data, digest if data is None else self.named(data), headers)
 
     def _put(self, request: Request, repository: str, name: str) -> Reply:
         data, digest = request.body, digest_of(request.body)
@@ -143,7 +145,8 @@ class Kept:
         self.manifests[repository][digest] = request.headers["Content-Type"], data
         if not name.startswith("sha256:"):
             self.tags[repository][name] = digest
-        return Reply("201 Created", headers={"Docker-Content-Digest": digest, "Location": f"/v2/x/manifests/{name}"})
+        called = {"Docker-Content-Digest": self.named(data)}
+        return Reply("201 Created", headers={**called, "Location": f"/v2/x/manifests/{name}"})
 
     def _begin(self, repository: str, query: dict[str, str]) -> Reply:
         blob = self.blobs[query.get("from", "")].get(query.get("mount", ""))

@@ -113,6 +113,8 @@ class Yard:
         label: Json | None = None,
         label_run_image: Json | None = None,
         stack: Json | None = None,
+        above: Iterable[images.Layer] = (),
+        executable: bytes = b"",
     ) -> str:
         """Export an app, and push it.
 
@@ -128,10 +130,12 @@ class Yard:
             label: what else its lifecycle label says.
             label_run_image: what that says of the run image, besides its topmost layer.
             stack: what it says of it where images of before Platform API 0.12 do.
+            above: layers on top, which no label names.
+            executable: of its own; empty: the world's launcher.
         """
         app = images.make_app(name, metadata(*apis, more=f"# {name}\n"), platform_api)
-        executable = self.world.rig.launcher if route == "self-contained" else b""
-        tag = self.world.app(app, route, on, executable=executable)
+        executable = executable or self.world.rig.launcher
+        tag = self.world.app(app, route, on, executable=executable if route == "self-contained" else b"")
         manifest, config = self.world.layout.image(tag)
         document = json.loads(config["config"]["Labels"][LABEL])
         if named is not None:
@@ -142,7 +146,7 @@ class Yard:
             document["stack"] = {"runImage": stack}
         document |= label or {}
         config["config"]["Labels"] |= {LABEL: json.dumps(document), **(labels or {})}
-        self.world.put(tag, manifest["layers"], config, (), change or {})
+        self.world.put(tag, manifest["layers"], config, above, change or {})
         return self.push(tag, self.full(name))
 
     def run(self, *words: str, command: str = "patch", **environ: str) -> Answer:

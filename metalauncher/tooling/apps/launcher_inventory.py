@@ -51,6 +51,7 @@ class OwnLauncher(NamedTuple):
         digest: of the file, `sha256:…`; None where it was not read to its end.
         size: of the file, in bytes.
         notes: what else is to be known about it, each one line.
+        diff_id: of that layer, as the config names it: what `patch --must-match-sha` takes; None where there are none.
     """
 
     release: str | None
@@ -62,6 +63,7 @@ class OwnLauncher(NamedTuple):
     digest: str | None = None
     size: int = 0
     notes: tuple[str, ...] = ()
+    diff_id: str | None = None
 
     @property
     def name(self) -> str:
@@ -120,6 +122,7 @@ def own_launcher_from_json(table: dict[str, Any]) -> OwnLauncher:
         digest=optional_text(table, "digest"),
         size=integer(table, "size"),
         notes=texts(table, "notes"),
+        diff_id=optional_text(table, "diff_id"),
     )
 
 

@@ -32,6 +32,7 @@ _FIXED = frozenset((405, 409, 412))
 _PERHAPS_FIXED = frozenset((400, 403))
 _FIXED_WORDS = re.compile(r"immutab|alreadyexist|already exist|overw|precondition|locked", re.IGNORECASE)
 _ATTACHED = ("sig", "att", "sbom")  # cosign, SIGNATURE_SPEC.md, and so for the other two
+_STEM_LIMIT = 123  # characters before these: a tag has 128 at most, so that one made of a SHA-512 is none
 _PUT = frozenset((200, 201, 202))  # as go-containerregistry has it: older Quay says 202
 _FOUND = frozenset((200, 404))
 _ETAG = re.compile(r'"[\x21\x23-\x7e]{0,512}"')  # a strong one: a weak one matches nothing (RFC 9110, 13.1.1)
@@ -41,7 +42,7 @@ class Tagged(NamedTuple):
     """What a tag names.
 
     Attributes:
-        digest: of the manifest or index.
+        digest: of the manifest or index, by SHA-256 whatever the registry calls it by.
         etag: what the registry calls this state of the tag; "" where it has no name for it.
     """
 
@@ -52,7 +53,7 @@ class Tagged(NamedTuple):
 class Destination:
     """One repository that is written to; threads may share it.
 
-    What only asks (`tagged`, `referrers`) asks as somebody who may read, so that a plan takes no right to write.
+    What only asks (`tagged`, `referrers`, `attachments`) asks as who may read, so that a plan takes no right to write.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -207,7 +208,10 @@ class Destination:
             ImageError: the registry does not say.
         """
         stem = digest.replace(":", "-")
-        found = {tag: self.tagged(tag) for tag in (f"{stem}.{what}" for what in _ATTACHED)}
+        if len(stem) > _STEM_LIMIT:
+            return {}
+        tags = [f"{stem}.{what}" for what in _ATTACHED]
+        found = {tag: self._tagged(tag, None, to_write=False) for tag in tags}
         return {tag: there.digest for tag, there in found.items() if there is not None}
 
     def _mount(self, blob: Descriptor, source: str) -> uploads.Session | None:
@@ -219,7 +223,8 @@ class Destination:
         with self._repository.write(
             "PUT", path, "repository", deadline, headers=headers, body=Body.of(data), expected=_PUT
         ) as answer:
-            uploads.check_digest(answer, _digest(data))
+            named = answer.headers.get("Docker-Content-Digest", "")
+            uploads.check_digest(answer, _digest(data, "sha512" if named.startswith("sha512:") else "sha256"))
 
     def _tagged(self, reference: str, deadline: Deadline | None, *, to_write: bool) -> Tagged | None:
         return self._repository.retry(lambda until: self._look(reference, until, to_write=to_write), deadline)
@@ -267,8 +272,8 @@ class Destination:
         raise refused
 
 
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+def _digest(data: bytes, algorithm: str = "sha256") -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def _named(answer: Answer, method: str) -> Tagged | None:
@@ -278,6 +283,8 @@ def _named(answer: Answer, method: str) -> Tagged | None:
     if method == "GET":
         return Tagged(_digest(answer.whole(MANIFEST_LIMIT, "the manifest")), etag)
     try:
-        return Tagged(parse_digest(answer.headers.get("Docker-Content-Digest")), etag)
+        digest = parse_digest(answer.headers.get("Docker-Content-Digest"))
     except ImageError:
         return None
+    # Another algorithm's says nothing of what is to be compared: GET gives the content.
+    return Tagged(digest, etag) if digest.startswith("sha256:") else None

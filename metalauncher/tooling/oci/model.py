@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     # denied: it may not be read with these credentials. other-platform: there are only others than the one asked for.
     # unsupported: it is of a kind that is not read (schema 1, no image at all). damaged: it is not what its digest or
     # its format says. too-large: it is larger than a stated limit. unreachable: whoever has it did not answer, or not
-    # in time. moved: a tag that was to be written names something else by now. immutable: a tag that was to be written
-    # is one that the registry lets nobody move.
+    # in time. refused: whoever has it, or is to take it, answered that it will not. moved: a tag that was to be written
+    # names something else by now. immutable: a tag that was to be written is one that the registry lets nobody move.
     ErrorKind = Literal[
         "absent",
         "ambiguous",
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         "damaged",
         "too-large",
         "unreachable",
+        "refused",
         "moved",
         "immutable",
     ]

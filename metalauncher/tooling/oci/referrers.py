@@ -41,8 +41,9 @@ def list_referrers(repository: Repository, digest: str) -> tuple[Descriptor, ...
     found: dict[str, Descriptor] = {}
     first = f"referrers/{digest}"
     asked = {first}
-    # Registries without that list have an index with a tag that is made of the digest.
-    page = _page(repository, first) or _page(repository, f"manifests/{digest.replace(':', '-')}")
+    # Registries without that list have an index with a tag that is made of the digest, of 64 digits at most.
+    algorithm, _, digits = digest.partition(":")
+    page = _page(repository, first) or _page(repository, f"manifests/{algorithm}-{digits[:64]}")
     while page is not None:
         entries, following = page
         found.update({entry.digest: entry for entry in entries})

@@ -48,12 +48,12 @@ _STATUS = frozenset((200, 202, 204))
 
 
 class _LostError(Exception):
-    """A session can't go on."""
+    """A session can't go on: why, and what the registry answered where it said so."""
 
-    def __init__(self, reason: str, *, is_too_large: bool = False) -> None:
+    def __init__(self, reason: str, refused: Refused | None = None) -> None:
         super().__init__(reason)
         self.reason: Final = reason
-        self.is_too_large: Final = is_too_large
+        self.refused: Final = refused
 
 
 class Session:
@@ -141,7 +141,8 @@ def send(repository: Repository, blob: Descriptor, open_blob: Open, session: Ses
     Raises:
         ImageError: the blob is not there now, or is not what `blob` says.
     """
-    reason, is_too_large = "", False
+    failure: ImageError | _LostError | None = None
+    is_too_large = False
     for number in range(SESSIONS):
         session = session or begin(repository)
         if session is None:
@@ -150,15 +151,18 @@ def send(repository: Repository, blob: Descriptor, open_blob: Open, session: Ses
         try:
             (_send_in_chunks if in_chunks else _send_whole)(repository, session, blob, open_blob)
         except _LostError as lost:
-            reason, session = lost.reason, None
-            is_too_large = is_too_large or lost.is_too_large
+            failure, session = lost.refused or lost, None
+            is_too_large = is_too_large or (lost.refused is not None and lost.refused.status == 413)
         except TransportError as error:
             if error.limited or not error.retryable:
                 raise
-            reason, session = error.reason, None
+            failure, session = error, None
         else:
             return
-    raise ImageError("unreachable", f"none of {SESSIONS} uploads to {repository.host} came to its end: {reason}")
+    text = f"none of {SESSIONS} uploads to {repository.host} came to its end: {failure.reason if failure else ''}"
+    if isinstance(failure, Refused) and failure.kind == "refused":
+        raise Refused("refused", text, failure.status, failure.said)
+    raise ImageError("unreachable", text)
 
 
 def has(repository: Repository, blob: Descriptor, deadline: Deadline | None = None) -> bool:
@@ -277,7 +281,7 @@ def _patch(repository: Repository, session: Session, data: memoryview, start: in
             if refused.status == 416 and not was_asked:
                 raise TransportError(refused.reason) from None  # ask what it has, and go on from there
             if refused.status in _LOST:
-                raise _LostError(refused.reason) from None
+                raise _LostError(refused.reason, refused) from None
             raise
         if taken not in {None, end}:
             raise TransportError(f"{repository.host} took {taken} of {end} bytes")
@@ -299,7 +303,7 @@ def _ask_offset(repository: Repository, session: Session, start: int, end: int, 
             offset = _offset(answer)
     except Refused as refused:
         if refused.status in _LOST:
-            raise _LostError(refused.reason) from None
+            raise _LostError(refused.reason, refused) from None
         raise
     if offset == 1 and start == 0:
         offset = 0  # `0-0` is said of one byte, and of none; where it was one, it takes no more from the beginning
@@ -334,10 +338,10 @@ def _end(repository: Repository, session: Session, blob: Descriptor, body: Body 
             raise
         except Refused as refused:
             if refused.status == 413 and body is not None:
-                raise _LostError(refused.reason, is_too_large=True) from None
+                raise _LostError(refused.reason, refused) from None
             if refused.status not in _LOST:
                 raise
             if not has(repository, blob, deadline):
-                raise _LostError(refused.reason) from None
+                raise _LostError(refused.reason, refused) from None
 
     repository.retry(end)

@@ -183,9 +183,8 @@ def test_says_what_the_registry_refuses(server: RealRegistry, client: Registry) 
     """A manifest whose blobs are not there; a blob that is not what its descriptor says is not even sent to its end."""
     target = _at(client, server, "org/refused")
     manifest = make_manifest(b"not there")
-    with fails(
-        "unreachable", f"{server.host} answered 400 Bad Request (MANIFEST_BLOB_UNKNOWN: blob unknown to registry)"
-    ):
+    said = "it answered 400 Bad Request (MANIFEST_BLOB_UNKNOWN: blob unknown to registry)"
+    with fails("refused", f"{server.host} refused: {said}"):
         target.put_manifest(MANIFEST, manifest)
     with fails("damaged", f"has another digest than {digest_of(b'right')}: {digest_of(b'wrong')[7:]}"):
         target.upload(_descriptor(b"right"), _opens(b"wrong"))

@@ -90,6 +90,14 @@ def test_lists_what_refers_to_an_image(case: str) -> None:
     assert {request.method for request in server.asked()} == {"GET"}
 
 
+def test_a_tag_of_a_longer_digest() -> None:
+    """Of a SHA-512 the tag has the first 64 digits: a tag has 128 characters at most (referrers tag schema)."""
+    digits = "a" * 64 + "b" * 64
+    path = f"/v2/org/app/manifests/sha512-{'a' * 64}"
+    with _asked(lambda request: _index("a") if request.path == path else Reply("404 Not Found")) as (target, _):
+        assert target.referrers(f"sha512:{digits}") == _described("a")
+
+
 ENDLESS = "{h} has a list of referrers that does not end"
 REFUSED: dict[str, tuple[Reply, str, str]] = {
     "a page that is its own next": (_index("a", Link=f"<{API}>; rel=next"), "damaged", ENDLESS),

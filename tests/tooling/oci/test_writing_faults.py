@@ -322,7 +322,7 @@ def test_begins_anew_where_a_session_is_lost(method: str, reply: str) -> None:
         target.upload(_descriptor(LARGE), _opens(LARGE))
     assert kept.blobs[TARGET] == {digest_of(LARGE): LARGE}
     kept = _kept(_at_method(method, LOST_SESSIONS[reply]), largest=CHUNK)
-    why = r"none of 4 uploads to 127\.0\.0\.1:[0-9]+ came to its end: 127\.0\.0\.1:[0-9]+ (answered|has no)"
+    why = r"none of 4 uploads to 127\.0\.0\.1:[0-9]+ came to its end: 127\.0\.0\.1:[0-9]+ (refused|has no)"
     with _target(kept) as (target, server), pytest.raises(ImageError, match=why):
         target.upload(_descriptor(LARGE), _opens(LARGE))
     assert len([request for request in server.asked() if request.method == "POST"]) == 4

@@ -59,7 +59,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             command="metalauncher check oci:app --run-image oci:new-run --against oci:run --fail-on regressions",
         )
     shard = parse_shard(options.shard, console.environment) if options.shard else None
-    apps = read_targets(options.apps, options.from_files, shard)
+    apps = read_targets(options.apps, options.from_files, shard, command=_HELP)
     if not options.apps and not options.from_files:  # a part of those named may well be empty
         raise Unable("no app is named", need="APP, or a list with --from", command=_HELP)
     return_large_blocks()

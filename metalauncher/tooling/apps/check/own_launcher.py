@@ -86,11 +86,11 @@ def _interpreter(head: bytes) -> str:
     return head.partition(b"\n")[0][2:].decode("utf-8", "replace").strip()
 
 
-def describe(file: LauncherFile, carried: Carried, label: str | None, layer: str | None) -> OwnLauncher:
-    """Return which launcher some bytes are, with where they lie."""
+def describe(file: LauncherFile, carried: Carried, label: str | None = None) -> OwnLauncher:
+    """Return which launcher some bytes are, with where they lie, but for the layer."""
     found = identify(file.info, label)
     notes = (*found.notes, file.note) if file.note else found.notes
-    return found._replace(path=carried.path, layer=layer, digest=file.digest, size=carried.size, notes=notes)
+    return found._replace(path=carried.path, digest=file.digest, size=carried.size, notes=notes)
 
 
 def describe_kept(image: Image, kept: Kept) -> OwnLauncher | None:
@@ -98,8 +98,9 @@ def describe_kept(image: Image, kept: Kept) -> OwnLauncher | None:
     if kept.fact.program is None:
         return None
     carried = Carried("own", f"/{kept.fact.path}", kept.layer, kept.fact.size)
-    layer = image.layers[kept.layer].blob.digest
-    return describe(kept.fact.program, carried, image.labels.get(BUILD_LABEL), layer)
+    layer = image.layers[kept.layer]
+    found = describe(kept.fact.program, carried, image.labels.get(BUILD_LABEL))
+    return found._replace(layer=layer.blob.digest, diff_id=layer.diff_id or None)
 
 
 def add_unpacked_launcher(result: Result, directory: str) -> Result:
@@ -142,7 +143,7 @@ def read_unpacked(directory: str, carried: Carried) -> OwnLauncher:
         ImageError: it can't be read.
     """
     with _open_unpacked(directory) as file:
-        return describe(read_launcher_file(file.read, file.read(HEAD), carried.size), carried, None, None)
+        return describe(read_launcher_file(file.read, file.read(HEAD), carried.size), carried)
 
 
 def _open_unpacked(directory: str) -> AbstractContextManager[IO[bytes]]:

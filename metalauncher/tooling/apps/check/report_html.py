@@ -57,7 +57,7 @@ _LEGENDS: Final[dict[Kind, str]] = {
     "starts": "a launcher of the run image covers it",
     "refused": "no launcher covers it",
     "does-not-start": "its way into the run image leads nowhere",
-    "keeps-own-launcher": "this rebase neither breaks nor patches it",
+    "keeps-own-launcher": "this rebase neither breaks nor replaces it; metalauncher patch replaces it",
     "unknown": "its verdict would be a guess; the reason is below",
 }
 # Of those that are refused, by exit code, where it is not for want of an API.

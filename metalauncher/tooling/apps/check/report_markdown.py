@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.verdict import Result
 
 _MARKS = {"runs": "**runs**", "covers": "covers it", "opt-in": "by opt-in", "broken": "can't start"}
+_KEPT = "Launchers that apps keep; no rebase replaces them, <code>metalauncher patch</code> does"
 
 
 def markdown(findings: Findings) -> str:
@@ -45,7 +46,7 @@ def markdown(findings: Findings) -> str:
     if own := findings.own_launchers:
         rows = ((as_text(shorten(one.name, NAME_LIMIT)), f"{one.apps:,}") for one in own)
         kept = table(("Launcher", "Apps:"), rows, len(own))
-        parts.append(fold("Launchers that apps keep, which no rebase patches", kept))
+        parts.append(fold(_KEPT, kept))
     for matrix in findings.matrices:
         if matrix.needs:
             where = f" on {matrix.run_image.platform}" if matrix.run_image.platform else ""

@@ -25,7 +25,6 @@ APPS_LIMIT: Final = 1_000_000
 _FAULTS_LIMIT = 10  # that are shown
 STDIN: Final = "-"
 _INDEX = b"JOB_COMPLETION_INDEX"
-_HELP = "metalauncher check --help"
 
 
 class Shard(NamedTuple):
@@ -78,19 +77,22 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 6
 
 
-def read_targets(arguments: Sequence[str], files: Sequence[str], shard: Shard | None = None) -> tuple[str, ...]:
+def read_targets(
+    arguments: Sequence[str], files: Sequence[str], shard: Shard | None = None, *, command: str
+) -> tuple[str, ...]:
     """Return the apps, each once, in the order in which they are first named.
 
     Args:
         arguments: apps, or `-` for a list on stdin.
         files: lists.
         shard: only those of this part.
+        command: that is to be run next where a list is wrong.
 
     Raises:
         Unable: something in a list, or an argument, names no image, or a list can't be read.
     """
     found: dict[str, None] = {}
-    faults = _Faults()
+    faults = _Faults(command)
     for argument in arguments:
         if argument == STDIN:
             _read(sys.stdin.buffer, "stdin", found, faults)
@@ -106,7 +108,7 @@ def read_targets(arguments: Sequence[str], files: Sequence[str], shard: Shard | 
             raise Unable(
                 f"--from: {file}: {error}",
                 need="a list that can be read, or - for stdin",
-                command=_HELP,
+                command=f"ls -l {shlex.quote(file)}",
             ) from None
     faults.raise_any()
     if not found and (arguments or files):  # a part may well be empty, the whole fleet is not
@@ -114,7 +116,7 @@ def read_targets(arguments: Sequence[str], files: Sequence[str], shard: Shard | 
         raise Unable(
             f"{' and '.join(lists)}: no app is named there",
             need="an app on each line; a line that begins with # is none",
-            command=_HELP,
+            command=command,
         )
     return tuple([app for app in found if shard is None or shard.holds(app)])
 
@@ -122,7 +124,8 @@ def read_targets(arguments: Sequence[str], files: Sequence[str], shard: Shard | 
 class _Faults:
     """What is wrong with the lists."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str) -> None:
+        self.command: Final = command
         self._first: list[str] = []
         self._number = 0
 
@@ -139,12 +142,12 @@ class _Faults:
             self._first[0] if self._number == 1 else f"{self._number} apps are not named as images are",
             have=[] if self._number == 1 else [*self._first, *([f"and {more} more"] if more else [])],
             need="a reference a line, blank lines, # comments, or JSON: a string, or an object with an app or image",
-            command=_HELP,
+            command=self.command,
         )
 
 
 def _read(file: IO[bytes], name: str, found: dict[str, None], faults: _Faults) -> None:
-    for number, line in enumerate(_lines(file, name), 1):
+    for number, line in enumerate(_lines(file, name, faults.command), 1):
         where = f"{name}:{number}: "
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -158,12 +161,12 @@ def _read(file: IO[bytes], name: str, found: dict[str, None], faults: _Faults) -
                 _add(app, where, found, faults)
 
 
-def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:
+def _lines(file: IO[bytes], name: str, command: str) -> Iterator[bytes]:
     number = 0
     while line := file.readline(LINE_LIMIT + 1):
         number += 1
         if len(line) > LINE_LIMIT:
-            raise Unable(f"{name}:{number}: is longer than {LINE_LIMIT >> 20} MiB", command=_HELP)
+            raise Unable(f"{name}:{number}: is longer than {LINE_LIMIT >> 20} MiB", command=command)
         yield line
 
 
@@ -206,6 +209,6 @@ def _add(app: str, where: str, found: dict[str, None], faults: _Faults) -> None:
             f"more than {count(APPS_LIMIT, 'app')} are named",
             need="fewer at a time",
             do="split the list",
-            command=_HELP,
+            command=faults.command,
         )
     found[app] = None

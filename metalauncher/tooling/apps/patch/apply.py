@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, shorten
 from metalauncher.tooling.apps.patch.entry import Progress
-from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal
+from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal, words_of_verdict
 from metalauncher.tooling.apps.patch.patched_store import PatchedStore
 from metalauncher.tooling.apps.patch.plan import OneImage, make_patched, read_app
 from metalauncher.tooling.apps.patch.proof import NotProved, bases_of
 from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.template import source_of
+from metalauncher.tooling.oci.http.errors import status_of
 from metalauncher.tooling.oci.location import Location
 from metalauncher.tooling.oci.model import ImageError
 
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
 
 
 class _NotWritten(Exception):
-    """An app is not written: why, and what is known besides."""
+    """An app is not written: why, what is known besides, and what a registry answered if that is why."""
 
-    def __init__(self, code: str, about: str) -> None:
+    def __init__(self, code: str, about: str, status: int | None = None) -> None:
         super().__init__(code, about)
         self.code: Final = code
         self.about: Final = about
+        self.status: Final = status
 
 
 class _Blobs:
@@ -107,20 +109,20 @@ class Applier:
         except Refused as refused:
             return _not(app, words_of_refusal(refused, app))
         except NotProved as refused:
-            words = words_of(refused.code, refused.about, app)
-            return _not(app, words)._replace(proofs=refused.proofs)
+            return _not(app, words_of_verdict(refused, app))._replace(proofs=refused.proofs)
         except _NotWritten as refused:
-            return _not(app, words_of(refused.code, refused.about, app, entry.target))
+            return _not(app, words_of(refused.code, refused.about, app, entry.target))._replace(status=refused.status)
         except ImageError as error:
             code = error.kind if error.kind in ("unreachable", "moved", "immutable") else "unwritable"
-            return _not(app, words_of(code, error.reason, app, entry.target))
+            return _not(app, words_of(code, error.reason, app, entry.target))._replace(status=status_of(error))
 
     def _apply(self, entry: Entry) -> Progress:
         try:
             read = self._read(entry)
             rewritten = make_patched(read, self._asked, self._seen)
         except ImageError as error:
-            raise _NotWritten(error.kind if error.kind == "unreachable" else "unreadable", error.reason) from None
+            code = error.kind if error.kind == "unreachable" else "unreadable"
+            raise _NotWritten(code, error.reason, status_of(error)) from None
         if rewritten.manifest.descriptor.digest != entry.new_digest:
             raise _NotWritten("differs", f"{rewritten.manifest.descriptor.digest}, and {entry.new_digest} was planned")
         with bases_of(read.image, self._runs, self._targets[entry.app]) as bases:

@@ -14,18 +14,19 @@ from metalauncher.tooling.apps.patch.entry import Entry, Progress
 from metalauncher.tooling.apps.patch.findings import find
 from metalauncher.tooling.apps.patch.journal import Asked, fleet_of, open_apply, open_plan
 from metalauncher.tooling.apps.patch.outcome_text import words_of
-from metalauncher.tooling.apps.patch.plan import Planner
+from metalauncher.tooling.apps.patch.plan import Look, Planner
 from metalauncher.tooling.apps.patch.record import Records
 from metalauncher.tooling.apps.patch.report import document, lines, summary
 from metalauncher.tooling.apps.patch.report_html import html
 from metalauncher.tooling.apps.patch.report_markdown import markdown
 from metalauncher.tooling.apps.patch.run_images import RunImages
 from metalauncher.tooling.apps.patch.template import (
-    COMMAND,
     NEED,
     InvalidTemplate,
+    beside,
     find_targets,
     parse_template,
+    plan_command,
     refuse_taken,
 )
 from metalauncher.tooling.console import Unable, count
@@ -43,9 +44,10 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.patch.findings import Findings
     from metalauncher.tooling.apps.patch.journal import Contents
     from metalauncher.tooling.console import Console
+    from metalauncher.tooling.oci.reference import Reference
     from metalauncher.tooling.oci.sources.stores import Stores
 
-_APPLY: Final = "metalauncher patch --apply patch.jsonl"
+_APPLY: Final = "metalauncher patch --apply patch.jsonl --record records"
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
@@ -62,24 +64,29 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     return _plan(options, console)
 
 
-def _plan(options: Namespace, console: Console) -> int:
+def _read_options(options: Namespace) -> tuple[Asked, dict[str, Reference]]:
+    """Return what a plan is asked for, and the target of each app.
+
+    Raises:
+        Unable: something is missing, or an app can't go where the template says.
+    """
     for value, name, need in (
         (options.launcher, "--launcher", "--launcher shim, or symlink, which is experimental"),
         (options.to, "--to", NEED),
         (options.journal, "--journal", "--journal FILE, where the plan is kept to be reviewed, and applied"),
     ):
         if not value:
-            raise Unable(f"there is no {name}", need=need, command=COMMAND)
+            raise Unable(f"there is no {name}", need=need, command=plan_command())
     if options.record is not None:
         raise Unable("--record: a plan writes nothing that could be recorded", need="--apply JOURNAL", command=_APPLY)
-    apps = read_targets(options.apps, options.from_files)
+    apps = read_targets(options.apps, options.from_files, command=plan_command())
     if not apps:
-        raise Unable("no app is named", need="APP, or a list with --from", command="metalauncher patch --help")
+        raise Unable("no app is named", need="APP, or a list with --from", command=plan_command())
     try:
         targets = find_targets(parse_template(options.to), apps)
     except InvalidTemplate as error:
-        raise Unable(f"--to: {error}", need=NEED, command=COMMAND) from None
-    asked = Asked(
+        raise Unable(f"--to: {error}", need=NEED, command=plan_command()) from None
+    return Asked(
         options.launcher,
         options.to,
         tuple(sorted({_diff_id(text) for text in options.must_match_sha})),
@@ -87,53 +94,62 @@ def _plan(options: Namespace, console: Console) -> int:
         options.platform,
         len(apps),
         fleet_of(apps),
-    )
+    ), targets
+
+
+def _plan(options: Namespace, console: Console) -> int:
+    asked, targets = _read_options(options)
     with _stores(options, console) as (stores, runs):
-        journal, found = open_plan(options.journal, asked, apps)
+        journal, found = open_plan(options.journal, asked, targets)
         with contextlib.closing(journal):
-            todo = [app for app in apps if app not in found.entries or found.entries[app].outcome == "failed"]
-            fleet = _Fleet(options, console, len(apps))
+            todo = [app for app in targets if app not in found.entries or found.entries[app].decision == "failed"]
+            fleet = _Fleet(options, console, len(targets))
             planner = Planner(asked, targets, stores, runs)
-            code = _refuse_written(fleet, planner, found, todo)
-            if code is not None:
-                return code
+
+            def defect(app: str, reason: str) -> Entry:
+                return planner.fail(Entry(app, "failed", target=str(targets[app])), "defect", reason)
 
             def take(entry: Entry) -> None:
                 found.entries[entry.app] = entry
                 journal.plan(entry)
-                console.note("app-planned", app=entry.app, outcome=entry.outcome, code=entry.code)
+                console.note("app-planned", app=entry.app, decision=entry.decision, code=entry.code)
 
-            code = fleet.run(
-                todo,
-                planner.plan,
-                take,
-                lambda app, reason: planner.fail(Entry(app, "failed", target=str(targets[app])), "defect", reason),
-                lambda: len(found.entries),
-            )
+            looks, code = _look_at_targets(fleet, planner, options.journal, found, todo, defect)
+            if code is not None:
+                return code
+            for look in looks:
+                if look.unseen is not None:
+                    take(look.unseen)
+            seen = [look.app for look in looks if look.unseen is None]
+            code = fleet.run(seen, planner.plan, take, defect, lambda: len(found.entries))
     return _present(options, console, find(asked, options.journal, found.entries, found.progress, applied=False), code)
 
 
-def _refuse_written(fleet: _Fleet, planner: Planner, found: Contents, todo: Sequence[str]) -> int | None:
-    """Look whether anything lies at the targets already; return the exit code of a run that was interrupted.
+def _look_at_targets(
+    fleet: _Fleet,
+    planner: Planner,
+    path: str,
+    found: Contents,
+    todo: Sequence[str],
+    defect: Callable[[str, str], Entry],
+) -> tuple[list[Look], int | None]:
+    """Return what lies at the targets, and the exit code of a run that was interrupted.
 
     Raises:
         Unable: something does that was not written by this journal's plan.
     """
-    taken: list[str] = []
-    looked = 0
+    looks: list[Look] = []
 
-    def take(fault: str) -> None:
-        nonlocal looked
-        looked += 1
-        taken.extend([fault] * bool(fault))
-
-    def look(app: str) -> str:
+    def look(app: str) -> Look:
         entry = found.entries.get(app)
         return planner.look_at_target(app, None if entry is None else entry.new_digest)
 
-    code = fleet.run(todo, look, take, lambda app, reason: f"{app}: {reason}", lambda: looked)
-    refuse_taken(taken)
-    return code
+    code = fleet.run(
+        todo, look, looks.append, lambda app, reason: Look(app, unseen=defect(app, reason)), lambda: len(looks)
+    )
+    other = found.asked.command(beside(path), f"{found.asked.to}2")
+    refuse_taken([each.taken for each in looks if each.taken], other)
+    return looks, code
 
 
 def _apply(options: Namespace, console: Console) -> int:
@@ -141,7 +157,7 @@ def _apply(options: Namespace, console: Console) -> int:
     with contextlib.closing(journal):
         targets = find_targets(parse_template(found.asked.to), found.entries)
         records = None if options.record is None else Records(options.record, found.asked)
-        planned = [app for app, entry in found.entries.items() if entry.outcome == "planned"]
+        planned = [app for app, entry in found.entries.items() if entry.decision == "planned"]
         done = {app for app, progress in found.progress.items() if progress.state == "written"}
         if records is not None:
             for app in done:  # by a run that ended before their records were written, or had none to write
@@ -234,7 +250,7 @@ def _diff_id(text: str) -> str:
             f"--must-match-sha: {error.reason}",
             need="the diffID of a launcher's layer, sha256: and 64 hexadecimal digits",
             do="plan without it first: launcher_layer in the journal is the diffID of each app's",
-            command=COMMAND,
+            command=plan_command(),
         ) from None
 
 
@@ -276,5 +292,5 @@ def _refuse_with_apply(options: Namespace) -> None:
         raise Unable(
             f"--apply does what the plan says: it can't go with {odd}",
             need="a plan that says so",
-            command=_APPLY,
+            command=f"metalauncher patch --apply {shlex.quote(options.apply_journal)}",
         )

@@ -14,6 +14,7 @@ from metalauncher.tooling.apps.json_fields import (
     exactly,
     natural,
     one_of,
+    optional_integer,
     optional_text,
     text,
     texts,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 # planned: it is written when the plan is applied. left-alone: there is nothing to be done about it, or it was not asked
 # for. refused: it is not written, for a reason that somebody has to do something about. failed: it could not be told;
 # the same command tries again.
-Outcome = Literal["planned", "left-alone", "refused", "failed"]
-OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+Decision = Literal["planned", "left-alone", "refused", "failed"]
+DECISIONS: Final[tuple[Decision, ...]] = get_args(Decision)
 # written: its target is what was planned, and was proved again as it lies there. refused, failed: as above.
 State = Literal["written", "refused", "failed"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -46,6 +47,7 @@ class Proof(NamedTuple):
         digest: of its manifest; inside, the diffID of its topmost layer.
         kind: the verdict of `check`.
         reason: why, one line for people.
+        remedy: what `check` says to do about it; "" where it says nothing.
         launcher: that would run, `id@version`; None where none would.
         assumes: on what the verdict rests besides what was read, as codes.
         covering: how many of its launchers cover the app.
@@ -61,6 +63,7 @@ class Proof(NamedTuple):
     assumes: tuple[str, ...]
     covering: int
     remaining: int
+    remedy: str = ""
 
 
 class Referrer(NamedTuple):
@@ -80,8 +83,9 @@ class Entry(NamedTuple):
 
     Attributes:
         app: the reference as it was given.
-        outcome: what is to be done.
+        decision: what is to be done.
         code: why it is not planned, for programs; "" where it is.
+        status: with which a registry answered, where that is why; None else.
         reason: the same for people, one line.
         remedy: what to do about it; "" where there is nothing.
         command: to run next; "" where there is none.
@@ -97,10 +101,11 @@ class Entry(NamedTuple):
         kept: how many layers are kept.
         kept_bytes: of these as they are stored: what is moved where the target can't mount them.
         referrers: what refers to the old digest.
+        referrers_unknown: why these are not all listed; "" where they are.
     """
 
     app: str
-    outcome: Outcome
+    decision: Decision
     code: str = ""
     reason: str = ""
     remedy: str = ""
@@ -117,6 +122,8 @@ class Entry(NamedTuple):
     kept: int = 0
     kept_bytes: int = 0
     referrers: tuple[Referrer, ...] = ()
+    referrers_unknown: str = ""
+    status: int | None = None
 
 
 class Progress(NamedTuple):
@@ -126,6 +133,7 @@ class Progress(NamedTuple):
         app: the reference as it was given.
         state: what became of it.
         code: why it is not written, for programs; "" where it is.
+        status: with which a registry answered, where that is why; None else.
         reason: the same for people.
         remedy: what to do about it; "" where there is nothing.
         command: to run next; "" where there is none.
@@ -143,6 +151,7 @@ class Progress(NamedTuple):
     digest: str | None = None
     sent: int = 0
     proofs: tuple[Proof, ...] = ()
+    status: int | None = None
 
 
 def entry_to_json(entry: Entry) -> dict[str, Json]:
@@ -175,7 +184,7 @@ def entry_from_json(value: Any) -> Entry:
     launcher = table["launcher"]
     entry = Entry(
         app=text(table, "app"),
-        outcome=one_of(table, "outcome", OUTCOMES),
+        decision=one_of(table, "decision", DECISIONS),
         code=text(table, "code"),
         reason=text(table, "reason"),
         remedy=text(table, "remedy"),
@@ -194,12 +203,14 @@ def entry_from_json(value: Any) -> Entry:
         kept=natural(table, "kept"),
         kept_bytes=natural(table, "kept_bytes"),
         referrers=tuple([_referrer(item) for item in array(table, "referrers")]),
+        referrers_unknown=text(table, "referrers_unknown"),
+        status=optional_integer(table, "status"),
     )
-    if entry.outcome == "planned" and None in (entry.digest, entry.new_digest, entry.launcher_layer):
+    if entry.decision == "planned" and None in (entry.digest, entry.new_digest, entry.launcher_layer):
         raise ValueError("is planned without its digests")
-    if (entry.outcome == "planned") == bool(entry.code):
-        raise ValueError(f"is {entry.outcome}, and its code is {entry.code[:60]!r}")
-    if entry.outcome == "planned" and not {"inside", "named"} <= {proof.over for proof in entry.proofs}:
+    if (entry.decision == "planned") == bool(entry.code):
+        raise ValueError(f"is {entry.decision}, and its code is {entry.code[:60]!r}")
+    if entry.decision == "planned" and not {"inside", "named"} <= {proof.over for proof in entry.proofs}:
         raise ValueError("is planned without its proofs")
     return entry
 
@@ -221,6 +232,7 @@ def progress_from_json(value: Any) -> Progress:
         digest=_digest(table, "digest"),
         sent=natural(table, "sent"),
         proofs=_proofs(table),
+        status=optional_integer(table, "status"),
     )
     if (progress.state == "written") != (progress.digest is not None) or (progress.state == "written") == bool(
         progress.code
@@ -248,6 +260,7 @@ def _proof(value: Any) -> Proof:
         assumes=texts(table, "assumes"),
         covering=natural(table, "covering"),
         remaining=natural(table, "remaining"),
+        remedy=text(table, "remedy"),
     )
 
 

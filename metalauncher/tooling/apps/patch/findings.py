@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.patch.journal import Asked
 
 # planned: to be written. The rest as in `entry`.
-Kind = Literal["written", "planned", "left-alone", "refused", "failed"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-WORDS: Final[dict[Kind, str]] = {
+Outcome = Literal["written", "planned", "left-alone", "refused", "failed"]
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+WORDS: Final[dict[Outcome, str]] = {
     "written": "written",
     "planned": "to be written",
     "left-alone": "left alone",
     "refused": "refused",
     "failed": "not finished",
 }
-GOING: Final[tuple[Kind, ...]] = ("written", "planned")
-_ORDER: Final[tuple[Kind, ...]] = ("refused", "failed", "planned", "written", "left-alone")
+GOING: Final[tuple[Outcome, ...]] = ("written", "planned")
+_ORDER: Final[tuple[Outcome, ...]] = ("refused", "failed", "planned", "written", "left-alone")
 
 
 class App(NamedTuple):
@@ -40,11 +40,11 @@ class App(NamedTuple):
     progress: Progress | None
 
     @property
-    def kind(self) -> Kind:
+    def outcome(self) -> Outcome:
         """How it stands."""
         if self.progress is not None:
             return self.progress.state
-        return self.entry.outcome
+        return self.entry.decision
 
     @property
     def why(self) -> Entry | Progress:
@@ -75,10 +75,10 @@ class Findings(NamedTuple):
     applied: bool
 
     @property
-    def counts(self) -> dict[Kind, int]:
+    def counts(self) -> dict[Outcome, int]:
         """How many apps stand how."""
-        found = Counter([app.kind for app in self.apps])
-        return {kind: found[kind] for kind in KINDS}
+        found = Counter([app.outcome for app in self.apps])
+        return {kind: found[kind] for kind in OUTCOMES}
 
     @property
     def codes(self) -> dict[str, int]:
@@ -88,16 +88,16 @@ class Findings(NamedTuple):
     @property
     def unplanned(self) -> int:
         """How many apps failed to be planned, so that nothing comes of applying the plan again."""
-        return sum([app.progress is None and app.entry.outcome == "failed" for app in self.apps])
+        return sum([app.progress is None and app.entry.decision == "failed" for app in self.apps])
 
     @property
     def going(self) -> tuple[App, ...]:
         """The apps that are written, or to be."""
         return self.of(*GOING)
 
-    def of(self, *kinds: Kind) -> tuple[App, ...]:
+    def of(self, *kinds: Outcome) -> tuple[App, ...]:
         """Return the apps of these kinds."""
-        return tuple([app for app in self.apps if app.kind in kinds])
+        return tuple([app for app in self.apps if app.outcome in kinds])
 
     @property
     def to_decide(self) -> tuple[App, ...]:
@@ -140,6 +140,11 @@ class Findings(NamedTuple):
         return sum([len(app.entry.referrers) for app in self.going])
 
     @property
+    def unlisted(self) -> int:
+        """Of how many of these it is not known what refers to their old digests."""
+        return sum([bool(app.entry.referrers_unknown) for app in self.going])
+
+    @property
     def launchers(self) -> list[Release]:
         """The launchers that these carried, those of most apps first."""
         return count_releases([app.entry.launcher for app in self.going if app.entry.launcher is not None])
@@ -162,5 +167,5 @@ def find(
 ) -> Findings:
     """Put what is known of all apps in order."""
     apps = [App(entry, progress.get(app)) for app, entry in entries.items()]
-    apps.sort(key=lambda app: (_ORDER.index(app.kind), app.entry.app))
+    apps.sort(key=lambda app: (_ORDER.index(app.outcome), app.entry.app))
     return Findings(asked, journal, tuple(apps), asked.apps - len(entries), applied)

@@ -26,7 +26,13 @@ from metalauncher.tooling.apps.patch.entry import (
     progress_from_json,
     progress_to_json,
 )
-from metalauncher.tooling.apps.patch.template import COMMAND, InvalidTemplate, find_targets, parse_template
+from metalauncher.tooling.apps.patch.template import (
+    InvalidTemplate,
+    beside,
+    find_targets,
+    parse_template,
+    plan_command,
+)
 from metalauncher.tooling.console import Unable, count, system_text
 from metalauncher.tooling.oci.model import ImageError, parse_digest
 from metalauncher.tooling.oci.platforms import parse_platform
@@ -69,6 +75,17 @@ class Asked(NamedTuple):
     def document(self) -> dict[str, Json]:
         """Return it as a JSON object, `$defs/asked` of the schema."""
         return {**self._asdict(), "must_match": list(self.must_match)}
+
+    def command(self, journal: str, to: str | None = None) -> str:
+        """Return the command that asks for it, with another journal or template.
+
+        Args:
+            journal: the file to keep the plan in.
+            to: the template; None for the same.
+        """
+        more = [word for digest in self.must_match for word in ("--must-match-sha", digest)]
+        more += ["--force"] * self.force + (["--platform", self.platform] if self.platform else [])
+        return plan_command(self.to if to is None else to, journal, self.launcher, *more)
 
     def difference(self, other: Asked) -> tuple[str, str, str] | None:
         """Return what keeps two plans apart, with the value of each; None if nothing does."""
@@ -172,7 +189,7 @@ def open_plan(path: str, asked: Asked, apps: Iterable[str]) -> tuple[Journal, Co
                 f"{path}: is the journal of another plan, with another {what}: {its}",
                 need=f"the journal of a plan with this {what}: {mine}",
                 do="leave that file, and name a new one with --journal",
-                command=COMMAND,
+                command=asked.command(beside(path)),
             )
         _go_on(file, lines.end)
         journal = Journal(path, file, asked if found is None else None)
@@ -204,7 +221,7 @@ def open_apply(path: str) -> tuple[Journal, Contents]:
                 f"{path}: was planned by metalauncher {found.asked.metalauncher}, and this is {__version__}",
                 need="the version that made the plan: another one may write other bytes",
                 do="or plan anew, to a new journal",
-                command=COMMAND,
+                command=found.asked.command(beside(path)),
             )
         missing = found.asked.apps - len(found.entries)
         if missing or fleet_of(found.entries) != found.asked.fleet:
@@ -214,7 +231,7 @@ def open_apply(path: str) -> tuple[Journal, Contents]:
                 else f"{path}: its apps are not those that were planned",
                 need="the plan for every app that was named",
                 do="run the command again that made the plan",
-                command=COMMAND,
+                command=found.asked.command(path),
             )
         _go_on(file, lines.end)
     except BaseException:
@@ -235,6 +252,8 @@ def _open(path: str, flags: int) -> IO[bytes]:
     except LineFileError as error:
         raise _refuse(path, str(error)) from None
     except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise _missing(path, is_new=bool(flags & os.O_CREAT)) from None
         link = error.errno == errno.ELOOP
         raise _refuse(path, "is a link, which is not followed here" if link else system_text(error)) from None
     status = os.fstat(file.fileno())
@@ -290,7 +309,7 @@ def _hold_targets(path: str, found: Contents) -> None:
 
 def _add_entry(found: Contents, entry: Entry) -> None:
     before = found.entries.get(entry.app)
-    if (before is not None and before.outcome != "failed") or entry.app in found.progress:
+    if (before is not None and before.decision != "failed") or entry.app in found.progress:
         raise ValueError(f"plans {entry.app[:200]} again")
     if len(found.entries) - (before is not None) >= found.asked.apps:
         raise ValueError(f"plans more than {count(found.asked.apps, 'app')}")
@@ -299,7 +318,7 @@ def _add_entry(found: Contents, entry: Entry) -> None:
 
 def _add_progress(found: Contents, progress: Progress) -> None:
     entry = found.entries.get(progress.app)
-    if entry is None or entry.outcome != "planned":
+    if entry is None or entry.decision != "planned":
         raise ValueError(f"is about {progress.app[:200]}, which is not planned")
     if progress.digest not in (None, entry.new_digest):
         raise ValueError(f"says that {progress.app[:200]} was written otherwise than planned")
@@ -361,6 +380,15 @@ def _asked(value: Any) -> Asked:
 
 def _reason(error: ValueError) -> str:
     return "is not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error)
+
+
+def _missing(path: str, *, is_new: bool) -> Unable:
+    """Return the refusal of a journal that is not there, or that can't be made as its directory is not."""
+    reason = f"{path}: no such file or directory"
+    if is_new:
+        folder = os.path.dirname(path)
+        return Unable(reason, need="a directory for the journal", command=f"mkdir -p {shlex.quote(folder)}")
+    return Unable(reason, need="a plan to apply", do="make it first", command=plan_command(journal=path))
 
 
 def _refuse(path: str, reason: str) -> Unable:

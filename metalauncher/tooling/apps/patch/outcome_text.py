@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from metalauncher.tooling.apps.patch.refusal_text import text_of
+from metalauncher.tooling.apps.patch.refusal_text import SHOW_CONFIG, SHOW_MANIFEST, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from metalauncher.tooling.apps.patch.proof import NotProved
     from metalauncher.tooling.apps.patch.refusals import Refused
 
 _REBASE: Final = "pack rebase {app} --run-image IMAGE --publish"
@@ -17,21 +18,20 @@ _REBASE: Final = "pack rebase {app} --run-image IMAGE --publish"
 # Source: buildpacks/lifecycle phase/rebaser.go.
 _RENAME: Final = "pack rebase {app} --run-image IMAGE --force --publish"
 _ONTO_ANOTHER: Final = "rebase the app onto another one by force, so that its label names that"
-# Raw: skopeo refuses to read more of an image whose media types are mixed, as a rebase may leave them.
-_LOOK: Final = "skopeo inspect --raw docker://{app}"
+_GAPS: Final = "metalauncher matrix --gaps --run-image"
 _LOOK_AT_TARGET: Final = "skopeo inspect --raw docker://{target}"
-_AGAIN: Final = "metalauncher patch --help"
-_ANEW: Final = ("plan it again, with a new journal", "metalauncher patch {app} --launcher … --to … --journal NEW_FILE")
+_PLAN: Final = "metalauncher patch {app} --launcher … --to … --journal NEW_FILE"
+_ANEW: Final = ("plan it again, with a new journal", _PLAN)
 # By code: why, what to do, and a command to run next. {about} is what is known besides.
 _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     # Of the plan.
-    "unreadable": ("{about}", "see whether the registry has it, and whether you may read it", _LOOK),
-    "unreachable": ("{about}", "see whether the registry answers, and run the same command again", _LOOK),
-    "defect": ("{about}", "report it, and run the same command again", _AGAIN),
+    "unreadable": ("{about}", "see whether the registry has it, and whether you may read it", SHOW_MANIFEST),
+    "unreachable": ("{about}", "see whether the registry answers, and run the same command again", SHOW_MANIFEST),
+    "defect": ("{about}", "report it, and run the same command again", "metalauncher --version"),
     "no-run-image-inside": (
         "its labels don't say where its run image ends",
         "build the app anew: squashed images can't be rebased either",
-        "skopeo inspect --config --raw docker://{app}",
+        SHOW_CONFIG,
     ),
     "inside-without-metalauncher": (
         "the run image inside it has no metalauncher",
@@ -55,13 +55,18 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "does-not-start": (
         "would not start on {about}",
-        "add a launcher that covers it to that run image",
-        "metalauncher matrix --gaps --run-image IMAGE",
+        "mend that, and plan it again with a new journal",
+        SHOW_CONFIG,
     ),
     "unknown": (
         "whether it would start is unknown on {about}",
         "pass --force where you know that it does",
-        _AGAIN,
+        f"{_PLAN} --force",
+    ),
+    "starts-already": (
+        "its start leads to the run image's launcher already: {about}",
+        "nothing: patching it would change nothing",
+        "metalauncher check --inventory {app}",
     ),
     "starts-otherwise": (
         "its start does not come by the launcher that would be replaced, on {about}",
@@ -72,7 +77,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     "source-moved": ("is another image now than the one that was planned: {about}", *_ANEW),
     "differs": ("what comes of it is not what was planned: {about}", *_ANEW),
     "moved": ("{about}", "see who writes there, and plan another target, with a new journal", _LOOK_AT_TARGET),
-    "immutable": ("{about}", "plan another target, with a new journal", _AGAIN),
+    "immutable": ("{about}", "plan another target, with a new journal", _PLAN),
     "unwritable": ("can't be written: {about}", "see whether you may write there", _LOOK_AT_TARGET),
     "not-as-written": (
         "what lies at its target is not what was written: {about}",
@@ -112,6 +117,18 @@ def words_of(code: str, about: str, app: str, target: str = "") -> Words:
     reason, do, command = _TEXTS[code]
     command = command.replace("{app}", shlex.quote(app)).replace("{target}", shlex.quote(target))
     return Words(code, reason.replace("{about}", about), do, command)
+
+
+def words_of_verdict(refused: NotProved, app: str) -> Words:
+    """Return what is said of an app that was not proved: what `check` says to do goes before what is said of all."""
+    words, proof = words_of(refused.code, refused.about, app), refused.decisive
+    if proof is None:
+        return words
+    if proof.kind == "refused":  # by metalauncher: what is wrong is which launchers there are, not the app's start
+        words = words._replace(command=f"{_GAPS} {shlex.quote(proof.run_image) if proof.run_image else 'IMAGE'}")
+    if not proof.remedy:
+        return words
+    return words._replace(do=f"{proof.remedy}; or {words.do}" if refused.code == "unknown" else proof.remedy)
 
 
 def words_of_refusal(refused: Refused, app: str) -> Words:

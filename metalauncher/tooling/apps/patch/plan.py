@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from metalauncher import __version__
 from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, shorten
 from metalauncher.tooling.apps.patch.entry import Entry, Referrer
-from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal
+from metalauncher.tooling.apps.patch.outcome_text import Words, words_of, words_of_refusal, words_of_verdict
 from metalauncher.tooling.apps.patch.patched_store import PatchedStore
 from metalauncher.tooling.apps.patch.proof import NotProved, bases_of
 from metalauncher.tooling.apps.patch.refusals import Refused
@@ -15,6 +15,7 @@ from metalauncher.tooling.apps.patch.rewriting import rewrite
 from metalauncher.tooling.apps.patch.source import Source
 from metalauncher.tooling.apps.patch.template import source_of
 from metalauncher.tooling.oci.go_json import MANIFEST
+from metalauncher.tooling.oci.http.errors import status_of
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image
 from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.oci.model import (
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import IO
 
-    from metalauncher.tooling.apps.patch.entry import Outcome
+    from metalauncher.tooling.apps.patch.entry import Decision
     from metalauncher.tooling.apps.patch.journal import Asked
     from metalauncher.tooling.apps.patch.rewriting import Rewritten
     from metalauncher.tooling.apps.patch.run_images import RunImages
+    from metalauncher.tooling.oci.destination import Destination
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.model import Descriptor, Store
     from metalauncher.tooling.oci.reference import Reference
@@ -45,9 +47,10 @@ if TYPE_CHECKING:
 LAYER_LIMIT: Final = 64 << 20  # bytes of a layer that is read whole: the launcher's, and the SBOMs'
 _REFERRERS_LIMIT = 64  # of one app that the plan lists
 # What is not refused, by its code.
-_OUTCOMES: Final[dict[str, Outcome]] = {
+_DECISIONS: Final[dict[str, Decision]] = {
     "unreachable": "failed",
     "defect": "failed",
+    "starts-already": "left-alone",
     "starts-otherwise": "left-alone",
 }
 
@@ -133,6 +136,20 @@ def make_patched(read: Read, asked: Asked, seen: SeenLayers) -> Rewritten:
     )
 
 
+class Look(NamedTuple):
+    """What was seen at an app's target.
+
+    Attributes:
+        app: its reference.
+        taken: what lies there that its plan did not write; "" for nothing.
+        unseen: the app's entry where that can't be told; None where it can.
+    """
+
+    app: str
+    taken: str = ""
+    unseen: Entry | None = None
+
+
 class Planner:
     """Plans apps. For several threads at once."""
 
@@ -160,14 +177,15 @@ class Planner:
             return self._plan(entry, read)
         except Refused as refused:
             words = words_of_refusal(refused, app)
-            return _with(entry._replace(outcome="left-alone" if refused.left_alone else "refused"), words)
+            return _with(entry._replace(decision="left-alone" if refused.left_alone else "refused"), words)
         except NotProved as refused:
             return self._not_proved(entry, refused)
         except ImageError as error:
-            return self.fail(entry, "unreachable" if error.kind == "unreachable" else "unreadable", error.reason)
+            code = "unreachable" if error.kind == "unreachable" else "unreadable"
+            return self.fail(entry._replace(status=status_of(error)), code, error.reason)
 
-    def look_at_target(self, app: str, written: str | None) -> str:
-        """Say what lies at an app's target; "" where nothing does, or what the plan has written.
+    def look_at_target(self, app: str, written: str | None) -> Look:
+        """Look what lies at an app's target.
 
         Args:
             app: its reference.
@@ -177,15 +195,21 @@ class Planner:
         try:
             there = self._stores.destination(target).tagged(target.tag)
         except ImageError as error:
-            return f"{target}: what lies there is not known: {error.reason}"
-        return "" if there is None or there.digest == written else f"{target}: is there already, as {there.digest}"
+            code = "unreachable" if error.kind == "unreachable" else "unwritable"
+            words = words_of(code, f"what lies at {target} is not known: {error.reason}", str(target), str(target))
+            entry = Entry(app, _DECISIONS.get(code, "refused"), target=str(target), status=status_of(error))
+            return Look(app, unseen=_with(entry, words))
+        if there is None or there.digest == written:
+            return Look(app)
+        return Look(app, f"{target}: is there already, as {there.digest}")
 
     def fail(self, entry: Entry, code: str, about: str) -> Entry:
         """Return the entry of an app that is not planned."""
-        return _with(entry._replace(outcome=_OUTCOMES.get(code, "refused")), words_of(code, about, entry.app))
+        return _with(entry._replace(decision=_DECISIONS.get(code, "refused")), words_of(code, about, entry.app))
 
     def _not_proved(self, entry: Entry, refused: NotProved) -> Entry:
-        return self.fail(entry._replace(proofs=refused.proofs), refused.code, refused.about)
+        entry = entry._replace(decision=_DECISIONS.get(refused.code, "refused"), proofs=refused.proofs)
+        return _with(entry, words_of_verdict(refused, entry.app))
 
     def _plan(self, entry: Entry, read: Read) -> Entry:
         rewritten = make_patched(read, self._asked, self._seen)
@@ -194,28 +218,48 @@ class Planner:
             entry = entry._replace(
                 before=now.kind, launcher=now.own_launcher, launcher_layer=rewritten.old_launcher_layer
             )
+            if now.kind == "starts" and now.route != "copy":  # a metalauncher of its own is worth replacing
+                return self.fail(entry, "starts-already", f"it starts with {now.launcher}")
             try:
                 proofs = bases.prove(entry.app, PatchedStore(rewritten, read.store), force=self._asked.force)
             except NotProved as refused:
                 return self._not_proved(entry, refused)
+        referrers, unknown = self._referrers(entry)
         return entry._replace(
-            outcome="planned",
+            decision="planned",
             proofs=proofs,
             new_digest=rewritten.manifest.descriptor.digest,
             upload=len(rewritten.manifest.data) + sum([len(blob.data) for blob in rewritten.blobs]),
             kept=len(rewritten.kept),
             kept_bytes=sum([layer.size for layer in rewritten.kept]),
-            referrers=self._referrers(entry),
+            referrers=referrers,
+            referrers_unknown=unknown,
         )
 
-    def _referrers(self, entry: Entry) -> tuple[Referrer, ...]:
-        """Return what refers to the old digest, and stays behind."""
+    def _referrers(self, entry: Entry) -> tuple[tuple[Referrer, ...], str]:
+        """Return what refers to the old digest, and stays behind; and why that is not all, "" where it is.
+
+        It is said, and nothing is decided by it: a registry that does not list it keeps no app from being patched.
+        """
         source = self._stores.destination(source_of(entry.app))
         digest = entry.digest or ""
-        found = [Referrer(one.digest, shorten(one.artifact_type or one.media_type)) for one in source.referrers(digest)]
-        for tag, attached in source.attachments(digest).items():
-            found.append(Referrer(attached, f"cosign {tag.rpartition('.')[2]}"))
-        return tuple(found[:_REFERRERS_LIMIT])
+        found: list[Referrer] = []
+        unknown: list[str] = []
+        for ask in (_listed, _attached):
+            try:
+                found += ask(source, digest)
+            except ImageError as error:
+                unknown.append(error.reason)
+        return tuple(found[:_REFERRERS_LIMIT]), shorten("; ".join(dict.fromkeys(unknown)), SENTENCE_LIMIT)
+
+
+def _listed(source: Destination, digest: str) -> list[Referrer]:
+    return [Referrer(one.digest, shorten(one.artifact_type or one.media_type)) for one in source.referrers(digest)]
+
+
+def _attached(source: Destination, digest: str) -> list[Referrer]:
+    attached = source.attachments(digest)
+    return [Referrer(there, f"cosign {tag.rpartition('.')[2]}") for tag, there in attached.items()]
 
 
 def _with(entry: Entry, words: Words) -> Entry:

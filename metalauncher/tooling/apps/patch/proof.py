@@ -49,14 +49,18 @@ class NotProved(Exception):
         code: why.
         about: which run image, or what the verdict says, in a few words.
         proofs: as far as there are any.
+        decisive: the one of them that says so; None where it did not come to that.
     """
 
-    def __init__(self, code: ProofCode, about: str = "", proofs: Sequence[Proof] = ()) -> None:
+    def __init__(
+        self, code: ProofCode, about: str = "", proofs: Sequence[Proof] = (), decisive: Proof | None = None
+    ) -> None:
         """Hold why."""
         super().__init__(code, about)
         self.code: Final = code
         self.about: Final = shorten(about, SENTENCE_LIMIT)
         self.proofs: Final = tuple(proofs)
+        self.decisive: Final = decisive
 
 
 class Base(NamedTuple):
@@ -79,7 +83,8 @@ class Base(NamedTuple):
         result = bounded(self.held.judge(app, store))
         launcher = None if result.launcher is None else str(result.launcher)
         counts = self.held.coverage(result)
-        return Proof(self.over, self.name, self.digest, result.kind, result.reason, launcher, result.assumes, *counts)
+        verdict = result.kind, result.reason, launcher, result.assumes
+        return Proof(self.over, self.name, self.digest, *verdict, *counts, result.remedy)
 
 
 class Bases(NamedTuple):
@@ -117,13 +122,13 @@ class Bases(NamedTuple):
         for proof in proofs:
             where = proof.run_image or "the run image inside"
             if proof.kind in AT_RISK:
-                raise NotProved("does-not-start", f"{where}: {proof.reason}", proofs)
+                raise NotProved("does-not-start", f"{where}: {proof.reason}", proofs, proof)
             if proof.kind == "keeps-own-launcher":
                 raise NotProved("starts-otherwise", f"{where}: {proof.reason}", proofs)
         for proof in proofs:
             if proof.kind == "unknown" and not force:
                 where = proof.run_image or "the run image inside"
-                raise NotProved("unknown", f"{where}: {proof.reason}", proofs)
+                raise NotProved("unknown", f"{where}: {proof.reason}", proofs, proof)
         return proofs
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -42,7 +43,7 @@ class Records:
             raise Unable(
                 f"--record: {directory}: {system_text(error)}",
                 need="a directory that can be written to",
-                command="metalauncher patch --apply patch.jsonl --record records",
+                command=f"ls -ld {shlex.quote(directory)}",
             ) from None
 
     def write(self, entry: Entry, progress: Progress) -> None:

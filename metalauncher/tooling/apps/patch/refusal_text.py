@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 _LIMIT = 200  # characters of a fact that comes from the image
 
 _CHECK: Final = "metalauncher check --inventory {app}"
-_MANIFEST: Final = "skopeo inspect --raw docker://{app}"
-_CONFIG: Final = "skopeo inspect --config --raw docker://{app}"
+SHOW_MANIFEST: Final = "skopeo inspect --raw docker://{app}"
+# Of an image whose Docker manifest lists media types of OCI, as a rebase may leave it, skopeo shows the manifest alone.
+SHOW_CONFIG: Final = f"skopeo inspect --config --raw docker://{{app}} || {SHOW_MANIFEST}"
 _REBUILD: Final = "build the app anew"
 # What is wrong with a document, or with a value in one.
 _WRONG: Final[Mapping[str, str]] = {
@@ -66,7 +67,7 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "a manifest of OCI, or of Docker's schema 2",
         "",
         _REBUILD,
-        _MANIFEST,
+        SHOW_MANIFEST,
     ),
     "index": Text(
         "is an index of several images",
@@ -75,54 +76,54 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "name the platform",
         "metalauncher patch --platform linux/amd64 {app} …",
     ),
-    "no-image": Text("{found}", "an app image", "", _REBUILD, _MANIFEST),
+    "no-image": Text("{found}", "an app image", "", _REBUILD, SHOW_MANIFEST),
     "damaged-document": Text(
-        "{place} {wrong}", "a manifest and a config that can be edited in place", "", _REBUILD, _CONFIG
+        "{place} {wrong}", "a manifest and a config that can be edited in place", "", _REBUILD, SHOW_CONFIG
     ),
     "repeated-key": Text(
         "{place} is there twice",
         "every key once, in whatever case: programs differ in which one they take",
         "",
         _REBUILD,
-        _CONFIG,
+        SHOW_CONFIG,
     ),
     "unequal-layers": Text(
         "its manifest and its config do not have the same number of layers",
         "a config that names every layer of the manifest",
         "{found}",
         _REBUILD,
-        _CONFIG,
+        SHOW_CONFIG,
     ),
     "descriptor": Text(
         "its manifest says {place} of a blob that would be replaced",
         "a descriptor with media type, digest and size alone",
         "",
         "patch the image as it was before a tool for lazy pulling or a mirror added that",
-        _MANIFEST,
+        SHOW_MANIFEST,
     ),
     "layer-type": Text(
         "a layer that would be replaced is {found}",
         "a layer that is a tar, or one compressed with gzip",
         "{place}",
         "patch the image as it was before it was converted or encrypted",
-        _MANIFEST,
+        SHOW_MANIFEST,
     ),
     "mixed-types": Text(
         "its manifest is {place} and lists {found}, which has no counterpart in that family",
         "media types of one family",
         "",
-        "copy the image with a tool that converts it: skopeo copy --format oci",
-        _MANIFEST,
+        _REBUILD,
+        SHOW_MANIFEST,
     ),
-    "digest": Text("{place} {found}", "the bytes that the digest names", "", "push the image again", _MANIFEST),
+    "digest": Text("{place} {found}", "the bytes that the digest names", "", "push the image again", SHOW_MANIFEST),
     "no-label": Text(
         "has no label {place}",
         "that label, which says which layer is the launcher's",
         "",
         f"{_REBUILD}: squashed images and those of other builders can't be patched",
-        _CONFIG,
+        SHOW_CONFIG,
     ),
-    "damaged-label": Text("its label {place} {wrong}", "the label as lifecycle writes it", "", _REBUILD, _CONFIG),
+    "damaged-label": Text("its label {place} {wrong}", "the label as lifecycle writes it", "", _REBUILD, SHOW_CONFIG),
     "not-rebasable": Text(
         "its label {place} is false",
         "an app that may start on another run image",
@@ -135,26 +136,28 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "the layers that lifecycle exported",
         "{place}",
         f"{_REBUILD}: squashed images can't be patched",
-        _CONFIG,
+        SHOW_CONFIG,
     ),
     "repeated-layer": Text(
         "its label names a layer as {found} that is there twice, or named twice",
         "one layer for one purpose",
         "{place}",
         _REBUILD,
-        _CONFIG,
+        SHOW_CONFIG,
     ),
     "run-image-layer": Text(
         "its label counts the launcher's layer among the run image's",
         "a launcher's layer above those of the run image",
         "{place}",
         _REBUILD,
-        _CONFIG,
+        SHOW_CONFIG,
     ),
     "damaged-layer": Text(
-        "{found}", "the layer that its digests name, in a form that is read here", "{place}", _REBUILD, _MANIFEST
+        "{found}", "the layer that its digests name, in a form that is read here", "{place}", _REBUILD, SHOW_MANIFEST
     ),
-    "large-layer": Text("{found}", "a layer of at most 64 MiB, which is read whole", "{place}", _REBUILD, _MANIFEST),
+    "large-layer": Text(
+        "{found}", "a layer of at most 64 MiB, which is read whole", "{place}", _REBUILD, SHOW_MANIFEST
+    ),
     "launcher-layer": Text(
         "its launcher's layer {found}",
         "/cnb, /cnb/lifecycle and the launcher there, a file, and nothing else",
@@ -167,7 +170,7 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "the launcher's SBOMs by themselves",
         "{place}",
         _REBUILD,
-        _MANIFEST,
+        SHOW_MANIFEST,
     ),
 }
 

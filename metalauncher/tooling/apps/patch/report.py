@@ -11,7 +11,7 @@ from metalauncher.tooling.apps.check.findings import WORDS as VERDICTS
 from metalauncher.tooling.apps.check.gate import UNFINISHED
 from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS
 from metalauncher.tooling.apps.patch.entry import entry_to_json, progress_to_json
-from metalauncher.tooling.apps.patch.findings import KINDS, WORDS
+from metalauncher.tooling.apps.patch.findings import OUTCOMES, WORDS
 from metalauncher.tooling.apps.patch.journal import SCHEMA_VERSION
 from metalauncher.tooling.console import FAINT, GREEN, count
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.apps.patch.entry import Entry, Proof
-    from metalauncher.tooling.apps.patch.findings import App, Findings, Kind
+    from metalauncher.tooling.apps.patch.findings import App, Findings, Outcome
 
     Paint = Callable[[str, str], str]
 
-_COLOURS: Final[dict[Kind, str]] = {
+_COLOURS: Final[dict[Outcome, str]] = {
     "written": GREEN,
     "planned": GREEN,
     "left-alone": FAINT,
@@ -51,8 +51,8 @@ def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> list[str]
 
 def _app(app: App, paint: Paint) -> list[str]:
     entry, why = app.entry, app.why
-    found = [f"{paint(entry.app, '')}: {paint(WORDS[app.kind], _COLOURS[app.kind])}"]
-    if app.kind in ("planned", "written"):
+    found = [f"{paint(entry.app, '')}: {paint(WORDS[app.outcome], _COLOURS[app.outcome])}"]
+    if app.outcome in ("planned", "written"):
         found.append(f"  to:      {paint(entry.target, '')} {paint(entry.new_digest or '', FAINT)}")
     else:
         found.append(f"  why:     {paint(shorten(why.reason, SENTENCE_LIMIT), '')}")
@@ -63,19 +63,21 @@ def _app(app: App, paint: Paint) -> list[str]:
             f"  {'on:' if proof.over == 'named' else 'inside:':<8} {paint(shorten(proof_in_words(proof)), '')}"
         )
         found += [f"  assumes: {paint(shorten(ASSUMPTIONS.get(code, code)), '')}" for code in proof.assumes]
-    if entry.referrers:
-        found.append(f"  behind:  {paint(shorten(left_behind(entry)), '')}")
+    if behind := left_behind(entry):
+        found.append(f"  behind:  {paint(shorten(behind, SENTENCE_LIMIT), '')}")
     if why.remedy:
         found += [f"  do:      {paint(shorten(why.remedy, SENTENCE_LIMIT), '')}"]
     return found + ([f"           {paint(why.command, '')}"] if why.command else [])
 
 
 def left_behind(entry: Entry) -> str:
-    """Return what refers to the old digest, and stays there; "" if nothing does."""
+    """Return what refers to the old digest, and stays there; "" if nothing does, and all of it is known."""
     types = listed(sorted({referrer.artifact_type for referrer in entry.referrers}))
     number = len(entry.referrers)
     stay = "stays" if number == 1 else "stay"
-    return f"{count(number, 'referrer')} of the old digest {stay} there: {types}" if number else ""
+    parts = [f"{count(number, 'referrer')} of the old digest {stay} there: {types}"] * bool(number)
+    parts += [f"referrers not listed: {entry.referrers_unknown}"] * bool(entry.referrers_unknown)
+    return "; ".join(parts)
 
 
 def proof_in_words(proof: Proof) -> str:
@@ -90,7 +92,7 @@ def proof_in_words(proof: Proof) -> str:
 def summary(findings: Findings) -> list[str]:
     """Return what it comes to."""
     counts = findings.counts
-    parts = [f"{counts[kind]:,} {WORDS[kind]}" for kind in KINDS if counts[kind]]
+    parts = [f"{counts[kind]:,} {WORDS[kind]}" for kind in OUTCOMES if counts[kind]]
     found = [f"{count(len(findings.apps), 'app')}: {', '.join(parts)}" if parts else "no app was looked at"]
     if findings.going:
         found.append(f"{moved_in_words(findings)}; kept as they are: {kept_in_words(findings)}")
@@ -100,6 +102,7 @@ def summary(findings: Findings) -> list[str]:
             found.append(f"covered by the newest launcher of a run image alone: {count(findings.fragile, 'app')}")
         behind = findings.behind
         found += [f"what refers to the old digests stays behind: {behind:,}"] if behind else []
+        found += [f"referrers not listed: {count(findings.unlisted, 'app')}"] if findings.unlisted else []
     found += [f"{number:>7,}  {code}" for code, number in findings.codes.items()]
     if counts["refused"] and not findings.applied:
         found.append("this journal keeps what is refused: when the reason is gone, plan these apps with a new one")
@@ -133,8 +136,8 @@ def next_step(findings: Findings) -> tuple[str, str]:
 
 def moved_in_words(findings: Findings) -> str:
     """Return how much is to be sent to registries, and how much was."""
-    planned = [app.entry.upload for app in findings.apps if app.kind == "planned"]
-    written = [app.progress.sent for app in findings.apps if app.progress is not None and app.kind == "written"]
+    planned = [app.entry.upload for app in findings.apps if app.outcome == "planned"]
+    written = [app.progress.sent for app in findings.apps if app.progress is not None and app.outcome == "written"]
     numbers = (("to upload", planned), ("uploaded", written))
     return "; ".join([f"{what}: {size_in_words(sum(sizes))}" for what, sizes in numbers if sizes])
 
@@ -155,7 +158,7 @@ def document(findings: Findings) -> dict[str, Json]:
         "newest_alone": findings.fragile,
         "apps": [
             {
-                "kind": app.kind,
+                "outcome": app.outcome,
                 "entry": entry_to_json(app.entry),
                 "progress": None if app.progress is None else progress_to_json(app.progress),
             }

@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.apps.page import Mood
     from metalauncher.tooling.apps.patch.entry import Proof
-    from metalauncher.tooling.apps.patch.findings import App, Findings, Kind
+    from metalauncher.tooling.apps.patch.findings import App, Findings, Outcome
 
-_SIGNS: Final[dict[Kind, str]] = {"written": "✓", "planned": "→", "left-alone": "-", "refused": "✗", "failed": "?"}
-_LEGENDS: Final[dict[Kind, str]] = {
+_SIGNS: Final[dict[Outcome, str]] = {"written": "✓", "planned": "→", "left-alone": "-", "refused": "✗", "failed": "?"}
+_LEGENDS: Final[dict[Outcome, str]] = {
     "written": "its target has what was planned, read back and judged there",
     "planned": "it goes to its target when the plan is applied",
     "left-alone": "nothing is to be done about it, or it was not asked for",
     "refused": "not written; the reason is below",
     "failed": "it could not be told; the same command tries again",
 }
-_TITLES: Final[dict[Kind, str]] = {"planned": "Apps to be written", "written": "Apps that are written"}
-_SHOWN: Final[tuple[Kind, ...]] = ("refused", "failed", "planned", "written", "left-alone")
+_TITLES: Final[dict[Outcome, str]] = {"planned": "Apps to be written", "written": "Apps that are written"}
+_SHOWN: Final[tuple[Outcome, ...]] = ("refused", "failed", "planned", "written", "left-alone")
 _PATCH: Final = "apps patch"
 
 
@@ -77,6 +77,8 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
         )
     if findings.behind:
         yield "Left behind", f"{count(findings.behind, 'referrer')} of old digests, such as signatures"
+    if findings.unlisted:
+        yield "Not listed", f"what refers to the old digests of {count(findings.unlisted, 'app')}"
 
 
 def _body(findings: Findings) -> Iterator[str]:
@@ -116,7 +118,7 @@ def _name(app: App) -> str:
 def _outcome(app: App) -> str:
     """Give how it stands, from which digest it comes, and where it goes as which."""
     entry = app.entry
-    parts = [badge(app.kind, _SIGNS[app.kind], WORDS[app.kind])]
+    parts = [badge(app.outcome, _SIGNS[app.outcome], WORDS[app.outcome])]
     if app.why.code:
         parts.append(f"<small>{code(app.why.code)}</small>")
     if entry.target:

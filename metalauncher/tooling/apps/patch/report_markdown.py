@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, shorten, size_in_words
 from metalauncher.tooling.apps.markdown import COMMENT_LIMIT, as_code, as_text, fold, table
-from metalauncher.tooling.apps.patch.findings import GOING, KINDS, WORDS
+from metalauncher.tooling.apps.patch.findings import GOING, OUTCOMES, WORDS
 from metalauncher.tooling.apps.patch.report import kept_in_words, left_behind, moved_in_words, next_step, proof_in_words
 from metalauncher.tooling.console import count
 
@@ -58,7 +58,7 @@ def _asked(findings: Findings) -> str:
     parts += ["forced"] * asked.force
     parts += [as_text(asked.platform)] if asked.platform else []
     counts = findings.counts
-    numbers = ", ".join([f"{counts[kind]:,} {WORDS[kind]}" for kind in KINDS if counts[kind]])
+    numbers = ", ".join([f"{counts[kind]:,} {WORDS[kind]}" for kind in OUTCOMES if counts[kind]])
     return f"{', '.join(parts)}: {numbers or 'no app'}."
 
 
@@ -72,6 +72,8 @@ def _sums(findings: Findings) -> str:
         parts.append(f"covered by the newest launcher of a run image alone: {count(findings.fragile, 'app')}")
     if findings.behind:
         parts.append(f"what refers to the old digests stays behind: {findings.behind:,}")
+    if findings.unlisted:
+        parts.append(f"referrers not listed: {count(findings.unlisted, 'app')}")
     return f"{'; '.join(parts)}."
 
 
@@ -79,17 +81,22 @@ def _decision(app: App) -> tuple[str, ...]:
     why = app.why
     remedy = [as_text(why.remedy)] * bool(why.remedy) + [as_code(why.command)] * bool(why.command)
     reasons = [as_text(why.reason), *_proofs(app)]
-    return as_code(app.entry.app), f"{WORDS[app.kind]} ({as_code(why.code)})", "<br>".join(reasons), "<br>".join(remedy)
+    return (
+        as_code(app.entry.app),
+        f"{WORDS[app.outcome]} ({as_code(why.code)})",
+        "<br>".join(reasons),
+        "<br>".join(remedy),
+    )
 
 
 def _change(app: App) -> tuple[str, ...]:
     entry = app.entry
     digests = [as_code(digest) for digest in (entry.digest, entry.new_digest) if digest]
-    behind = [as_text(left_behind(entry))] * bool(entry.referrers)
+    behind = [as_text(each) for each in (left_behind(entry),) if each]
     carried = [as_text(shorten(entry.launcher.name, NAME_LIMIT))] if entry.launcher else []
     return (
         as_code(entry.app),
-        f"{as_code(entry.target)}: {WORDS[app.kind]}",
+        f"{as_code(entry.target)}: {WORDS[app.outcome]}",
         " → ".join(digests),
         "<br>".join(_proofs(app)),
         size_in_words(entry.upload),

@@ -6,7 +6,9 @@ once, for the whole run, before anything is asked or written.
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, SENTENCE_LIMIT, shorten
@@ -21,11 +23,28 @@ REPOSITORY: Final = "{repository}"
 TAG: Final = "{tag}"
 TEMPLATE_LIMIT: Final = 1024  # characters
 NEED: Final = "a template of the target's name, with {repository} (which has the host) and {tag}"
-COMMAND: Final = (
-    "metalauncher patch --from apps.txt --launcher shim --to '{repository}:{tag}-shim' --journal patch.jsonl"
-)
+EXAMPLE: Final = "{repository}:{tag}-shim"
 _PARTS = re.compile(r"(\{repository\}|\{tag\})")
 _FAULTS_LIMIT = 10  # that are shown
+
+
+def plan_command(to: str = EXAMPLE, journal: str = "patch.jsonl", launcher: str = "shim", *more: str) -> str:
+    """Return the command that makes a plan, as a shell takes it.
+
+    Args:
+        to: the template.
+        journal: the file that it is kept in.
+        launcher: what the apps are to carry.
+        more: options.
+    """
+    words = ("--launcher", launcher, "--to", to, "--journal", journal, *more)
+    return f"metalauncher patch --from apps.txt {shlex.join(words)}"
+
+
+def beside(path: str) -> str:
+    """Return the name of another journal, for a command that is to be run."""
+    stem, ending = os.path.splitext(path)
+    return f"{stem}-2{ending}"
 
 
 class InvalidTemplate(ValueError):
@@ -128,11 +147,12 @@ def _place(name: Reference) -> tuple[str, str, str]:
     return name.api_host.removesuffix(":443"), name.repository, name.tag or name.digest
 
 
-def refuse_taken(faults: list[str]) -> None:
+def refuse_taken(faults: list[str], command: str) -> None:
     """Refuse a run of which some targets hold something already.
 
     Args:
         faults: what, one line for each of these.
+        command: that plans the same with other targets.
 
     Raises:
         Unable: there is one.
@@ -142,9 +162,8 @@ def refuse_taken(faults: list[str]) -> None:
             faults[0] if len(faults) == 1 else f"{count(len(faults), 'target')} can't be written to",
             need="targets at which nothing lies, but for what the same journal has written",
             have=[] if len(faults) == 1 else _first(faults),
-            do="take these apps off the list, or name other targets; if a registry did not answer, run the same command"
-            " again; nothing was written",
-            command=COMMAND,
+            do="take these apps off the list, or name other targets; nothing was written",
+            command=command,
         )
 
 
@@ -156,7 +175,7 @@ def _refuse(template: Template, faults: list[str]) -> Unable:
         else f"--to {text}: {count(len(faults), 'app')} can't go there",
         need="a target for each app that is its alone, and nobody's source",
         have=[] if len(faults) == 1 else _first(faults),
-        command=COMMAND,
+        command=plan_command(),
     )
 
 

@@ -24,6 +24,11 @@ _NAMES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
     429: "Too Many Requests",
     500: "Internal Server Error",
     502: "Bad Gateway",
@@ -49,6 +54,11 @@ class Refused(ImageError):
         self.is_redirected: Final = is_redirected
         self.status: Final = status
         self.said: Final = said
+
+
+def status_of(error: ImageError) -> int | None:
+    """Return the status with which a registry answered, None where an error is another."""
+    return error.status if isinstance(error, Refused) else None
 
 
 def words(body: bytes, secrets: tuple[str, ...]) -> str:
@@ -123,6 +133,8 @@ def refusal(host: str, status: int, said: str, what: str, who: str = "", *, is_r
             kind, text = "absent", f"{host} has no such repository{after}"
         case 404 | 410:
             kind, text = "absent", f"{host} has no such {what}{after}"
+        case _ if 400 <= status < 500:
+            kind, text = "refused", f"{host} refused: it answered {status_text(status)}{after}"
         case _:
             kind, text = "unreachable", f"{host} answered {status_text(status)}{after}"
     return Refused(kind, text, status, said, is_redirected=is_redirected)

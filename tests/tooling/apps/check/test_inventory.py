@@ -85,6 +85,7 @@ def test_json(inventory: Any, apps: dict[str, str], world: World) -> None:
         "digest": images.sha(program()),
         "size": len(program()),
         "notes": [f"{claimed} 0.17.7"],
+        "diff_id": label["launcher"]["sha"],
     }
     other = found["by module"]["launcher"]
     assert (other["release"], other["source"], other["notes"]) == ("0.21.17", "module", [f"{claimed} 0.21.17"])

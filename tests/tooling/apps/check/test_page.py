@@ -115,8 +115,13 @@ def section(heading: str) -> str:
 
 
 def codes(text: str) -> set[str]:
-    """Return what the first cells of a table are codes of."""
-    return set(re.findall(r"^\| `([a-z-]+)` \|", text, flags=re.MULTILINE))
+    """Return the codes that the items of a list begin with."""
+    return set(re.findall(r"^- \*\*`([a-z-]+)`\*\*", text, flags=re.MULTILINE))
+
+
+def reasons() -> list[str]:
+    """Return what may be printed of an unknown verdict, as the page has it."""
+    return re.findall(r"^  - `([^`]+)`$", section("## When it is unknown"), flags=re.MULTILINE)
 
 
 def texts(node: ast.AST) -> Iterator[str]:
@@ -132,22 +137,34 @@ def parsed(folder: str) -> list[ast.Module]:
 
 
 def test_reasons_are_the_programs() -> None:
-    """Each reason in the table of what makes a verdict unknown is printed by the program, but for its names."""
+    """Each reason in the list of what makes a verdict unknown is printed by the program, but for its names."""
     said = [text for module in (*parsed("tooling"), *parsed("explain")) for text in texts(module)]
-    cells = [line.split(" | ")[0] for line in section("## When it is unknown").splitlines() if line.startswith("| `")]
-    reasons = [reason for cell in cells for reason in re.findall(r"`([^`]+)`", cell)]
-    assert len(reasons) > 50
-    for reason in reasons:
+    assert len(reasons()) > 50
+    for reason in reasons():
         for part in reason.split("…"):
             assert any(part.strip() in text for text in said), f"nothing prints {part!r} of {reason!r}"
 
 
 def test_doubts_are_on_the_page() -> None:
-    """Each doubt that the judgement may have is in that table."""
-    table = section("## When it is unknown")
+    """Each doubt that the judgement may have is in that list."""
+    listed = " ".join(reasons())
     calls = [node for module in parsed("tooling/apps/check") for node in ast.walk(module) if isinstance(node, ast.Call)]
     doubts = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "doubt"]
     said = [max(found, key=len) for call in doubts if (found := list(texts(call)))]
     assert len(said) > 15
     for text in said:
-        assert text.strip() in table, f"add a row to docs/check.md: {text!r}"
+        assert text.strip() in listed, f"add it to the list in docs/check.md: {text!r}"
+
+
+def test_tables_can_be_read() -> None:
+    """A cell is no paragraph: what needs one is a list."""
+    cells = [cell.strip() for line in PAGE.splitlines() if line.startswith("|") for cell in line.split("|")]
+    assert [cell for cell in cells if len(cell) > 160] == []
+
+
+def test_each_reason_says_what_to_do() -> None:
+    """Above the words that are printed stands what they mean, and what to do."""
+    items = re.split(r"^- ", section("## When it is unknown"), flags=re.MULTILINE)[1:]
+    assert len(items) > 30
+    for item in items:
+        assert re.match(r"\S.*?\.( |\n  )\*\*Do:\*\*( |\n  )\S.*?\.\n  - ", item, flags=re.DOTALL), item

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 NEW, OLD = Chosen("buildpacks/lifecycle", "0.21.17", "/l/21"), Chosen("buildpacks/lifecycle", "0.17.7", "/l/17")
 OWN = OwnLauncher(
     *("0.17.7", "go1.26.8", "github.com/buildpacks/lifecycle", "ldflags", "/cnb/lifecycle/launcher"),
-    *("sha256:" + "c" * 64, "sha256:" + "d" * 64, 2_621_440),
+    *("sha256:" + "c" * 64, "sha256:" + "d" * 64, 2_621_440, (), "sha256:" + "e" * 64),
 )
 HOSTILE = "evil/<script>alert(1)</script>\u202e\"'`|\\|@team\n[x](http://evil.example)\x1b[31m\udcff:x"
 NODE, RUBY = (("acme/node", "0.10"),), (("acme/ruby", "0.2"), ("acme/node", "0.12"))
@@ -363,6 +363,7 @@ def test_markdown() -> None:
     assert "| `shop/g:1` | would not start (exit 127) | leads nowhere | link it |" in text
     assert "To be added to the run image: `buildpacks/lifecycle@0.9.3`." in text
     assert "<details><summary>1 unknown</summary>" in text
+    assert "Launchers that apps keep; no rebase replaces them, <code>metalauncher patch</code> does</summary>" in text
     assert "| Platform API 0.12, Buildpack API 0.10 | 2 | **runs** | covers it | by opt-in |" in text.replace("❌ ", "")
 
 

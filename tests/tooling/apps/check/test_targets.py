@@ -27,6 +27,13 @@ registry.example.com/team/app:1
 registry.example.com/team/app:1
 oci:layout:a#b
 """
+NEXT = "metalauncher check"
+
+
+def _read(arguments: tuple[str, ...], files: tuple[str, ...]) -> tuple[str, ...]:
+    return read_targets(arguments, files, command=NEXT)
+
+
 APPS = tuple(f"registry.example.com/team/app:{number}" for number in range(1, 6))
 
 WRONG = {
@@ -48,7 +55,7 @@ def test_every_form(tmp_path: Path) -> None:
     """Arguments come first, then lists; comments, blanks, a BOM and CR are nothing; each app counts once."""
     file = tmp_path / "apps.txt"
     file.write_text(LIST)
-    assert read_targets((APPS[4], "dir:rootfs"), (str(file), str(file))) == (
+    assert _read((APPS[4], "dir:rootfs"), (str(file), str(file))) == (
         APPS[4],
         "dir:rootfs",
         *APPS[:4],
@@ -59,7 +66,7 @@ def test_every_form(tmp_path: Path) -> None:
 def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     """`-` is a list on stdin."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(LIST.encode())))
-    assert read_targets(("-",), ())[:5] == APPS
+    assert _read(("-",), ())[:5] == APPS
 
 
 def test_pipe(tmp_path: Path) -> None:
@@ -68,7 +75,7 @@ def test_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_text, args=(LIST,))
     writer.start()
-    assert read_targets((), (str(pipe),))[:5] == APPS
+    assert _read((), (str(pipe),))[:5] == APPS
     writer.join()
 
 
@@ -78,7 +85,7 @@ def test_wrong_line(tmp_path: Path, line: str) -> None:
     file = tmp_path / "apps.txt"
     file.write_text(f"app:1\n{line}\n")
     with pytest.raises(Unable) as refusal:
-        read_targets((), (str(file),))
+        _read((), (str(file),))
     assert refusal.value.headline.startswith(f"{file}:2: ")
     assert WRONG[line] in refusal.value.headline
 
@@ -88,7 +95,7 @@ def test_all_that_is_wrong_at_once(tmp_path: Path) -> None:
     file = tmp_path / "apps.txt"
     file.write_bytes(b"\xff\n" * 14)
     with pytest.raises(Unable) as refusal:
-        read_targets(("App",), (str(file),))
+        _read(("App",), (str(file),))
     assert refusal.value.headline == "15 apps are not named as images are"
     assert refusal.value.have == (
         "'App' is not an image's name: a repository is written in lower case",
@@ -102,7 +109,7 @@ def test_long_line(tmp_path: Path) -> None:
     file = tmp_path / "apps.txt"
     file.write_bytes(b"app:1\n" + b"a" * (LINE_LIMIT + 1))
     with pytest.raises(Unable, match=r"apps\.txt:2: is longer than 1 MiB"):
-        read_targets((), (str(file),))
+        _read((), (str(file),))
 
 
 def test_endless_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -111,15 +118,15 @@ def test_endless_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "apps.txt"
     file.write_text("".join(f"app:{number}\n" for number in range(4)))
     with pytest.raises(Unable, match="more than 3 apps are named"):
-        read_targets((), (str(file),))
+        _read((), (str(file),))
 
 
 def test_directory_as_a_list(tmp_path: Path) -> None:
     """A directory is no list, and a file that is not there is said by name."""
     with pytest.raises(Unable, match=f"--from: {tmp_path}: is a directory"):
-        read_targets((), (str(tmp_path),))
+        _read((), (str(tmp_path),))
     with pytest.raises(Unable, match="nowhere: no such file or directory"):
-        read_targets((), (str(tmp_path / "nowhere"),))
+        _read((), (str(tmp_path / "nowhere"),))
 
 
 @given(apps=st.sets(st.from_regex(r"[a-z0-9]{1,12}:[a-z0-9]{1,8}", fullmatch=True)), of=st.integers(1, 9))

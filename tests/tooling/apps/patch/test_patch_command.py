@@ -17,7 +17,7 @@ import images
 import pytest
 from containers import need
 from harness import PROJECT
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from patching import LABEL, RUN, Yard
 from rebased import World
 from registries import RealRegistry, digest_of, start_registry
@@ -58,7 +58,7 @@ def test_planned_and_applied(yard: Yard, tmp_path: Path) -> None:
     assert f"nothing is written yet: review the plan, then metalauncher patch --apply {yard.journal}" in answer.out
     assert yard.digest("app:1-shim") is None
     entry = yard.entries()["app:1"]
-    assert (entry["app"], entry["outcome"], entry["digest"]) == (app, "planned", before)
+    assert (entry["app"], entry["decision"], entry["digest"]) == (app, "planned", before)
     assert (entry["before"], [proof["kind"] for proof in entry["proofs"]]) == ("keeps-own-launcher", ["starts"] * 2)
     assert [(proof["over"], proof["run_image"]) for proof in entry["proofs"]] == [
         ("inside", ""),
@@ -83,6 +83,12 @@ def test_planned_and_applied(yard: Yard, tmp_path: Path) -> None:
     document = json.loads(yard.apply("--json").out)
     valid("patch", document)
     assert (document["counts"]["written"], document["complete"], yard.journal.read_bytes()) == (1, True, whole)
+    (found,) = document["apps"]
+    stands = found["outcome"], found["entry"]["decision"], found["progress"]["state"]
+    assert stands == ("written", "planned", "written")
+    for odd in ({"outcome": "planned"}, {"outcome": "refused"}, {"progress": None}):  # what contradicts itself is none
+        with pytest.raises(ValidationError):
+            valid("patch", document | {"apps": [found | odd]})
     for line in yard.lines():
         valid("patch-journal", line)
     again = yard.plan("app:1")
@@ -125,6 +131,21 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...], int, str, str]] = {
     "entrypoint": ({"change": {"Entrypoint": ["/workspace/x"]}}, (), 1, "refused", "does-not-start"),
     "shim": ({"route": "shim"}, (), 0, "left-alone", "delegates"),
     "symlink": ({"route": "symlink"}, (), 0, "left-alone", "delegates"),
+    "by-entrypoint": ({"change": {"Entrypoint": ["/usr/lib/cnb/launcher"]}}, (), 0, "left-alone", "starts-already"),
+    "by-link-above": (
+        {"above": [images.pack([images.link("cnb/lifecycle/launcher", "/usr/lib/cnb/launcher")])]},
+        ("--force",),
+        0,
+        "left-alone",
+        "starts-already",
+    ),
+    "by-shim-above": (
+        {"above": [images.pack([images.file("cnb/lifecycle/launcher", b"#!/usr/bin/metalauncher --launch\n", 0o755)])]},
+        (),
+        0,
+        "left-alone",
+        "starts-already",
+    ),
     "match": ({}, ("--must-match-sha", "sha256:" + "0" * 64), 0, "left-alone", "not-matched"),
     "rebasable": ({"labels": {"io.buildpacks.rebasable": "false"}}, (), 1, "refused", "not-rebasable"),
     "rebasable-force": ({"labels": {"io.buildpacks.rebasable": "false"}}, ("--force",), 0, "planned", ""),
@@ -143,16 +164,83 @@ def test_what_is_not_planned(name: str, yard: Yard) -> None:
     app = yard.app("app:1", **how)
     answer = yard.plan("app:1", options=(*options, "--all"))
     entry = yard.entries()["app:1"]
-    assert (answer.code, entry["outcome"], entry["code"]) == (exit_code, outcome, code), answer
+    assert (answer.code, entry["decision"], entry["code"]) == (exit_code, outcome, code), answer
     assert bool(entry["reason"] and entry["remedy"] and entry["command"]) == (outcome != "planned")
     assert f"  why:     {entry['reason']}" in answer.out or outcome == "planned"
     assert ("this journal keeps what is refused" in answer.out) == (outcome == "refused")
     # What there was is said of whatever came to a verdict, whether or not it is planned.
-    assert [entry[key] is not None for key in ("before", "launcher_layer")] == [bool(entry["proofs"])] * 2
+    judged = bool(entry["proofs"]) or code == "starts-already"
+    assert [entry[key] is not None for key in ("before", "launcher_layer")] == [judged] * 2
     applied = yard.apply()
     assert applied.code == exit_code
     assert (yard.digest("app:1-shim") is not None) == (outcome == "planned")
     assert yard.digest("app:1") == yard.pushed[yard.full("app:1")], app
+
+
+# How an app is made that would not start, what is to be done about it, and with which command one goes on.
+REMEDIES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "uncovered": (
+        {"platform_api": "0.99"},
+        "use a run image with a launcher for all of its APIs",
+        "metalauncher matrix --gaps --run-image IMAGE",
+    ),
+    "no launchers": (
+        {"named": "base/none:1"},
+        "install launchers in the run image: metalauncher bundle add",
+        "metalauncher matrix --gaps --run-image {host}/base/none:1",
+    ),
+    "its own command line": (
+        {"change": {"Entrypoint": ["/usr/bin/metalauncher"]}},
+        "make /usr/lib/cnb/launcher the ENTRYPOINT",
+        "skopeo inspect --config --raw docker://{app} || skopeo inspect --raw docker://{app}",
+    ),
+    "nothing there": (
+        {"change": {"Entrypoint": ["/workspace/x"]}},
+        "rebuild the app",
+        "skopeo inspect --config --raw docker://{app} || skopeo inspect --raw docker://{app}",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_what_to_do_about_an_app_that_would_not_start(name: str, yard: Yard) -> None:
+    """What `check` says to do about that verdict: not always is it a launcher that is missing."""
+    how, remedy, command = REMEDIES[name]
+    yard.push("none", "base/none:1")
+    app = yard.app("app:1", **how)
+    answer = yard.plan("app:1")
+    entry = yard.entries()["app:1"]
+    assert entry["code"] == "does-not-start"
+    (proof,) = [each for each in entry["proofs"] if each["kind"] != "starts"][:1]
+    assert entry["remedy"] == proof["remedy"]
+    assert entry["remedy"].startswith(remedy)
+    assert entry["command"] == command.format(host=yard.registry.host, app=app)
+    assert f"  do:      {entry['remedy']}\n           {entry['command']}\n" in answer.out
+
+
+def test_a_copy_of_metalauncher_is_replaced(yard: Yard) -> None:
+    """An app that carries metalauncher itself starts by what the run image has, but no rebase renews that copy."""
+    yard.app("app:1", executable=yard.world.rig.form.executable.read_bytes())
+    assert yard.plan("app:1").code == 0
+    entry = yard.entries()["app:1"]
+    assert (entry["before"], entry["decision"]) == ("starts", "planned")
+
+
+def test_the_inventory_says_what_must_match(yard: Yard) -> None:
+    """What `check --inventory` calls the diffID of a launcher's layer is what `--must-match-sha` takes."""
+    app = yard.app("app:1")
+    yard.app("app:2", executable=yard.world.rig.launcher + b"another")
+    answer = yard.run("--inventory", "--json", app, command="check")
+    document = json.loads(answer.out)
+    valid("inventory", document)
+    (found,) = document["apps"]
+    assert found["launcher"]["diff_id"] in json.loads(yard.config("app:1"))["rootfs"]["diff_ids"]
+    assert yard.plan("app:1", "app:2", options=("--must-match-sha", found["launcher"]["diff_id"])).code == 0
+    codes = {name: (entry["decision"], entry["code"]) for name, entry in yard.entries().items()}
+    assert codes == {"app:1": ("planned", ""), "app:2": ("left-alone", "not-matched")}
+    entry = yard.entries()["app:1"]
+    assert entry["launcher"] == found["launcher"]
+    assert entry["launcher_layer"] == found["launcher"]["diff_id"]
 
 
 def test_a_mirror_beside_the_app_comes_first(yard: Yard, tmp_path: Path) -> None:
@@ -219,6 +307,8 @@ def test_a_target_that_is_taken(yard: Yard) -> None:
     assert answer.code == 3
     assert f"ERROR: {yard.name(yard.full('app:2-shim'))}: is there already, as sha256:" in answer.err
     assert "nothing was written" in answer.err
+    other = f"--to '{{repository}}:{{tag}}-shim2' --journal {yard.folder}/journal-2.jsonl\n"
+    assert answer.err.endswith(f"metalauncher patch --from apps.txt --launcher shim {other}")
     assert yard.journal.read_bytes() == b""
     # What the same journal wrote is no stranger; to another journal it is.
     yard.journal.unlink()
@@ -275,7 +365,7 @@ def test_a_journal_that_lies_about_verdicts(yard: Yard) -> None:
     first, *entries = yard.lines()
     one, two = sorted(entries, key=lambda line: str(line["entry"]["app"]))
     lie = two["entry"] | {
-        "outcome": "planned",
+        "decision": "planned",
         "code": "",
         "new_digest": one["entry"]["new_digest"],
         "proofs": one["entry"]["proofs"],

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from keeping import Cut, Fault, Kept, Lost, error, keeping
 from patching import RUN, KeptRegistry, Yard
 from rebased import World
 from registries import Reply, Request, digest_of
+
+from metalauncher.tooling.cli.schema import text as schema
 
 APPS = tuple([f"app:{number}" for number in range(3)])
 TO = "{repository}-shim:{tag}"
@@ -37,6 +43,11 @@ def yard(world: World, tmp_path: Path, kept: Kept) -> Iterator[Yard]:
             found.app(app)
         yield found
         assert not [request for request in server.requests if request.method == "DELETE"]
+
+
+def valid(name: str, document: Any) -> None:
+    """Hold a document against its schema."""
+    Draft202012Validator(json.loads(schema(name))).validate(document)
 
 
 def every(number: int, fault: Fault) -> Callable[[Request, int], Fault]:
@@ -123,6 +134,53 @@ def test_a_registry_that_says_no(reply: Reply, code: str, yard: Yard, kept: Kept
     assert sorted(kept.tags["team/app-shim"]) == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "uploads/$"), ("PUT", "sessions"), ("PUT", "manifests/sha256"), ("PUT", "manifests/1$")],
+)
+@pytest.mark.parametrize("status", ["413 Content Too Large", "422 Unprocessable Content"])
+def test_a_registry_that_takes_something_not(status: str, method: str, path: str, yard: Yard, kept: Kept) -> None:
+    """It did answer: the app is refused, in its own words, with its status as a number; the run is finished."""
+    assert yard.plan(APPS[1], to=TO).code == 0
+    kept.faults = once(method, path, error(status, "SIZE_INVALID", "too much of it"), 99)
+    answer = yard.apply("--json")
+    assert answer.code == 1, answer
+    progress = yard.progress()["app:1"]
+    assert (progress["state"], progress["code"], progress["status"]) == ("refused", "unwritable", int(status[:3]))
+    assert f"refused: it answered {status} (SIZE_INVALID: too much of it)" in progress["reason"]
+    assert json.loads(answer.out)["apps"][0]["progress"] == progress
+    valid("patch", json.loads(answer.out))
+    valid("patch-journal", yard.lines()[-1])
+
+
+def test_a_registry_that_names_manifests_by_sha512(yard: Yard, kept: Kept) -> None:
+    """What it has is what was planned, whatever it calls it: nothing has moved, not the next time either."""
+    kept.named = lambda data: f"sha512:{hashlib.sha512(data).hexdigest()}"
+    assert yard.plan(*APPS, to=TO).code == 0
+    assert (yard.apply().code, yard.apply().code) == (0, 0)
+    assert {app: digest_of(yard.get(target(app)) or b"") for app in APPS} == {
+        app: entry["new_digest"] for app, entry in yard.entries().items()
+    }
+    # The journal is gone, and what lies there is a stranger's.
+    yard.journal.unlink()
+    answer = yard.plan(APPS[0], to=TO)
+    assert (answer.code, "is there already, as sha256:" in answer.err) == (3, True)
+
+
+def test_an_app_that_is_named_by_sha512(yard: Yard, kept: Kept) -> None:
+    """Its digest is what it is called by, in the plan and when that is applied."""
+    data = kept.manifests["team/app"][kept.tags["team/app"]["0"]]
+    digest = f"sha512:{hashlib.sha512(data[1]).hexdigest()}"
+    kept.manifests["team/app"][digest] = data
+    app = f"{yard.name('team/app')}@{digest}"
+    words = (app, "--launcher", "shim", "--to", "{repository}-shim:1", "--journal", str(yard.journal))
+    assert yard.run(*words).code == 0
+    (entry,) = yard.entries().values()
+    assert (entry["digest"], entry["decision"]) == (digest, "planned")
+    assert yard.apply().code == 0
+    assert kept.tags["team/app-shim"]["1"] == entry["new_digest"]
+
+
 @pytest.mark.parametrize("conditional", [True, False])
 def test_another_writer(conditional: bool, yard: Yard, kept: Kept) -> None:
     """Who writes a target between two looks at it keeps what was written."""
@@ -165,7 +223,7 @@ def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:
     """A plan is not finished, and says so; the same command goes on with it."""
     kept.faults = lambda request, _: Reply("503 Service Unavailable") if "app/manifests/1" in request.path else None
     answer = yard.plan(*APPS, to=TO, options=("--timeout", "2"))
-    assert (answer.code, yard.entries()["app:1"]["outcome"], yard.entries()["app:1"]["code"]) == (
+    assert (answer.code, yard.entries()["app:1"]["decision"], yard.entries()["app:1"]["code"]) == (
         3,
         "failed",
         "unreachable",
@@ -179,11 +237,67 @@ def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:
     assert sorted(kept.tags["team/app-shim"]) == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("status", "path", "said"),
+    [
+        ("401 Unauthorized", "/referrers/", "wants a login"),
+        ("403 Forbidden", "/referrers/", "answered 403 Forbidden (NOT_FOR_YOU: no)"),
+        (
+            "422 Unprocessable Content",
+            "/referrers/",
+            "refused: it answered 422 Unprocessable Content (NOT_FOR_YOU: no)",
+        ),
+        ("503 Service Unavailable", "/referrers/", "answered 503 Service Unavailable (NOT_FOR_YOU: no)"),
+        ("403 Forbidden", r"manifests/sha256-\w+\.sig", "answered 403 Forbidden"),
+    ],
+)
+def test_referrers_that_the_registry_does_not_list(status: str, path: str, said: str, yard: Yard, kept: Kept) -> None:
+    """They are information: that they are not known is said, in each form, and the app is patched all the same."""
+    reply = error(status, "NOT_FOR_YOU")
+    kept.faults = lambda request, _: reply if re.search(path, request.path) else None
+    answer = yard.plan(APPS[0], to=TO, options=("--timeout", "2"))
+    assert answer.code == 0, answer
+    entry = yard.entries()[APPS[0]]
+    assert (entry["decision"], entry["referrers"]) == ("planned", [])
+    assert said in entry["referrers_unknown"]
+    assert f"  behind:  referrers not listed: {entry['referrers_unknown']}\n" in answer.out
+    assert "\nreferrers not listed: 1 app\n" in answer.out
+    # A plan asks for no right to write, and never as somebody who may.
+    assert "POST" not in {request.method for request in yard.registry.server.requests}  # type: ignore[attr-defined]
+    for form in ("html", "markdown"):
+        shown = yard.plan(APPS[0], to=TO, options=("--format", form)).out.replace("\\", "")
+        assert f"referrers not listed: {entry['referrers_unknown']}" in shown
+    applied = yard.apply("--timeout", "2")
+    assert (applied.code, sorted(kept.tags["team/app-shim"])) == (0, ["0"])
+
+
 def test_a_target_of_which_nothing_is_known(yard: Yard, kept: Kept) -> None:
-    """Where nobody says what lies at a target, nothing is planned: it might be overwritten."""
-    kept.faults = lambda request, _: error("403 Forbidden", "DENIED") if "app-shim/manifests" in request.path else None
+    """An app whose registry does not say what lies at its target is refused, as it might be overwritten."""
+    kept.faults = lambda request, _: error("403 Forbidden", "NO") if "app-shim/manifests/1" in request.path else None
     answer = yard.plan(*APPS, to=TO)
-    assert answer.code == 3
-    assert "3 targets can't be written to" in answer.err
-    assert "what lies there is not known" in answer.err
-    assert yard.journal.read_bytes() == b""
+    assert (answer.code, {app: entry["code"] for app, entry in yard.entries().items()}) == (
+        1,
+        {"app:0": "", "app:1": "unwritable", "app:2": ""},
+    )
+    there = yard.name("team/app-shim:1")
+    assert f"  why:     can't be written: what lies at {there} is not known: " in answer.out
+    assert f"\n           skopeo inspect --raw docker://{there}\n" in answer.out
+    assert (yard.apply().code, sorted(kept.tags["team/app-shim"])) == (1, ["0", "2"])
+
+
+def test_targets_at_a_registry_that_does_not_answer(yard: Yard, kept: Kept) -> None:
+    """These apps are not finished, and the others are planned; the same command goes on with them."""
+    dead = "127.0.0.1:1/team/app:9"  # nobody listens there
+    command = (dead, *(yard.name(yard.full(app)) for app in APPS), "--launcher", "shim", "--to", TO, "--timeout", "2")
+    kept.faults = lambda request, _: (
+        Reply("503 Service Unavailable") if "app-shim/manifests/2" in request.path else None
+    )
+    answer = yard.run(*command, "--journal", str(yard.journal))
+    expected = {dead: "unreachable", "app:0": "", "app:1": "", "app:2": "unreachable"}
+    assert (answer.code, {app: entry["code"] for app, entry in yard.entries().items()}) == (3, expected)
+    assert "why:     what lies at 127.0.0.1:1/team/app-shim:9 is not known: " in answer.out
+    kept.faults = lambda _, __: None
+    answer = yard.run(*command, "--journal", str(yard.journal))
+    expected["app:2"] = ""
+    assert (answer.code, {app: entry["code"] for app, entry in yard.entries().items()}) == (3, expected)
+    assert (yard.apply("--timeout", "2").code, sorted(kept.tags["team/app-shim"])) == (3, ["0", "1", "2"])

@@ -22,7 +22,7 @@ from metalauncher.tooling.console import Unable
 OLD, NEW, LAYER = ("sha256:" + letter * 64 for letter in "abc")
 PROOFS = (
     Proof("inside", "", LAYER, "starts", "covers", "buildpacks/lifecycle@0.21.17", (), 2, 1),
-    Proof("named", "r.io/run:1", OLD, "starts", "covers", "buildpacks/lifecycle@0.21.17", ("labels",), 1, 0),
+    Proof("named", "r.io/run:1", OLD, "starts", "covers", "buildpacks/lifecycle@0.21.17", ("labels",), 1, 0, "r"),
 )
 OWN = OwnLauncher("0.17.7", "go1.26", "m", "ldflags", "/cnb/lifecycle/launcher", LAYER, OLD, 5, ("n",))
 PLANNED = Entry(
@@ -40,9 +40,10 @@ PLANNED = Entry(
     kept=3,
     kept_bytes=9,
     referrers=(Referrer(OLD, "signature"),),
+    referrers_unknown="no answer",
 )
 REFUSED = Entry("r.io/b:1", "refused", "unknown", "é\n\u2028", "do", "ls", "r.io/b:1-x", OLD)
-FAILED = Entry("r.io/c:1", "failed", "unreachable", "no answer", "", "", "r.io/c:1-x")
+FAILED = Entry("r.io/c:1", "failed", "unreachable", "no answer", "", "", "r.io/c:1-x", status=503)
 ENTRIES = {entry.app: entry for entry in (PLANNED, REFUSED, FAILED)}
 WRITTEN = Progress("r.io/a:1", "written", digest=NEW, sent=5, proofs=PROOFS)
 ASKED = Asked("shim", "{repository}:{tag}-x", (LAYER,), False, "linux/arm64", 3, fleet_of(ENTRIES))
@@ -81,7 +82,7 @@ def test_there_and_back(file: Path) -> None:
 
 def test_what_failed_is_planned_again(file: Path) -> None:
     """The last plan of such an app counts."""
-    again = FAILED._replace(outcome="left-alone", code="x")
+    again = FAILED._replace(decision="left-alone", code="x")
     journal, _ = open_plan(str(file), ASKED, ENTRIES)
     journal.plan(again)
     journal.close()
@@ -260,21 +261,24 @@ ATTACKS: dict[tuple[str | int, ...], list[tuple[Any, str]]] = {
         (OLD, "was written otherwise than planned"),
     ],
     (1, "entry", "code"): [("x", "is planned, and its code is 'x'")],
-    (1, "entry", "outcome"): [("write", "outcome is 'write'"), ("refused", "is refused, and its code is ''")],
-    (2, "entry", "outcome"): [("planned", "is planned without its digests")],
+    (1, "entry", "decision"): [("write", "decision is 'write'"), ("refused", "is refused, and its code is ''")],
+    (2, "entry", "decision"): [("planned", "is planned without its digests")],
     (1, "entry", "proofs"): [([], "is planned without its proofs"), ({}, "proofs is not an array")],
     (1, "entry", "proofs", 0, "kind"): [("fine", "kind is 'fine'")],
     (1, "entry", "proofs", 0, "digest"): [(None, "digest is null")],
+    (1, "entry", "proofs", 0, "remedy"): [(None, "remedy is not a string")],
     (1, "entry", "proofs", 0, "over"): [("named", "is planned without its proofs")],
     (1, "entry", "kept"): [(1.5, "kept is 1.5, not an integer"), (-1, "a negative number")],
     (1, "entry", "kept_bytes"): [(1 << 63, "kept_bytes is a number of more than 64 bits"), (10**400, "64 bits")],
     (1, "entry", "launcher", "size"): [(10**400, "size is a number of more than 64 bits")],
     (1, "entry", "launcher"): [({}, "the launcher has no ")],
     (1, "entry", "referrers"): [([{"digest": "x", "artifact_type": "y"}], "is not a digest")],
+    (1, "entry", "referrers_unknown"): [(None, "referrers_unknown is not a string")],
     (5, "progress", "app"): [("r.io/b:1", "is about r.io/b:1, which is not planned"), ("r.io/z:1", "not planned")],
     (5, "progress", "digest"): [(OLD, "was written otherwise than planned"), (None, "says another thing")],
     (5, "progress", "state"): [("failed", "says another thing"), ("done", "state is 'done'")],
     (5, "progress", "code"): [("x", "says another thing")],
+    (5, "progress", "status"): [("413", "status is '413', not an integer")],
 }
 
 

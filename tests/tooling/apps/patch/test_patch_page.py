@@ -68,6 +68,12 @@ def test_commands(yard: Yard, tmp_path: Path) -> None:
     assert f"records/{record.name.replace(yard.registry.host, HOST)}" in PAGE.read_text()
 
 
+def test_run_image_page_leads_here() -> None:
+    """Who makes a run image reads there what becomes of apps that exist."""
+    page = (PROJECT / "docs/run-image.md").read_text()
+    assert "[`metalauncher patch`](patch.md)" in page.partition("## For platforms")[2]
+
+
 def test_codes() -> None:
     """Each code that an app may have stands in the table, once, and no other; what is no fault is said to be none."""
     table = PAGE.read_text().partition("| code | why |")[2].partition("\n\n")[0]
@@ -76,4 +82,4 @@ def test_codes() -> None:
     assert sorted(listed) == sorted([*get_args(RefusalCode), *CODES])
     assert set(get_args(ProofCode)) <= set(CODES)
     alone = {code for codes, why in rows if why.startswith(" left alone") for code in re.findall(r"`([^`]+)`", codes)}
-    assert alone == {*LEFT_ALONE, "starts-otherwise"}
+    assert alone == {*LEFT_ALONE, "starts-already", "starts-otherwise"}

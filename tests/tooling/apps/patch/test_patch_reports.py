@@ -13,7 +13,7 @@ from browser import browse, parse, screenshot, table
 from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
 from metalauncher.tooling.apps.markdown import COMMENT_LIMIT
 from metalauncher.tooling.apps.patch.entry import Entry, Progress, Proof, Referrer
-from metalauncher.tooling.apps.patch.findings import KINDS, Findings, Kind, find
+from metalauncher.tooling.apps.patch.findings import OUTCOMES, Findings, Outcome, find
 from metalauncher.tooling.apps.patch.journal import Asked
 from metalauncher.tooling.apps.patch.report import summary
 from metalauncher.tooling.apps.patch.report_html import html
@@ -65,7 +65,7 @@ def findings(more: int = 0, *, applied: bool = False) -> Findings:
     return find(asked, "p<l>an.jsonl", {one.app: one for one in found}, done if applied else {}, applied=applied)
 
 
-def of(*kinds: Kind, asked: int = 0, applied: bool = False) -> Findings:
+def of(*kinds: Outcome, asked: int = 0, applied: bool = False) -> Findings:
     """Return a run of apps that stand so."""
     made = [going(f"r.io/{n}:1") for n in range(len(kinds))]
     plans = {
@@ -176,7 +176,7 @@ def test_page_has_everything(document: Element) -> None:
     }
     tiles = {each.attributes["class"]: each.find("b")[0].text for each in document.find("li")}
     assert tiles == {"refused": "2", "failed": "1", "planned": "31", "written": "1", "left-alone": "1"}
-    assert set(get_args(Kind)) == set(KINDS) == set(tiles)
+    assert set(get_args(Outcome)) == set(OUTCOMES) == set(tiles)
     assert "not finished: 1 app could not be planned; run the command again that made the plan" in document.text
 
 

@@ -312,7 +312,8 @@ def test_what_is_refused(name: str) -> None:
     assert name.startswith(found.code)
     assert written(found) == (TEXTS / f"{name}.txt").read_text()
     assert found.left_alone == (found.code in LEFT_ALONE)
-    assert text_of(found, "a b").command.count("'a b'") == 1
+    command = text_of(found, "a b").command
+    assert command.count("'a b'") == command.count("a b") > 0
 
 
 def test_not_matched() -> None:

@@ -235,8 +235,8 @@ STATUSES = {
         "{host} denies access: it answered 403 Forbidden (DENIED: \\x1b[31mno\\nway), and asked for no login",
     ),
     "404 Not Found": ("absent", "{host} has no such tag or manifest (DENIED: \\x1b[31mno\\nway)"),
-    "400 Bad Request": ("unreachable", "{host} answered 400 Bad Request (DENIED: \\x1b[31mno\\nway)"),
-    "418 Teapot": ("unreachable", "{host} answered 418 (DENIED: \\x1b[31mno\\nway)"),
+    "400 Bad Request": ("refused", "{host} refused: it answered 400 Bad Request (DENIED: \\x1b[31mno\\nway)"),
+    "418 Teapot": ("refused", "{host} refused: it answered 418 (DENIED: \\x1b[31mno\\nway)"),
     "204 No Content": ("unreachable", "{host} answered 204"),
 }
 
