@@ -49,6 +49,7 @@ class Kept:
         etag: whether tags have one.
         largest: bytes that a request may have; None for any number.
         named: what manifests are called by.
+        hold: is called with each request before it is answered, by its own thread, and may wait.
         number: of requests so far.
     """
 
@@ -63,6 +64,7 @@ class Kept:
     etag: bool = True
     largest: int | None = None
     named: Callable[[bytes], str] = digest_of
+    hold: Callable[[Request], None] = lambda _: None
     number: int = 0
     _begun: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -80,6 +82,7 @@ class Kept:
 
     def answer(self, request: Request) -> Reply:
         """Do what was decided."""
+        self.hold(request)
         with self._lock:
             fault = self._waiting.pop(id(request))
             match fault:

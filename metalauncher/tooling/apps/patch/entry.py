@@ -102,6 +102,7 @@ class Entry(NamedTuple):
         kept_bytes: of these as they are stored: what is moved where the target can't mount them.
         referrers: what refers to the old digest.
         referrers_unknown: why these are not all listed; "" where they are.
+        label_hosts: registries that were asked because its label names them, beside its own and that of its target.
     """
 
     app: str
@@ -124,6 +125,7 @@ class Entry(NamedTuple):
     referrers: tuple[Referrer, ...] = ()
     referrers_unknown: str = ""
     status: int | None = None
+    label_hosts: tuple[str, ...] = ()
 
 
 class Progress(NamedTuple):
@@ -161,6 +163,7 @@ def entry_to_json(entry: Entry) -> dict[str, Json]:
         "proofs": [proof_to_json(proof) for proof in entry.proofs],
         "launcher": None if entry.launcher is None else own_launcher_to_json(entry.launcher),
         "referrers": [{**referrer._asdict()} for referrer in entry.referrers],
+        "label_hosts": list(entry.label_hosts),
     }
 
 
@@ -205,6 +208,7 @@ def entry_from_json(value: Any) -> Entry:
         referrers=tuple([_referrer(item) for item in array(table, "referrers")]),
         referrers_unknown=text(table, "referrers_unknown"),
         status=optional_integer(table, "status"),
+        label_hosts=texts(table, "label_hosts"),
     )
     if entry.decision == "planned" and None in (entry.digest, entry.new_digest, entry.launcher_layer):
         raise ValueError("is planned without its digests")

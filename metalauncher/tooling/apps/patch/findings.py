@@ -145,6 +145,11 @@ class Findings(NamedTuple):
         return sum([bool(app.entry.referrers_unknown) for app in self.going])
 
     @property
+    def label_hosts(self) -> dict[str, int]:
+        """Which registries were asked because labels name them, and for how many apps, the most first."""
+        return dict(Counter([host for app in self.apps for host in app.entry.label_hosts]).most_common())
+
+    @property
     def launchers(self) -> list[Release]:
         """The launchers that these carried, those of most apps first."""
         return count_releases([app.entry.launcher for app in self.going if app.entry.launcher is not None])

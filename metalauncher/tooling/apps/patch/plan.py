@@ -208,15 +208,25 @@ class Planner:
         return _with(entry._replace(decision=_DECISIONS.get(code, "refused")), words_of(code, about, entry.app))
 
     def _not_proved(self, entry: Entry, refused: NotProved) -> Entry:
-        entry = entry._replace(decision=_DECISIONS.get(refused.code, "refused"), proofs=refused.proofs)
+        hosts = entry.label_hosts or self._label_hosts(entry.app, refused.hosts)
+        decision = _DECISIONS.get(refused.code, "refused")
+        entry = entry._replace(decision=decision, proofs=refused.proofs, label_hosts=hosts)
         return _with(entry, words_of_verdict(refused, entry.app))
+
+    def _label_hosts(self, app: str, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        """Return of the registries that were asked those that nobody named but the app's label."""
+        named = source_of(app).api_host, self._targets[app].api_host
+        return tuple([host for host in hosts if host not in named])
 
     def _plan(self, entry: Entry, read: Read) -> Entry:
         rewritten = make_patched(read, self._asked, self._seen)
         with bases_of(read.image, self._runs, self._targets[entry.app]) as bases:
             now = bases.now(entry.app, read.store)
             entry = entry._replace(
-                before=now.kind, launcher=now.own_launcher, launcher_layer=rewritten.old_launcher_layer
+                before=now.kind,
+                launcher=now.own_launcher,
+                launcher_layer=rewritten.old_launcher_layer,
+                label_hosts=self._label_hosts(entry.app, bases.hosts),
             )
             if now.kind == "starts" and now.route != "copy":  # a metalauncher of its own is worth replacing
                 return self.fail(entry, "starts-already", f"it starts with {now.launcher}")

@@ -14,6 +14,7 @@ from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, bounded, shor
 from metalauncher.tooling.apps.check.layer_map import read_layer_map
 from metalauncher.tooling.apps.check.verdict import AT_RISK
 from metalauncher.tooling.apps.patch.entry import Proof
+from metalauncher.tooling.apps.patch.run_images import NAMES_LIMIT
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.reference import InvalidReference, Reference
 from metalauncher.tooling.run_image.labels import APP_LABEL
@@ -50,10 +51,17 @@ class NotProved(Exception):
         about: which run image, or what the verdict says, in a few words.
         proofs: as far as there are any.
         decisive: the one of them that says so; None where it did not come to that.
+        hosts: registries that were asked because the app's label names them.
     """
 
     def __init__(
-        self, code: ProofCode, about: str = "", proofs: Sequence[Proof] = (), decisive: Proof | None = None
+        self,
+        code: ProofCode,
+        about: str = "",
+        proofs: Sequence[Proof] = (),
+        decisive: Proof | None = None,
+        *,
+        hosts: tuple[str, ...] = (),
     ) -> None:
         """Hold why."""
         super().__init__(code, about)
@@ -61,6 +69,7 @@ class NotProved(Exception):
         self.about: Final = shorten(about, SENTENCE_LIMIT)
         self.proofs: Final = tuple(proofs)
         self.decisive: Final = decisive
+        self.hosts: Final = hosts
 
 
 class Base(NamedTuple):
@@ -93,10 +102,12 @@ class Bases(NamedTuple):
     Attributes:
         inside: the one that it has.
         named: the one that its label names today.
+        hosts: registries that were asked because the label names them, the first first.
     """
 
     inside: Base
     named: Base
+    hosts: tuple[str, ...]
 
     def now(self, app: str, store: Store) -> Result:
         """Return the verdict over an app as it is, on what it has inside."""
@@ -160,10 +171,12 @@ def bases_of(image: Image, runs: RunImages, target: Reference) -> Iterator[Bases
             found = runs.find(names, image.platform)
             held = stack.enter_context(runs.read(found.name, found.image, found.image.layers))
         except ImageError as error:
-            raise NotProved("unreachable" if error.kind == "unreachable" else "named-unreadable", str(error)) from None
+            code: ProofCode = "unreachable" if error.kind == "unreachable" else "named-unreadable"
+            raise NotProved(code, str(error), hosts=_registries(names[:NAMES_LIMIT])) from None
+        hosts = _registries(names[: names.index(found.name) + 1])
         if not held.has_metalauncher:
-            raise NotProved("named-without-metalauncher", found.name)
-        yield Bases(inside, Base("named", found.name, found.image.manifest.digest, held))
+            raise NotProved("named-without-metalauncher", found.name, hosts=hosts)
+        yield Bases(inside, Base("named", found.name, found.image.manifest.digest, held), hosts)
 
 
 def nearest_first(names: tuple[str, ...], target: Reference) -> tuple[str, ...]:
@@ -180,6 +193,10 @@ def _registry(name: str) -> str:
         return Reference.parse(name).api_host
     except InvalidReference:
         return ""
+
+
+def _registries(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([host for host in map(_registry, names) if host]))
 
 
 def named_run_images(label: str) -> tuple[str, ...]:

@@ -103,6 +103,8 @@ def summary(findings: Findings) -> list[str]:
         behind = findings.behind
         found += [f"what refers to the old digests stays behind: {behind:,}"] if behind else []
         found += [f"referrers not listed: {count(findings.unlisted, 'app')}"] if findings.unlisted else []
+    if hosts := hosts_in_words(findings):
+        found.append(f"asked because labels name them: {hosts}")
     found += [f"{number:>7,}  {code}" for code, number in findings.codes.items()]
     if counts["refused"] and not findings.applied:
         found.append("this journal keeps what is refused: when the reason is gone, plan these apps with a new one")
@@ -110,6 +112,14 @@ def summary(findings: Findings) -> list[str]:
     if say:
         found.append(f"{say}, then {command}" if command else say)
     return found
+
+
+def hosts_in_words(findings: Findings) -> str:
+    """Return which registries were asked because labels name them, and for how many apps; "" for none."""
+    hosts = findings.label_hosts
+    number = "1 registry" if len(hosts) == 1 else f"{len(hosts):,} registries"
+    named = listed([f"{shorten(host)} ({apps:,})" for host, apps in hosts.items()])
+    return f"{number}, {named}" if hosts else ""
 
 
 def kept_in_words(findings: Findings) -> str:
@@ -156,6 +166,7 @@ def document(findings: Findings) -> dict[str, Json]:
             for one in findings.launchers
         ],
         "newest_alone": findings.fragile,
+        "label_hosts": {**findings.label_hosts},
         "apps": [
             {
                 "outcome": app.outcome,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from metalauncher.tooling.apps.check.bounds import CELL_LIMIT, size_in_words
+from metalauncher.tooling.apps.check.bounds import CELL_LIMIT, SENTENCE_LIMIT, size_in_words
 from metalauncher.tooling.apps.check.findings import WORDS as VERDICTS
 from metalauncher.tooling.apps.check.report_html import SIGNS as VERDICT_SIGNS
 from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS, own_launcher
@@ -23,7 +23,14 @@ from metalauncher.tooling.apps.page import (
     small,
 )
 from metalauncher.tooling.apps.patch.findings import WORDS
-from metalauncher.tooling.apps.patch.report import kept_in_words, left_behind, moved_in_words, next_step, proof_in_words
+from metalauncher.tooling.apps.patch.report import (
+    hosts_in_words,
+    kept_in_words,
+    left_behind,
+    moved_in_words,
+    next_step,
+    proof_in_words,
+)
 from metalauncher.tooling.console import count
 
 if TYPE_CHECKING:
@@ -77,6 +84,8 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
         )
     if findings.behind:
         yield "Left behind", f"{count(findings.behind, 'referrer')} of old digests, such as signatures"
+    if hosts := hosts_in_words(findings):
+        yield "Asked by labels", safe(hosts, SENTENCE_LIMIT)
     if findings.unlisted:
         yield "Not listed", f"what refers to the old digests of {count(findings.unlisted, 'app')}"
 

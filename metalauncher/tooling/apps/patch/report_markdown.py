@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final
 from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, shorten, size_in_words
 from metalauncher.tooling.apps.markdown import COMMENT_LIMIT, as_code, as_text, fold, table
 from metalauncher.tooling.apps.patch.findings import GOING, OUTCOMES, WORDS
-from metalauncher.tooling.apps.patch.report import kept_in_words, left_behind, moved_in_words, next_step, proof_in_words
+from metalauncher.tooling.apps.patch.report import (
+    hosts_in_words,
+    kept_in_words,
+    left_behind,
+    moved_in_words,
+    next_step,
+    proof_in_words,
+)
 from metalauncher.tooling.console import count
 
 if TYPE_CHECKING:
@@ -33,6 +40,8 @@ def markdown(findings: Findings) -> str:
         changes = table(_CHANGE, (_change(app) for app in going), len(going), _MOST)
         parts.append(fold(", ".join(counted), changes))
         parts.append(_sums(findings))
+    if hosts := hosts_in_words(findings):
+        parts.append(f"Asked because labels name them: {as_text(hosts)}.")
     if launchers := findings.launchers:
         rows = ((as_text(shorten(one.name, NAME_LIMIT)), f"{one.apps:,}") for one in launchers)
         parts.append(fold("Launchers that go", table(("Launcher", "Apps:"), rows, len(launchers), _LITTLE)))

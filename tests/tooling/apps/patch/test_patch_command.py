@@ -258,6 +258,36 @@ def test_a_mirror_beside_the_app_comes_first(yard: Yard, tmp_path: Path) -> None
         assert yard.plan("app:1", to=f"{other.host}/app:1").code == 0  # from there on it is rebased there
 
 
+def test_hosts_that_labels_have_asked(yard: Yard, tmp_path: Path) -> None:
+    """Whom nobody named but a label is named, and for how many apps: also where nothing came of it."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    dead = "127.0.0.1:1"  # nobody listens there
+    with contextlib.closing(start_registry(folder)) as other:
+        Yard(other, yard.world, folder).push("two", RUN)
+        there = f"{other.host}/{RUN}"
+        images_of: dict[str, dict[str, Any]] = {
+            "app:1": {"image": f"{dead}/run:1", "mirrors": [there, "never.example/asked:1"]},
+            "app:2": {"image": there},
+            "app:3": {"image": f"{dead}/run:1", "mirrors": ["no name", f"{dead}/run:2"]},
+            "app:4": {"image": yard.name(RUN), "mirrors": [there]},  # its own registry has it
+        }
+        for name, image in images_of.items():
+            yard.app(name, label_run_image=image)
+        answer = yard.plan(*images_of, options=("--timeout", "2"))
+        assert answer.code == 3  # app:3 is not finished
+        found = {name: entry["label_hosts"] for name, entry in yard.entries().items()}
+        assert found == {"app:1": [dead, other.host], "app:2": [other.host], "app:3": [dead], "app:4": []}
+        said = f"asked because labels name them: 2 registries, {dead} (2), {other.host} (2)"
+        assert f"\n{said}\n" in answer.out
+        for form in ("html", "markdown"):
+            shown = yard.apply("--timeout", "2", "--format", form).out.replace("\\", "")
+            assert said.partition(": ")[2] in shown
+        document = json.loads(yard.apply("--timeout", "2", "--json").out)
+        valid("patch", document)
+        assert document["label_hosts"] == {dead: 2, other.host: 2}
+
+
 def test_mirrors_are_asked_after_the_image(yard: Yard) -> None:
     """The first name that can be read is what the next rebase takes."""
     image = {"image": yard.name("base/nothing:1"), "mirrors": [yard.name("base/no:1"), yard.name(RUN)]}

@@ -41,6 +41,7 @@ PLANNED = Entry(
     kept_bytes=9,
     referrers=(Referrer(OLD, "signature"),),
     referrers_unknown="no answer",
+    label_hosts=("other.io",),
 )
 REFUSED = Entry("r.io/b:1", "refused", "unknown", "é\n\u2028", "do", "ls", "r.io/b:1-x", OLD)
 FAILED = Entry("r.io/c:1", "failed", "unreachable", "no answer", "", "", "r.io/c:1-x", status=503)
@@ -273,6 +274,7 @@ ATTACKS: dict[tuple[str | int, ...], list[tuple[Any, str]]] = {
     (1, "entry", "launcher", "size"): [(10**400, "size is a number of more than 64 bits")],
     (1, "entry", "launcher"): [({}, "the launcher has no ")],
     (1, "entry", "referrers"): [([{"digest": "x", "artifact_type": "y"}], "is not a digest")],
+    (1, "entry", "label_hosts"): [("x", "label_hosts is not an array"), ([1], "label_hosts is not a string")],
     (1, "entry", "referrers_unknown"): [(None, "referrers_unknown is not a string")],
     (5, "progress", "app"): [("r.io/b:1", "is about r.io/b:1, which is not planned"), ("r.io/z:1", "not planned")],
     (5, "progress", "digest"): [(OLD, "was written otherwise than planned"), (None, "says another thing")],
