@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metalauncher.tooling.console import Unable, format_of
-from metalauncher.tooling.sbom.inventory import ORDER, everything
+from metalauncher.tooling.sbom.contents import packaged_contents, speaks_of_package
+from metalauncher.tooling.sbom.inventory import ORDER, everything, of_executable
 from metalauncher.tooling.sbom.model import moment
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     form = format_of(options, *ORDER, when="without --verify")
     created = moment(console.environment.get(b"SOURCE_DATE_EPOCH"))
     inventory = everything(root, form)
+    if speaks_of_package(options, root, empty=not inventory.tops):
+        inventory = of_executable(packaged_contents(options.arch))
     for warning in inventory.warnings:
         console.warn(warning)
     if not inventory.tops:

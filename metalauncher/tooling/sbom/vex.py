@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.sbom.as_openvex import document
-from metalauncher.tooling.sbom.contents import read_contents
+from metalauncher.tooling.sbom.contents import packaged_contents, read_contents, speaks_of_package
 from metalauncher.tooling.sbom.inventory import bundles
 from metalauncher.tooling.sbom.model import PROJECT, Product, Stated, Statement, bundle_purl, moment
 from metalauncher.tooling.sbom.statements import STATEMENTS, read_statements
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from metalauncher.places import Root
     from metalauncher.tooling.console import Console
+    from metalauncher.tooling.sbom.contents import Contents
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
@@ -28,7 +29,10 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     Raises:
         Unable: the executable has no description, a file of statements can't be used, or there is nothing to state.
     """
-    stated = gather(root, [os.fsencode(path) for path in options.statements or ()])
+    given = [os.fsencode(path) for path in options.statements or ()]
+    stated = gather(root, given)
+    if speaks_of_package(options, root, empty=not stated.statements):
+        stated = gather(root, given, packaged_contents(options.arch))
     if not stated.statements:
         raise Unable(
             "there is nothing to state: no static executable, and no statements of a vendor",
@@ -40,18 +44,19 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     return 0
 
 
-def gather(root: Root, given: Iterable[bytes] = ()) -> Stated:
+def gather(root: Root, given: Iterable[bytes] = (), contents: Contents | None = None) -> Stated:
     """Return all that is to be stated about what is under `root`.
 
     Args:
         root: with the executable, its `contents.json` and the bundles.
         given: further files of statements.
+        contents: of the executable; None: of the one under `root`.
 
     Raises:
         Unable: the executable has no description, or a file of statements can't be used.
     """
     vulnerabilities, reviewed = known()
-    contents = read_contents(root)
+    contents = contents or read_contents(root)
     statements: set[Statement] = set(judge(contents, vulnerabilities)) if contents else set()
     authors = {PROJECT} if statements else set()
     launchers: dict[str, Product] = {}
