@@ -3,7 +3,8 @@
 # make test: sets itself up, builds both dispatching forms, and passes the quick tests over them, on all processors.
 # make test-all: passes all tests: long searches, large fleets, every launcher and container runtime; coverage >= 95 %.
 # make fresh: runs both commands in a bare Debian 12, and a part in a bare Debian 13; FULL=1: everything in both.
-# make reproduce: builds the static executable again, all of it, elsewhere, and fails if it is not the same bytes.
+# make static [ARCH=aarch64|all]: builds the static executable for this machine, for another architecture, or for each.
+# make reproduce: builds the static executables again, all of them, elsewhere, and fails if they are not the same bytes.
 # make profile: takes the compiler's profile anew, after a change of CPython, of the parser or of the compiler.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
 # make launchers [VERSIONS=all]: builds real launchers of lifecycle through its Go module, and prints where they are.
@@ -16,7 +17,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYZ := dist/metalauncher.pyz
-STATIC := dist/metalauncher-linux-x86_64
+MACHINE := $(shell uname -m)
+STATIC := dist/metalauncher-linux-$(MACHINE)
+ARCH ?= $(MACHINE)
 LAUNCHERS ?=
 VERSIONS ?= quick
 FUZZ := build/fuzz-venv
@@ -57,8 +60,10 @@ test: ready
 	$(BIN)/python -m pytest $(PARALLEL) -m "not thorough" $(PYTEST_ARGS)
 
 test-all: VERSIONS = all
+# One form more: another architecture's executable, emulated.
+test-all: ARCH = all
 test-all: ready
-	@[ "$$(id -u)" != 0 ] || tools/need fresh
+	@[ "$$(id -u)" != 0 ] || tools/need fresh emulator
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(BIN)/python -m pytest $(PARALLEL) \
 		--cov --cov-report=term --cov-fail-under=95 $(PYTEST_ARGS)
 
@@ -128,12 +133,13 @@ else
 	tools/fresh trixie 'make demo && make test' --user somebody --need venv static test
 endif
 
+reproduce: ARCH = all
 reproduce: static
 	@tools/need reproduce
 	$(BIN)/python image/static/reproduce.py
 
 static: venv
-	$(BIN)/python image/static/build $(STATIC)
+	$(BIN)/python image/static/build $(ARCH)
 
 profile: venv
 	@tools/need profile

@@ -82,8 +82,13 @@ def build(scratch: Path) -> dict[str, list[str]]:
     return commands
 
 
-def build_go(target: Path) -> bool:
-    """Build the Go program with the Go there is, by modules or with Debian's package of the library."""
+def build_go(target: Path, goarch: str = "") -> bool:
+    """Build the Go program with the Go there is, by modules or with Debian's package of the library.
+
+    Args:
+        target: the program.
+        goarch: the architecture that it is for, as Go calls it; this machine's if it is empty.
+    """
     if not shutil.which("go"):
         packages = [
             "golang-go:go",
@@ -94,7 +99,7 @@ def build_go(target: Path) -> bool:
     command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(target), "."]
     debian = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
     for extra in ({"GOFLAGS": "-mod=mod"}, debian):
-        environ = os.environ | {"CGO_ENABLED": "0"} | extra
+        environ = os.environ | {"CGO_ENABLED": "0"} | extra | ({"GOARCH": goarch} if goarch else {})
         with tempfile.TemporaryDirectory() as folder:
             shutil.copytree(BENCH / "go", folder, dirs_exist_ok=True)
             run = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)

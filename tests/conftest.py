@@ -1,4 +1,7 @@
-"""Both dispatching forms run the one suite: a test that takes `form` or `image` runs once over each."""
+"""All dispatching forms run the one suite: a test that takes `form` or `image` runs once over each.
+
+Over the executable for another architecture, which is emulated, only those run that are marked so.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 import images
 import pytest
 from bundles import Tool
+from emulated import changed, emulated_form
 from harness import Form, Image, python_form, static_form
 from kit import Kit
 from native import Native, Starter, need, public_folder
@@ -19,7 +23,7 @@ from real_launchers import Launchers
 from rebased import Rig, World
 from strategies import choose_profile
 
-FORMS = {form.name: form for form in (python_form(), static_form())}
+FORMS = {form.name: form for form in (python_form(), static_form(), emulated_form())}
 
 choose_profile()
 # Started in the background, or by nohup, all programs of the tests would ignore these as well.
@@ -32,8 +36,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give every test that asks for a form each form there is."""
     if "form" in metafunc.fixturenames:
         only = metafunc.definition.get_closest_marker("only")
-        names = only.args if only else tuple(FORMS)
-        metafunc.parametrize("form", [FORMS[name] for name in names], ids=names, scope="session")
+        is_emulated = metafunc.definition.get_closest_marker("emulated") is not None
+        names = only.args if only else tuple(name for name, form in FORMS.items() if form.emulation is None)
+        chosen = [FORMS[name] for name in names if name in FORMS]
+        if is_emulated:
+            chosen += [form for form in FORMS.values() if form.emulation]
+        marks = {form: (pytest.mark.thorough,) if form.emulation else () for form in chosen}
+        parameters = [pytest.param(form, id=form.name, marks=marks[form]) for form in chosen]
+        metafunc.parametrize("form", parameters, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What an emulator changes is expected of a test over an emulated form: that it fails."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        form = callspec.params.get("form") if callspec else None
+        if isinstance(form, Form) and form.emulation:
+            reason = changed(item.nodeid)
+            if reason:
+                item.add_marker(pytest.mark.xfail(reason=reason))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -41,7 +62,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     callspec = getattr(item, "callspec", None)
     form = callspec.params.get("form") if callspec else None
     if isinstance(form, Form) and not form.executable.exists():
-        message = f"{form.executable} is missing: run `make pyz static`"
+        message = f"{form.executable} is missing: run `make pyz static ARCH=all`"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)

@@ -37,7 +37,7 @@ def jail(
     jail = Jail(root, form)
     jail.use_registry()
     for version in ("0.21.17", "0.17.7"):
-        jail.install("buildpacks/lifecycle", version, native.program("probe"))
+        jail.install("buildpacks/lifecycle", version, native.of(form).program("probe"))
     jail.use_metadata((APPS / "p12/layers/config/metadata.toml").read_bytes())
     jail.lead(request.param, "web")
     yield jail
@@ -64,6 +64,7 @@ def check(started: Started) -> Started:
     return started
 
 
+@pytest.mark.emulated
 def test_there_is_nothing_else(jail: Jail) -> None:
     """The root of the static form holds the executable, launchers, descriptors, layers, and what leads to it."""
     if jail.form.is_script:
@@ -82,6 +83,7 @@ def test_there_is_nothing_else(jail: Jail) -> None:
     ]
 
 
+@pytest.mark.emulated
 def test_no_proc_and_no_dev(enter: Enter) -> None:
     """Neither is needed."""
     started = check(enter())
@@ -91,6 +93,7 @@ def test_no_proc_and_no_dev(enter: Enter) -> None:
 ODD = (b"A=1", b"BARE", b"A=2", b"", b"=x=1", b"B=\xff", b"METALAUNCHER_A=1")
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("locale", [(), (b"LC_CTYPE=C",), (b"LC_CTYPE=POSIX", b"LANG=C"), (b"LC_ALL=C",)])
 def test_the_environment_without_proc(locale: tuple[bytes, ...], jail: Jail, enter: Enter) -> None:
     """Nothing differs; but a script can't tell what CPython did, and loses duplicates and entries without "="."""
@@ -114,6 +117,7 @@ def _shown(entry: bytes) -> str:
     return entry.decode("latin-1").replace("\xff", "\\xff")
 
 
+@pytest.mark.emulated
 def test_a_read_only_root(jail: Jail, enter: Enter) -> None:
     """Nothing is written anywhere."""
     readonly: Words = ("readonly", str(jail.root))
@@ -124,6 +128,7 @@ def test_a_read_only_root(jail: Jail, enter: Enter) -> None:
     check(enter(before=(readonly,)))
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("user", [(65534, 65534), (54321, 12345)])
 def test_a_user_that_nobody_knows(user: tuple[int, int], enter: Enter) -> None:
     """There is no passwd, and no home; the user arrives as it was."""
@@ -132,6 +137,7 @@ def test_a_user_that_nobody_knows(user: tuple[int, int], enter: Enter) -> None:
     assert started.values("gid") == [" ".join([str(user[1])] * 3)]
 
 
+@pytest.mark.emulated
 def test_pid_1(jail: Jail, enter: Enter) -> None:
     """In a PID namespace of its own it stays PID 1, and the launcher is the one process there is."""
     (jail.root / "proc").mkdir()
@@ -141,6 +147,7 @@ def test_pid_1(jail: Jail, enter: Enter) -> None:
     assert started.values("proc") == ["there"]
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_closed_descriptors(closed: tuple[int, ...], enter: Enter) -> None:
     """What was closed is closed for the launcher; nothing takes its place."""
@@ -149,6 +156,7 @@ def test_closed_descriptors(closed: tuple[int, ...], enter: Enter) -> None:
     assert there == [number for number in (0, 1, 2, 200) if number not in closed]
 
 
+@pytest.mark.emulated
 def test_a_refusal_with_stderr_closed(enter: Enter) -> None:
     """Nobody is there to read it: the exit code says it, and no file is written to by accident."""
     started = enter(("close", 1), ("close", 2), ("close", 0), environ=(b"CNB_PLATFORM_API=99.9",))
@@ -180,21 +188,21 @@ FLOORS: dict[str, dict[str, tuple[int, int]]] = {
 
 
 def _floor(form: Form, name: str) -> Words:
-    resource, least = FLOORS[form.name][name]
+    resource, least = FLOORS["python" if form.is_script else "static"][name]
     return ("limit", resource, least, least)
 
 
 @pytest.mark.parametrize("name", FLOORS["static"])
 def test_limits_at_their_floors(name: str, jail: Jail, native: Native, enter: Enter) -> None:
     """With no more than the stated floor it still dispatches."""
-    jail.install("buildpacks/lifecycle", "0.21.17", native.program("answer"))  # the probe would need more
+    jail.install("buildpacks/lifecycle", "0.21.17", native.of(jail.form).program("answer"))  # the probe would need more
     started = enter(_floor(jail.form, name))
     assert (started.exit_code, started.stdout, started.stderr) == (42, b"", b"")
 
 
 def test_all_limits_at_their_floors(jail: Jail, native: Native, enter: Enter) -> None:
     """All of them at once, as a user nobody knows, without randomisation."""
-    jail.install("buildpacks/lifecycle", "0.21.17", native.program("answer"))
+    jail.install("buildpacks/lifecycle", "0.21.17", native.of(jail.form).program("answer"))
     limits = [_floor(jail.form, name) for name in FLOORS["static"]]
     started = enter(("persona", NO_RANDOMISATION), ("user", 54321, 54321), *limits)
     assert (started.exit_code, started.stdout, started.stderr) == (42, b"", b"")
@@ -202,9 +210,9 @@ def test_all_limits_at_their_floors(jail: Jail, native: Native, enter: Enter) ->
 
 def test_large_metadata_at_the_floors(jail: Jail, native: Native, enter: Enter) -> None:
     """300 KB of `[[bom]]` take no more than twice the memory."""
-    jail.install("buildpacks/lifecycle", "0.17.7", native.program("answer"))
+    jail.install("buildpacks/lifecycle", "0.17.7", native.of(jail.form).program("answer"))
     jail.use_metadata((APPS / "p06-bom300k/layers/config/metadata.toml").read_bytes())
-    memory = [FLOORS[jail.form.name][name] for name in ("address-space", "data")]
+    memory = [FLOORS["python" if jail.form.is_script else "static"][name] for name in ("address-space", "data")]
     limits = [("limit", resource, 2 * least, 2 * least) for resource, least in memory]
     started = enter(_floor(jail.form, "stack"), *limits, environ=(b"CNB_PLATFORM_API=0.6",))
     assert (started.exit_code, started.stdout, started.stderr) == (42, b"", b"")
@@ -223,11 +231,12 @@ NESTED = {
 }
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("stack", ["floor", "usual"])
 @pytest.mark.parametrize("name", NESTED)
 def test_hostile_nesting(name: str, stack: str, jail: Jail, native: Native, enter: Enter) -> None:
     """10,000 levels in metadata.toml end with CNB's line and exit 1, or are read; never with a crash."""
-    jail.install("buildpacks/lifecycle", "0.21.17", native.program("answer"))
+    jail.install("buildpacks/lifecycle", "0.21.17", native.of(jail.form).program("answer"))
     jail.use_metadata(NESTED[name] + "\n")
     started = enter(*([_floor(jail.form, "stack")] if stack == "floor" else []))
     if name in ("dotted", "header", "many") and started.exit_code == 42:
@@ -237,6 +246,7 @@ def test_hostile_nesting(name: str, stack: str, jail: Jail, native: Native, ente
     assert started.stderr.startswith(b"ERROR: failed to read metadata: open /layers/config/metadata.toml: ")
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("persona", [0, NO_RANDOMISATION])
 def test_address_randomisation(persona: int, enter: Enter) -> None:
     """On and off, twenty times each: a snapshot's addresses never meet what the kernel put there."""
@@ -258,7 +268,7 @@ def test_a_seccomp_allow_list(jail: Jail, native: Native, enter: Enter) -> None:
         assert started.exit_code == -SIGSYS
         return
     for version in ("0.21.17", "0.17.7"):
-        jail.install("buildpacks/lifecycle", version, native.program("answer"))
+        jail.install("buildpacks/lifecycle", version, native.of(jail.form).program("answer"))
     started = enter(("seccomp", ALLOWED))
     assert (started.exit_code, started.stdout, started.stderr) == (42, b"", b"")
     assert enter(("seccomp", ALLOWED), environ=(b"CNB_PLATFORM_API=99.9",)).exit_code == -SIGSYS  # it writes
@@ -270,7 +280,7 @@ def test_a_seccomp_allow_list(jail: Jail, native: Native, enter: Enter) -> None:
 @pytest.mark.parametrize("name", ["set_tid_address", "arch_prctl"])
 def test_what_no_go_program_calls_may_be_refused(name: str, jail: Jail, native: Native, enter: Enter) -> None:
     """A profile recorded from a Go program may answer set_tid_address with EPERM; without the other nothing starts."""
-    jail.install("buildpacks/lifecycle", "0.21.17", native.program("answer"))
+    jail.install("buildpacks/lifecycle", "0.21.17", native.of(jail.form).program("answer"))
     filtered = ALLOWED.replace(name, f"-{name}")
     assert filtered != ALLOWED
     started = enter(("seccomp", filtered))
@@ -286,7 +296,7 @@ def test_every_listed_call_is_needed(jail: Jail, native: Native, enter: Enter) -
         assert enter(("seccomp", ALLOWED)).exit_code == -SIGSYS
         return
     for version in ("0.21.17", "0.17.7"):
-        jail.install("buildpacks/lifecycle", version, native.program("answer"))
+        jail.install("buildpacks/lifecycle", version, native.of(jail.form).program("answer"))
     jail.use_metadata((APPS / "p06-bom300k/layers/config/metadata.toml").read_bytes())
     (jail.root / "etc/cnb/launchers.d").mkdir(parents=True)
     (jail.root / "etc/cnb/launchers.d/a.toml").symlink_to("/dev/null")
@@ -314,8 +324,10 @@ def test_a_file_where_procfs_would_be(jail: Jail, enter: Enter) -> None:
 
 def test_a_copy_of_itself_with_little_memory(jail: Jail, native: Native, enter: Enter) -> None:
     """A launcher that is a copy of metalauncher is told apart piece by piece, and the next one runs."""
-    shutil.copy2(jail.executable, jail.install("buildpacks/lifecycle", "0.17.7", native.program("answer")))
-    jail.install("buildpacks/lifecycle", "0.9.3", native.program("answer"))
+    shutil.copy2(
+        jail.executable, jail.install("buildpacks/lifecycle", "0.17.7", native.of(jail.form).program("answer"))
+    )
+    jail.install("buildpacks/lifecycle", "0.9.3", native.of(jail.form).program("answer"))
     jail.use_metadata((APPS / "p04/layers/config/metadata.toml").read_bytes())
     limits = [_floor(jail.form, name) for name in ("address-space", "data", "stack")]
     started = enter(*limits, environ=(b"CNB_PLATFORM_API=0.4",))
@@ -323,6 +335,7 @@ def test_a_copy_of_itself_with_little_memory(jail: Jail, native: Native, enter: 
     assert started.stderr.count(b"is metalauncher itself") == 1
 
 
+@pytest.mark.emulated
 def test_a_set_id_executable_has_no_root(jail: Jail, enter: Enter) -> None:
     """Where effective and real user differ, METALAUNCHER_ROOT is somebody else's, and ignored."""
     nowhere = (*APP, b"METALAUNCHER_ROOT=/nowhere")

@@ -74,7 +74,7 @@ class Scene:
         """Lay it out."""
         self.image = image
         self.faults = native.program("faults")
-        self.answer = native.program("answer")
+        self.answer = native.of(image.form).program("answer")
         image.environ["CNB_PLATFORM_API"] = "0.8"
         self.metadata = image.use_metadata('[[buildpacks]]\nid = "a"\napi = "0.7"\n')
         self.declare("best", "2.0", minors(7, 8))
@@ -108,6 +108,7 @@ class Scene:
             capture_output=True,
             timeout=BOUND,
             check=False,
+            preexec_fn=self.image.form.enter,  # no threads
         )
         seconds = time.monotonic() - started
         assert done.returncode != 125, done.stderr
@@ -124,6 +125,7 @@ def scene(image: Image, native: Native) -> Scene:
     return Scene(image, native)
 
 
+@pytest.mark.emulated
 def test_nothing_fails(scene: Scene) -> None:
     """Without a fault the best launcher is started, in silence."""
     outcome = scene.dispatch()
@@ -185,6 +187,7 @@ FAULTS: dict[str, tuple[Fault, str | int]] = {
 }
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_call_fails(name: str, scene: Scene) -> None:
     """A call that fails, each time it is made, has the outcome of the table."""
@@ -201,6 +204,7 @@ def test_a_call_fails(name: str, scene: Scene) -> None:
         assert len(warnings) == expected.count("!")
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("number", [EPIPE, EIO, ENOSPC, EBADF, EAGAIN, 0])
 def test_nobody_can_be_told(number: int, scene: Scene) -> None:
     """A refusal that can't be written keeps its exit code, a warning its fallback; 0: nothing is written."""
@@ -436,6 +440,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
 }
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_descriptor_stops_nobody(kind: str, scene: Scene) -> None:
     """Whatever else lies in launchers.d, in either directory, the best launcher is started, soon and in silence."""
@@ -448,6 +453,7 @@ def test_a_hostile_descriptor_stops_nobody(kind: str, scene: Scene) -> None:
     assert outcome.seconds < BOUND / 2
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind not in ("empty", "not-a-descriptor")])
 def test_a_hostile_record_is_refused(kind: str, scene: Scene) -> None:
     """Whatever lies in the place of metadata.toml, it is read in bounded time, or refused with what it is."""
@@ -459,6 +465,7 @@ def test_a_hostile_record_is_refused(kind: str, scene: Scene) -> None:
     assert outcome.seconds < BOUND / 2
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind != "stdin"])
 def test_a_hostile_launcher_is_passed_over(kind: str, scene: Scene) -> None:
     """Whatever lies in the place of a launcher, the next one is started, with a warning."""

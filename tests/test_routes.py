@@ -16,6 +16,8 @@ from native import Jail, Native, Started, Starter, Words, need
 PATH = b"PATH=/cnb/process:/cnb/lifecycle:/usr/bin:/bin"
 APP = (b"CNB_PLATFORM_API=0.12", PATH)
 
+pytestmark = pytest.mark.emulated
+
 # (path, argv, the directives before it, the environment)
 Enter = Callable[..., Started]
 
@@ -26,8 +28,8 @@ def jail(public: Path, native: Native, form: Form, starter: Starter) -> Jail:
     need(starter, ("mounts",))
     jail = Jail(public / f"routes-{form.name}", form)
     jail.use_registry()
-    jail.install("buildpacks/lifecycle", "0.21.17", native.program("probe"))
-    jail.install("buildpacks/lifecycle", "0.9.3", native.program("probe"))
+    jail.install("buildpacks/lifecycle", "0.21.17", native.of(form).program("probe"))
+    jail.install("buildpacks/lifecycle", "0.9.3", native.of(form).program("probe"))
     jail.use_metadata((APPS / "p12/layers/config/metadata.toml").read_bytes())
     jail.bind(Path("/proc"))
     return jail

@@ -200,7 +200,7 @@ def prepare(public: Path, native: Native, form: Form) -> Image:
     """Return an image whose one fitting launcher is the probe; every user can read it."""
     image = Image(public / f"image-{form.name}", form)
     image.use_registry()
-    image.install("buildpacks/lifecycle", "0.21.17", native.program("probe"))
+    image.install("buildpacks/lifecycle", "0.21.17", native.of(form).program("probe"))
     image.use_metadata((APPS / "p12/layers/config/metadata.toml").read_bytes())
     image.by_link()
     return image
@@ -216,12 +216,12 @@ def direct(starter: Starter, image: Image, case: Case) -> Started:
     """Start the launcher as if there were no metalauncher."""
     launcher = image.root / "usr/lib/cnb/launchers/buildpacks/lifecycle/0.21.17/launcher"
     environ = [entry for entry in _environ(image, case) if not entry.startswith(b"METALAUNCHER_")]
-    return starter.start(launcher, _argv(image, case), tuple(environ), *case.state)
+    return starter.start(launcher, _argv(image, case), tuple(environ), *image.form.state, *case.state)
 
 
 def dispatched(starter: Starter, image: Image, case: Case) -> Started:
     """Start the app's `web`, which leads to metalauncher."""
-    return starter.start(_link(image), _argv(image, case), _environ(image, case), *case.state)
+    return starter.start(_link(image), _argv(image, case), _environ(image, case), *image.form.state, *case.state)
 
 
 def expected(starter: Starter, image: Image, case: Case) -> list[str]:
@@ -250,6 +250,7 @@ def _environ(image: Image, case: Case) -> tuple[bytes, ...]:
     )
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("name", CASES)
 def test_the_launcher_gets_what_a_direct_exec_gives(name: str, starter: Starter, probed: Image) -> None:
     """The two reports are the same, and nothing was printed on the way."""

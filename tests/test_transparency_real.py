@@ -28,6 +28,8 @@ from reading import NEWEST
 from real_launchers import EACH, Launchers
 from test_transparency import BREAKS, CASES, PRETEND, Case, names_the_path
 
+from metalauncher.tooling.architectures import this_architecture
+
 WAYS = ("link", "shim")
 LAUNCHER = "usr/lib/cnb/launchers/buildpacks/lifecycle/{}/launcher"
 ALL_APPS = sorted(folder.name for folder in APPS.iterdir())
@@ -52,9 +54,10 @@ class World:
         plain = [entry for entry in case.environ if not entry.startswith(b"METALAUNCHER_")]
         launcher = self.image.root / LAUNCHER.format(self.version)
         seen = (os.fsencode(path), *case.arguments) if is_script else given
-        direct = self.starter.start(launcher, seen, tuple(plain), *case.state)
+        state = (*self.image.form.state, *case.state)
+        direct = self.starter.start(launcher, seen, tuple(plain), *state)
         ours = (b"METALAUNCHER_ROOT=" + os.fsencode(self.image.root), b"METALAUNCHER_NOTE=\xff")
-        dispatched = self.starter.start(path, given, (ours[0], *case.environ, ours[1]), *case.state)
+        dispatched = self.starter.start(path, given, (ours[0], *case.environ, ours[1]), *state)
         if case.script and case.script is not names_the_path and self.image.form.is_script:
             direct = replace(direct, report=case.script(direct.report, path))
         return _unordered(direct), _unordered(dispatched)
@@ -98,12 +101,14 @@ def worlds(public: Path, real: Launchers, starter: Starter, native: Native) -> W
 def prepare(root: Path, form: Form, version: str, real: Launchers, native: Native) -> Image:
     """Install a launcher from its release's tarball, as users do."""
     image = Image(root, form)
-    added = as_process("bundle", "add", real.release(root / "releases", version), "--root", root)
+    release = real.of(form).release(root / "releases", version)
+    named = ("--arch", this_architecture(form.emulation.architecture.name)) if form.emulation else ()
+    added = as_process("bundle", "add", release, "--root", root, *named)
     assert added.code == 0, added.err
     descriptor = REFERENCE_REGISTRY / f"buildpacks_lifecycle@{version}.toml"
     if descriptor.exists():  # it also says which APIs stand for none at all
         shutil.copy(descriptor, image.usr)
-    shutil.copy(native.program("probe"), root / "probe")
+    shutil.copy(native.of(form).program("probe"), root / "probe")
     (root / "layers").chmod(0o755) if (root / "layers").exists() else (root / "layers").mkdir()
     (root / "workspace").mkdir()
     return image
@@ -155,6 +160,15 @@ def test_from_any_state(version: str, name: str, form: Form, worlds: Worlds) -> 
     for way in WAYS:
         direct, dispatched = world.both(way, "web", case)
         assert dispatched == direct, way
+
+
+@pytest.mark.only("emulated")
+@pytest.mark.emulated
+@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("version", launchers.QUICK)
+def test_from_some_states_emulated(version: str, name: str, form: Form, worlds: Worlds) -> None:
+    """The same, with the launchers of another architecture: from some states, for each start takes an emulator."""
+    test_from_any_state(version, name, form, worlds)
 
 
 @pytest.mark.only("static")

@@ -32,7 +32,7 @@
 #include "start.h"
 
 #define RESERVE ((size_t)1 << 20) /* zeroed memory behind the snapshot, for start-up to allocate from */
-#define PAGE ((size_t)4096)
+#define PAGE ((size_t)4096) /* of the machine that builds, where blocks are traced by pages */
 #define SPARE_SIZE ((size_t)256 << 20)
 #define MAX_BLOCKS (1u << 20)
 #define MAX_SEGMENTS 8
@@ -59,11 +59,8 @@ struct planned {
     uint32_t serial, units;
 };
 
-/*
- * Blocks that the result does not get lie at an address that no other data is mistaken for. (What is mistaken for an
- * address in the heap of the result does no harm: all blocks there stay anyway.)
- */
-static char *const spare = (char *)0x25a3c7590000;
+/* Blocks that the result does not get. (What is mistaken for an address in its heap does no harm: all there stay anyway.) */
+static char *const spare = (char *)SPARE_HEAP;
 static char *spare_next;
 static char *hot_end, *snapshot_end; /* where what a dispatch touches ends, and where all ends */
 static struct block blocks[MAX_BLOCKS]; /* by serial, from 1 */
@@ -72,9 +69,15 @@ static struct planned plan[MAX_BLOCKS]; /* in the order of places */
 static uint32_t plan_length;
 static uint32_t spare_owner[SPARE_SIZE / UNIT], heap_owner[(32u << 20) / UNIT]; /* serial, by unit of memory */
 
+/* Returns the next multiple of a power of two. */
+static size_t round_up(size_t size, size_t to)
+{
+    return (size + to - 1) & ~(to - 1);
+}
+
 static char *page_after(char *address)
 {
-    return (char *)(((uintptr_t)address + PAGE - 1) & ~(PAGE - 1));
+    return (char *)round_up((uintptr_t)address, PAGE);
 }
 
 /* Returns where a block can start whose payload is aligned. */
@@ -142,7 +145,7 @@ static void read_plan(const char *path, int on_own_pages)
     if (on_own_pages)
         spare_next = next;
     else
-        snapshot_end = page_after(next);
+        snapshot_end = (char *)round_up((uintptr_t)next, SEGMENT);
     if (snapshot_end > heap_end)
         fail("the heap is too small");
 }
@@ -373,20 +376,25 @@ static void forget_this_process(void)
     extern char *program_invocation_name, *program_invocation_short_name;
     extern uintptr_t __stack_chk_guard;
     extern size_t __hwcap;
-    extern struct {
+    extern struct { /* the beginning of musl's internal/libc.h */
         char flags[8];
         size_t *auxv;
+        void *tls;
+        size_t tls_size, tls_align, tls_count, page_size;
     } __libc;
     program_invocation_name = program_invocation_short_name = NULL;
     environ = NULL;
     __stack_chk_guard = 0;
     __hwcap = 0;
     __libc.auxv = NULL;
+    FORGET_PAGE_SIZE(__libc.page_size);
     resumption.thread->native_thread_id = 0;
 
     /* musl's thread descriptor (internal/pthread_impl.h): keep only the pointers into this image. */
-    uintptr_t *word = (uintptr_t *)__builtin_thread_pointer();
-    for (size_t i = 1; i < 25; i++) /* 0 is the pointer to itself */
+    uintptr_t *word = THREAD_DESCRIPTOR;
+    if (word[0] != (uintptr_t)word)
+        fail("musl's thread descriptor is not where it was");
+    for (size_t i = 1; i < THREAD_DESCRIPTOR_WORDS; i++) /* 0 is the pointer to itself */
         if (word[i] < (uintptr_t)data_start || word[i] >= (uintptr_t)cold_data_end)
             word[i] = 0;
 
@@ -415,7 +423,7 @@ static void check_result(void)
 
 /*
  * Writes the executable: the code that a dispatch touches; the data of which it touches most, up to the end of the
- * snapshot; the other data; the other code. Each begins with a page.
+ * snapshot; the other data; the other code. Each begins with a multiple of SEGMENT.
  */
 static void write_executable(const char *path)
 {
@@ -426,9 +434,9 @@ static void write_executable(const char *path)
         Elf64_Phdr segments[MAX_SEGMENTS];
     } head = {.elf = *own};
     size_t text_size = (size_t)(text_end - __ehdr_start), cold_size = (size_t)(cold_end - cold_start);
-    size_t data_size = (size_t)(snapshot_end - data_start); /* the snapshot ends with a page */
+    size_t data_size = (size_t)(snapshot_end - data_start);
     size_t cold_data_size = (size_t)(cold_data_end - cold_data_start);
-    size_t data_offset = (text_size + PAGE - 1) & ~(PAGE - 1);
+    size_t data_offset = round_up(text_size, SEGMENT);
     size_t cold_data_offset = data_offset + data_size, cold_offset = cold_data_offset + cold_data_size;
     int count = 0;
     for (int i = 0; i < own->e_phnum; i++) {
@@ -463,7 +471,7 @@ static void write_executable(const char *path)
     if (sizeof head > own->e_phoff + own->e_phnum * sizeof(Elf64_Phdr))
         fail("no room for the program headers");
 
-    static const char zeros[PAGE];
+    static const char zeros[SEGMENT];
     int fd = create(path);
     write_all(fd, &head, sizeof head);
     write_all(fd, __ehdr_start + sizeof head, text_size - sizeof head);

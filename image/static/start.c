@@ -143,7 +143,7 @@ gid_t getegid(void)
  * Where all is in memory, it maps the pages that are needed anyway.
  */
 #define FIRST __attribute__((used, section(".text.first")))
-#define PAGE 4096
+#define PAGE 4096 /* the least that a page can be */
 
 extern const char __ehdr_start[], text_end[], data_start[]; /* layout.ld */
 
@@ -154,18 +154,21 @@ static inline void touch(const char *address)
 
 FIRST static void touch_in_order(void)
 {
-    const char *text = __ehdr_start, *data = data_start - ((size_t)(text_end - text) + PAGE - 1) / PAGE * PAGE;
+    const char *text = __ehdr_start;
+    const char *data = data_start - ((size_t)(text_end - text) + SEGMENT - 1) / SEGMENT * SEGMENT;
     size_t offset = 4 * PAGE;
     touch(text + PAGE);
     for (; text + offset < text_end; offset += 8 * PAGE)
         touch(text + offset);
+    while (SEGMENT > PAGE && data + offset < data_start) /* what fills up the text's last page */
+        offset += 8 * PAGE;
     for (; data + offset < resumption.hot_end; offset += 8 * PAGE)
         touch(data + offset);
 }
 
 FIRST __attribute__((naked)) void first(void)
 {
-    __asm__("call touch_in_order\n\tjmp _start");
+    __asm__(ENTER);
 }
 
 /* Prints the exception that start() ended with, as one line. */
@@ -273,8 +276,7 @@ static _Noreturn void resume(void)
 static _Noreturn void on_own_stack(void (*function)(void))
 {
     extern char stack_end[]; /* layout.ld */
-    __asm__ volatile("mov %0, %%rsp\n\txor %%ebp, %%ebp\n\tcall *%1\n\tud2" : : "r"(stack_end), "r"(function) : "memory");
-    __builtin_unreachable();
+    call_on_stack(stack_end, function);
 }
 
 int main(int argc, char **argv)

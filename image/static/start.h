@@ -4,6 +4,12 @@
 
 #include <Python.h>
 
+#if defined __x86_64__
+#include "arch/x86_64.h"
+#elif defined __aarch64__
+#include "arch/aarch64.h"
+#endif
+
 /* C recursion that CPython allows itself: over 1 KB each of our stack (layout.ld); its own number assumes 8 MB. */
 #define C_RECURSION_LIMIT 400
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import shutil
 import sys
 from functools import partial
@@ -10,15 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from application import application_sources
+from architectures import ARCHITECTURES, EMULATORS, HOST, Architecture
 from cache import Cache
 from contents import ContentsError, application_version, describe
 from fetch import CPYTHON_VERSION, MYPYC, FetchError, cpython_sha256, fetch_cpython, fetch_tomli, fetch_wheels
 from run import BuildError, run
-from toolchain import REQUIREMENTS, Toolchain, fetch_zig, make_toolchain
+from toolchain import HEADERS, REQUIREMENTS, Toolchain, fetch_zig, make_toolchain
 
 HERE = Path(__file__).resolve().parent
 TREE = HERE.parent.parent
-RESULT = TREE / "dist" / "metalauncher-linux-x86_64"
+DIST = TREE / "dist"
 
 # Command -> Debian package.
 TOOLS = {"make": "make"}
@@ -32,10 +35,10 @@ COMPILE = [
     "-fno-asynchronous-unwind-tables",
     "-fno-unwind-tables",
     "-fno-stack-protector",
-    "-fcf-protection=none",
 ]
 # The compiler's profile of CPython and the parser, kept in the tree: take_profile.py. A static function is known by the
-# name of its file, without the folders; sections keep their names, whatever is hot.
+# name of its file, without the folders; sections keep their names, whatever is hot. It was taken on x86-64. Nearly all
+# functions are the same to the compiler's front end for any architecture; those that are not do without.
 PROFILE = HERE / "profile-x86_64.profdata"
 NAMES = ["-mllvm", "-static-func-full-module-prefix=false", "-mllvm", "-disable-vp"]
 PROFILE_READ = [
@@ -69,9 +72,22 @@ CONFIGURE = [
     "--disable-ipv6",
     "--without-mimalloc",
     "--without-pymalloc",
+    "ac_cv_broken_nice=no",  # a build that itself runs at nice 19 would find out otherwise
     "MODULE_BUILDTYPE=static",
     "LINKFORSHARED= ",
 ]
+# What configure finds out by running programs, and can't where they do not run: as it is on this machine.
+CROSS = [
+    "ac_cv_aligned_required=no",
+    "ac_cv_broken_sem_getvalue=no",
+    "ac_cv_computed_gotos=yes",
+    "ac_cv_file__dev_ptc=no",
+    "ac_cv_file__dev_ptmx=yes",
+    "ac_cv_pthread_system_supported=yes",
+    "ac_cv_working_tzset=yes",
+]
+# What it may say otherwise of one architecture than of another.
+OF_ARCHITECTURE = {"HAVE_GCC_ASM_FOR_X64", "HAVE_GCC_ASM_FOR_X87", "PY_SUPPORT_TIER"}
 MODULES = HERE / "Setup.local"
 # What driver.py dispatches.
 WARM_UP = HERE / "warm-up"
@@ -81,40 +97,57 @@ COMMON = ("frozen", "interpreter", "memory", "reduced", "tomli_parser")
 
 
 def main() -> None:
-    """Build the executable: the argument, or dist/metalauncher-linux-x86_64; a failure is one message."""
-    result = Path(sys.argv[1] if len(sys.argv) > 1 else RESULT)
+    """Build the executables that are asked for; a failure is one message."""
+    parser = argparse.ArgumentParser(prog="image/static/build")
+    parser.add_argument("architecture", nargs="?", default=HOST.name, choices=[*ARCHITECTURES, "all"])
+    parser.add_argument("folder", nargs="?", default=DIST, type=Path, help="where the results go")
+    asked = parser.parse_args()
+    chosen = [item for item in ARCHITECTURES.values() if asked.architecture in (item.name, "all")]
     try:
-        _check_tools()
-        folder = build(Cache())
-        result.parent.mkdir(parents=True, exist_ok=True)
-        contents = result.with_name(f"{result.name}.contents.json")
-        contents.unlink(missing_ok=True)  # it never speaks of another executable
-        fresh = result.with_name(f".{result.name}.{os.getpid()}")  # the old one may be running
-        shutil.copyfile(folder / "metalauncher", fresh)
-        fresh.chmod(0o755)
-        fresh.replace(result)
-        shutil.copyfile(folder / "contents.json", fresh)
-        fresh.replace(contents)
+        check_tools(chosen)
+        for architecture in chosen:
+            _install(build(Cache(), architecture), result_of(architecture, asked.folder))
     except (BuildError, ContentsError, FetchError) as error:
         sys.exit(f"static: {error}")
+
+
+def result_of(architecture: Architecture, folder: Path = DIST) -> Path:
+    """Return where an executable goes."""
+    return folder / f"metalauncher-linux-{architecture.name}"
+
+
+def _install(built: Path, result: Path) -> None:
+    """Put an executable in its place, and beside it the description of it."""
+    result.parent.mkdir(parents=True, exist_ok=True)
+    contents = result.with_name(f"{result.name}.contents.json")
+    contents.unlink(missing_ok=True)  # it never speaks of another executable
+    fresh = result.with_name(f".{result.name}.{os.getpid()}")  # the old one may be running
+    shutil.copyfile(built / "metalauncher", fresh)
+    fresh.chmod(0o755)
+    fresh.replace(result)
+    shutil.copyfile(built / "contents.json", fresh)
+    fresh.replace(contents)
     print(f"static: {result}, {result.stat().st_size} bytes")
 
 
 class Inputs(NamedTuple):
     """What CPython and the parser are built from: the toolchain, CPython's sources, the parser as C, tomli."""
 
+    architecture: Architecture
     tools: Toolchain
     source: Path
     parser: Path
     tomli: Path
 
 
-def inputs(cache: Cache) -> Inputs:
+def inputs(cache: Cache, architecture: Architecture = HOST) -> Inputs:
     """Fetch and prepare what is pinned."""
-    zig = cache.step("zig", REQUIREMENTS, make=fetch_zig, say="fetching the compiler")
+    zig = cache.step("zig", REQUIREMENTS, repr(HEADERS), make=fetch_zig, say="fetching the compiler")
     toolchain = cache.step(
-        "toolchain", zig, HERE / "toolchain.py", make=partial(make_toolchain, zig), say="building musl"
-    )
+        "toolchain", zig, HERE / "toolchain.py", repr(architecture),
+        make=partial(make_toolchain, zig, architecture),
+        say=f"building musl for {architecture.name}",
+    )  # fmt: skip
     source = cache.step(
         "source", cpython_sha256(), make=fetch_cpython, say=f"fetching the source of CPython {CPYTHON_VERSION}"
     )
@@ -125,32 +158,48 @@ def inputs(cache: Cache) -> Inputs:
         make=partial(_translate_parser, tomli, mypyc),
         say="translating tomli's parser to C with mypyc",
     )  # fmt: skip
-    return Inputs(Toolchain(zig, toolchain), source / "source", parser, tomli)
+    return Inputs(architecture, Toolchain(zig, toolchain), source / "source", parser, tomli)
 
 
-def build(cache: Cache) -> Path:
+class Pythons(NamedTuple):
+    """The folders of make_python(): of the architecture that is built for, and of this machine."""
+
+    target: Path
+    here: Path
+
+
+def build(cache: Cache, architecture: Architecture = HOST) -> Path:
     """Return the folder that holds the executable."""
-    given = inputs(cache)
-    python = cache.step(
-        "python", given.source.parent, given.parser, given.tools.folder, MODULES, PROFILE,
-        repr((COMPILE, PROFILE_READ[1:], CONFIGURE)),
-        make=partial(make_python, given, PROFILE_READ),
-        say="building CPython (minutes, once)",
-    )  # fmt: skip
+    given = inputs(cache, architecture)
+    here = _build_python(cache, given if architecture == HOST else inputs(cache), None)
+    python = Pythons(here if architecture == HOST else _build_python(cache, given, here), here)
     application = application_sources(TREE / "metalauncher")
     own = sorted(path for path in HERE.iterdir() if path.suffix in (".c", ".h", ".ld", ".py", ".txt"))
+    own.append(HERE / "arch" / f"{architecture.name}.h")
     warm_up = sorted(path for path in WARM_UP.rglob("*") if path.is_file())
     return cache.step(
-        "program", python, given.tomli, given.tools.folder, repr((LINK, STRICT)),
+        "program", python.target, given.tomli, given.tools.folder, repr((LINK, STRICT)),
         *[item for path in application + own + warm_up for item in (str(path.relative_to(TREE)), path)],
         make=partial(_make_program, given, python),
-        say="building the executable",
+        say=f"building the executable for {architecture.name}",
     )  # fmt: skip
 
 
-def _check_tools() -> None:
+def _build_python(cache: Cache, given: Inputs, here: Path | None) -> Path:
+    """Return the folder of make_python()."""
+    return cache.step(
+        "python", given.source.parent, given.parser, given.tools.folder, MODULES, PROFILE,
+        repr((COMPILE, PROFILE_READ[1:], CONFIGURE)), *((here, repr(CROSS)) if here else ()),
+        make=partial(make_python, given, PROFILE_READ, here),
+        say=f"building CPython for {given.architecture.name} (minutes, once)",
+    )  # fmt: skip
+
+
+def check_tools(architectures: list[Architecture]) -> None:
     """Install the tools that are missing where we may; name their packages where not."""
-    missing = {package: command for command, package in TOOLS.items() if shutil.which(command) is None}
+    emulators = [architecture.emulator for architecture in architectures if architecture.emulator]
+    needed = TOOLS | {command: EMULATORS[command] for command in emulators}
+    missing = {package: command for command, package in needed.items() if shutil.which(command) is None}
     if not missing:
         return
     install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
@@ -170,31 +219,61 @@ def _translate_parser(tomli: Path, mypyc: Path, folder: Path) -> None:
     shutil.copytree(mypyc / "mypyc" / "lib-rt", folder / "lib-rt")
 
 
-def make_python(given: Inputs, profile: list[str], folder: Path) -> None:
-    """Build CPython's static library, tomli's parser, and an interpreter for compiling Python code."""
-    tools, source, parser, _ = given
+def make_python(given: Inputs, profile: list[str], here: Path | None, folder: Path) -> None:
+    """Build CPython's static library, tomli's parser, and for this machine an interpreter that compiles Python code.
+
+    Args:
+        given: what it is built from.
+        profile: the compiler's options for its profile.
+        here: what this function has made for this machine, if it is not that which is to be made.
+        folder: is filled.
+    """
+    architecture, tools, source, parser, _ = given
     work = folder / "work"
     (work / "Modules").mkdir(parents=True)
     shutil.copyfile(MODULES, work / "Modules" / "Setup.local")
     configure = [str(source / "configure"), f"CC={tools.cc}", f"AR={tools.ar}", *CONFIGURE]
+    results = ["libpython3.13.a"]
+    if here is None:
+        results.append("python")
+    else:
+        configure += [*CROSS, f"--build={HOST.target}", f"--host={architecture.target}"]
+        configure += [f"--with-build-python={_python_command(here, work)}"]
     run(configure, work, folder / "configure.log")
     shutil.copytree(source / "Include", folder / "Include")
     shutil.copytree(source / "Lib", folder / "Lib", ignore=shutil.ignore_patterns("test", "idlelib", "tkinter"))
     shutil.copyfile(work / "pyconfig.h", folder / "pyconfig.h")
+    if here is not None:
+        _compare_configs(folder / "pyconfig.h", here / "pyconfig.h")
 
-    options = [*COMPILE, f"-ffile-prefix-map={folder}=build", f"-ffile-prefix-map={source}=cpython"]
-    options += [f"-ffile-prefix-map={parser}=parser", "-DNDEBUG", *profile]
-    make = ["make", f"-j{os.cpu_count()}", f"OPT={' '.join(options)}", "libpython3.13.a", "python"]
-    run(make, work, folder / "make.log")
+    options = [*COMPILE, *architecture.options, f"-ffile-prefix-map={folder}=build"]
+    options += [f"-ffile-prefix-map={source}=cpython", f"-ffile-prefix-map={parser}=parser", "-DNDEBUG", *profile]
+    run(["make", f"-j{os.cpu_count()}", f"OPT={' '.join(options)}", *results], work, folder / "make.log")
     includes = [*_includes(folder), f"-I{parser / 'lib-rt'}"]
     native = [str(parser / "__native_tomli.c"), "-o", "native.o"]
     run([str(tools.cc), *options, *includes, "-w", "-c", *native], work)
-    for result in ("libpython3.13.a", "python", "native.o"):
+    for result in (*results, "native.o"):
         shutil.copy(work / result, folder / result)
     shutil.rmtree(work)
 
 
-def _make_program(given: Inputs, python: Path, folder: Path) -> None:
+def _compare_configs(*configs: Path) -> None:
+    """See that configure says of both architectures the same, but for what is theirs alone: CROSS may be incomplete."""
+    one, other = [set(re.findall(r"^.*?(?:define|undef) (\w+.*)$", file.read_text(), re.MULTILINE)) for file in configs]
+    differ = {line.split()[0] for line in one ^ other} - OF_ARCHITECTURE
+    if differ:
+        raise BuildError(f"configure says otherwise of the other architecture, see CROSS: {', '.join(sorted(differ))}")
+
+
+def _python_command(python: Path, folder: Path) -> Path:
+    """Write a command that runs the interpreter built for this machine, with its own library; return its path."""
+    command = folder / "build-python"
+    command.write_text(f'#!/bin/sh\nPYTHONHOME=/ PYTHONPATH={python / "Lib"} exec {python / "python"} -B -S "$@"\n')
+    command.chmod(0o755)
+    return command
+
+
+def _make_program(given: Inputs, python: Pythons, folder: Path) -> None:
     """Link the executable-to-be, and run it to write itself as a snapshot (snapshot.c)."""
     work = folder / "work"
     work.mkdir()
@@ -202,28 +281,31 @@ def _make_program(given: Inputs, python: Path, folder: Path) -> None:
         (work / sections.with_suffix(".ld").name).write_text(_in_order(sections.read_text()))
     # A section that the layout does not name would lie somewhere, and not be in the result.
     layout = ["--entry=first", "-T", str(HERE / "layout.ld"), "-Map=map", "--orphan-handling=error"]
-    program = str(link(given, python, "driver.py", (*COMMON, "snapshot", "start"), layout, work))
+    program = [str(link(given, python, "driver.py", (*COMMON, "snapshot", "start"), layout, work))]
+    if given.architecture.emulator:
+        program.insert(0, given.architecture.emulator)
     survey, plan = str(work / "survey"), str(work / "plan")
-    run([program, "survey", "", survey], WARM_UP)
-    run([program, "trace", survey, plan], WARM_UP)
-    run([program, "write", plan, str(folder / "metalauncher")], WARM_UP)
+    run([*program, "survey", "", survey], WARM_UP)
+    run([*program, "trace", survey, plan], WARM_UP)
+    run([*program, "write", plan, str(folder / "metalauncher")], WARM_UP)
     shutil.copyfile(work / "map", folder / "map")  # for order.py
     contents = describe(folder / "metalauncher", work, given.source, application_version(TREE), given.tools)
     (folder / "contents.json").write_bytes(contents)
     shutil.rmtree(work)
 
 
-def link(given: Inputs, python: Path, driver: str, names: tuple[str, ...], options: list[str], work: Path) -> Path:
+def link(given: Inputs, python: Pythons, driver: str, names: tuple[str, ...], options: list[str], work: Path) -> Path:
     """Freeze the Python code, compile our own C, and link both with CPython and the parser; return the program."""
-    freeze = [str(python / "python"), "-B", "-S", "-X", "frozen_modules=off", str(HERE / "freeze.py"), "frozen.c"]
+    freeze = [str(python.here / "python"), "-B", "-S", "-X", "frozen_modules=off", str(HERE / "freeze.py"), "frozen.c"]
     freeze += [str(HERE / driver), str(TREE), str(given.tomli)]
-    run(freeze, work, PYTHONHOME="/", PYTHONPATH=str(python / "Lib"))
-    compile_ = [*COMPILE, *STRICT, *_includes(python), f"-I{HERE}"]
-    compile_ += [f"-ffile-prefix-map={HERE}=static", f"-ffile-prefix-map={python}=build"]
+    run(freeze, work, PYTHONHOME="/", PYTHONPATH=str(python.here / "Lib"))
+    compile_ = [*COMPILE, *given.architecture.options, *STRICT, *_includes(python.target), f"-I{HERE}"]
+    compile_ += [f"-ffile-prefix-map={HERE}=static", f"-ffile-prefix-map={python.target}=build"]
     for name in names:
         source = "frozen.c" if name == "frozen" else str(HERE / f"{name}.c")
         run([str(given.tools.cc), *compile_, "-DPy_BUILD_CORE=1", "-fno-builtin-malloc", "-c", source], work)
-    objects = [*[f"{name}.o" for name in names], str(python / "native.o"), str(python / "libpython3.13.a")]
+    objects = [*[f"{name}.o" for name in names], str(python.target / "native.o")]
+    objects += [str(python.target / "libpython3.13.a")]
     run(given.tools.link([*LINK, *options], objects, "program"), work)
     return work / "program"
 

@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 
 from cache import Cache
 from run import BuildError, run
-from steps import COMMON, NAMES, PROFILE, WARM_UP, inputs, link, make_python
+from steps import COMMON, NAMES, PROFILE, WARM_UP, Pythons, inputs, link, make_python
 
 COUNT = ["-fprofile-generate", *NAMES]
 WRAPPED = ["--wrap=fstat", "--wrap=stat", "--wrap=readdir"]  # training.c
@@ -34,9 +34,9 @@ def main() -> None:
             python, work, raw = Path(scratch, "python"), Path(scratch, "work"), Path(scratch, "profile.profraw")
             python.mkdir()
             work.mkdir()
-            make_python(given, COUNT, python)
+            make_python(given, COUNT, None, python)
             names = (*COMMON, "training", "profile")
-            program = link(given, python, "training.py", names, [*WRAPPED, *KEEP], work)
+            program = link(given, Pythons(python, python), "training.py", names, [*WRAPPED, *KEEP], work)
             run([str(program), str(raw)], WARM_UP)
             run([merge, "merge", "--output", str(PROFILE), str(raw)])
     except BuildError as error:

@@ -11,19 +11,21 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from architectures import ARCHITECTURES
 from fetch import fetch_wheels, pins
 from run import BuildError, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from architectures import Architecture
+
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "toolchain-requirements.txt"
 NAME = "ziglang"
-TARGET = "x86_64-linux-musl"
 # Of the wheel: its headers for other systems, and what only Zig's own programs need, are most of its 18,000 files.
+HEADERS = tuple(sorted({folder for architecture in ARCHITECTURES.values() for folder in architecture.headers}))
 _DIGEST = "wheel.sha256"
-_HEADERS = ("x86_64-linux-musl", "generic-musl", "x86-linux-any", "any-linux-any")
 _LIBRARIES = ("libc.a", "libzigc.a", "libcompiler_rt.a")  # in the order in which they are searched
 # Libraries that configure, or a makefile, may name, and that musl has within its own.
 _EMPTY = ("libm.a", "libdl.a", "libpthread.a", "librt.a", "libutil.a")
@@ -41,15 +43,15 @@ done
 exec "$here/clang" -nostdlib -static -Wno-unused-command-line-argument --ld-path="$here/ld" "$here/lib/crt1.o" "$@" \\
   {" ".join(f'"$here/lib/{name}"' for name in _LIBRARIES)}
 """
-_CLANG = f"""\
+_CLANG = """\
 #!/bin/sh
 here=${{0%/*}}
-zig=$here/../{{zig}}/ziglang
-exec "$zig/zig" clang --target={TARGET} --sysroot="$here" --gcc-install-dir= -nostdlibinc -nobuiltininc \\
+zig=$here/../{wheel}/ziglang
+exec "$zig/zig" clang --target={target} --sysroot="$here" --gcc-install-dir= -nostdlibinc -nobuiltininc \\
   -isystem "$zig/lib/include" \\
-  {" ".join(f'-isystem "$zig/lib/libc/include/{name}"' for name in _HEADERS)} "$@"
+  {headers} "$@"
 """
-_TOOL = '#!/bin/sh\nexec "${{0%/*}}/../{{zig}}/ziglang/zig" {tool} "$@"\n'
+_TOOL = '#!/bin/sh\nexec "${{0%/*}}/../{wheel}/ziglang/zig" {tool} "$@"\n'
 
 
 class Toolchain:
@@ -103,34 +105,35 @@ def fetch_zig(folder: Path) -> None:
     (folder / "ziglang/zig").chmod(0o755)
 
 
-def make_toolchain(wheel: Path, folder: Path) -> None:
+def make_toolchain(wheel: Path, architecture: Architecture, folder: Path) -> None:
     """Write the commands, and build musl and compiler-rt; both folders are in the same one, the cache."""
+    headers = " ".join(f'-isystem "$zig/lib/libc/include/{name}"' for name in architecture.headers)
     for name, text in (
         ("cc", _COMPILER),
-        ("clang", _CLANG),
-        ("ld", _TOOL.format(tool="ld.lld")),
-        ("ar", _TOOL.format(tool="ar")),
+        ("clang", _CLANG.format(wheel=wheel.name, target=architecture.target, headers=headers)),
+        ("ld", _TOOL.format(wheel=wheel.name, tool="ld.lld")),
+        ("ar", _TOOL.format(wheel=wheel.name, tool="ar")),
     ):
-        (folder / name).write_text(text.replace("{zig}", wheel.name))
+        (folder / name).write_text(text)
         (folder / name).chmod(0o755)
-    _build_libraries(wheel / "ziglang/zig", folder / "lib")
+    _build_libraries(wheel / "ziglang/zig", architecture.target, folder / "lib")
 
 
 def _is_wanted(name: str) -> bool:
     parts = name.split("/")
     if parts[:4] == ["ziglang", "lib", "libc", "include"]:
-        return parts[4] in _HEADERS
+        return parts[4] in HEADERS
     return parts[:3] != ["ziglang", "lib", "docs"] and not name.startswith(
         ("ziglang/lib/libcxx", "ziglang/lib/libtsan")
     )
 
 
-def _build_libraries(zig: Path, library: Path) -> None:
+def _build_libraries(zig: Path, target: str, library: Path) -> None:
     """Let zig link a program, and keep what it has built for that; where that is, it says when asked to be verbose."""
     work = library.with_name("work")
     work.mkdir()
     (work / "empty.c").write_text("int main(void) { return 0; }\n")
-    command = [str(zig), "cc", "-target", TARGET, "-mcpu=baseline", "-O2", "-s", "-static", "-fno-sanitize=all"]
+    command = [str(zig), "cc", "-target", target, "-mcpu=baseline", "-O2", "-s", "-static", "-fno-sanitize=all"]
     said = run(
         [*command, "empty.c", "-o", "empty"], work,
         ZIG_GLOBAL_CACHE_DIR=str(work / "cache"), ZIG_LOCAL_CACHE_DIR=str(work / "cache"), ZIG_VERBOSE_LINK="1",

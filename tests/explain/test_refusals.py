@@ -122,6 +122,7 @@ def test_which_says_the_same(case: Case, capfd: pytest.CaptureFixture[str]) -> N
     assert (status, out) == (case.definition["exit"], "")
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
 def test_message_of_the_form(file: Path, image: Image) -> None:
     """Either form prints that text, with that exit code."""

@@ -179,6 +179,14 @@ static void do_user(char **a) /* uid, gid; no other groups */
     enter_user_namespace(uid, gid, 0);
 }
 
+static void do_join(char **a) /* a user namespace that is there: its file in /proc */
+{
+    int fd = open(a[0], O_RDONLY | O_CLOEXEC);
+    must(fd);
+    must(setns(fd, CLONE_NEWUSER));
+    close(fd);
+}
+
 static void do_mounts(char **a) /* mounts of one's own; a user namespace where that takes one */
 {
     (void)a;
@@ -299,6 +307,7 @@ static const struct {
     {"mounts", 0, do_mounts},     {"bind", 2, do_bind},         {"readonly", 1, do_readonly},
     {"proc", 1, do_proc},         {"root", 1, do_root},     {"pids", 0, do_pids},
     {"terminal", 0, do_terminal}, {"seccomp", 1, do_seccomp},   {"nohugepages", 0, do_nohugepages},
+    {"join", 1, do_join},
 };
 
 static void obey(char *spec, char *end)

@@ -37,8 +37,8 @@ class Go:
     command: Path
     version: str  # as it says itself, "go1.26.8"
 
-    def run(self, *arguments: str | Path, folder: Path) -> str:
-        """Run a go command in a module's folder; return what it prints.
+    def run(self, *arguments: str | Path, folder: Path, **variables: str) -> str:
+        """Run a go command in a module's folder, with these variables too; return what it prints.
 
         Raises:
             Unavailable: it failed, mostly because a module could not be fetched.
@@ -48,7 +48,7 @@ class Go:
             done = subprocess.run(
                 command,
                 cwd=folder,
-                env=environment(),
+                env=environment() | variables,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -60,7 +60,9 @@ class Go:
             raise Unavailable(_failed(command, folder, done.stderr.strip()))
         return done.stdout
 
-    def program(self, name: str, module: Path, package: str, *, ldflags: str = "", more: Make | None = None) -> Path:
+    def program(
+        self, name: str, module: Path, package: str, *, ldflags: str = "", more: Make | None = None, goarch: str = ""
+    ) -> Path:
         """Return the folder with the static program `name` of a module's package; build it if it is not in the cache.
 
         Args:
@@ -69,6 +71,7 @@ class Go:
             package: to build, a path or an import path.
             ldflags: for the linker.
             more: puts more into the program's folder.
+            goarch: the architecture that it is for, as Go calls it; this machine's if it is empty.
 
         Raises:
             Unavailable: go failed, mostly because a module could not be fetched.
@@ -80,11 +83,12 @@ class Go:
             content += [str(source.relative_to(module)), source]
 
         def make(folder: Path) -> None:
-            self.run("build", *flags, "-o", folder / name.partition("-")[0], package, folder=module)
+            target = {"GOARCH": goarch} if goarch else {}
+            self.run("build", *flags, "-o", folder / name.partition("-")[0], package, folder=module, **target)
             if more is not None:
                 more(folder)
 
-        key = (self.version, os.uname().machine, package, *flags)
+        key = (self.version, goarch or os.uname().machine, package, *flags)
         return CACHE.step(name, *key, *content, make=make, say=f"building {name} with {self.version}")
 
 

@@ -55,8 +55,8 @@ def versions() -> list[str]:
     return in_order(folder.name for folder in MODULES.iterdir())
 
 
-def build(version: str, go: golang.Go | None = None) -> Real:
-    """Return the launcher of a version, from the cache where it is there.
+def build(version: str, go: golang.Go | None = None, goarch: str = "") -> Real:
+    """Return the launcher of a version, for an architecture or this machine's, from the cache where it is there.
 
     Raises:
         golang.Unavailable: Go or a module is not to be had here.
@@ -70,9 +70,9 @@ def build(version: str, go: golang.Go | None = None) -> Real:
 
     # As its Makefile links it; SCMCommit, which only --version of other programs shows, is not in the module.
     ldflags = f"-s -w -X {LIFECYCLE}/cmd.Version={version}"
-    return Real(
-        version, go.program(f"launcher-{version}", module, f"{LIFECYCLE}/cmd/launcher", ldflags=ldflags, more=describe)
-    )
+    package = f"{LIFECYCLE}/cmd/launcher"
+    folder = go.program(f"launcher-{version}", module, package, ldflags=ldflags, more=describe, goarch=goarch)
+    return Real(version, folder)
 
 
 def build_upstream(version: str, go: golang.Go | None = None) -> Path:

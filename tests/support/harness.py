@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emulated import Emulation
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATA = PROJECT / "tests" / "data"
@@ -20,6 +25,20 @@ class Form:
 
     name: str
     executable: Path
+    emulation: Emulation | None = None  # what it runs by, where it is another machine's
+
+    @property
+    def enter(self) -> Callable[[], None] | None:
+        """What a process calls before it execs this form, as `preexec_fn`."""
+        if self.emulation is None:
+            return None
+        self.emulation.prepare()
+        return self.emulation.enter
+
+    @property
+    def state(self) -> tuple[tuple[str, str], ...]:
+        """What the starter does first, before it execs this form."""
+        return self.emulation.state if self.emulation else ()
 
     @property
     def is_script(self) -> bool:
@@ -116,6 +135,7 @@ class Image:
             errors="surrogateescape",
             timeout=60,
             check=False,
+            preexec_fn=self.form.enter,  # no threads
         )
 
     def dispatch(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,9 +9,13 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from harness import Image
+from harness import Form, Image
+
+if TYPE_CHECKING:
+    from toolchain import Toolchain
 
 SOURCES = Path(__file__).resolve().parents[1] / "native"
 FLAGS = ("-static", "-O1", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
@@ -30,9 +34,21 @@ Words = tuple[str | bytes | int, ...]
 class Native:
     """Compiles tests/native/NAME.c, once a session, into a directory that any user can read."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder for the programs."""
+    def __init__(self, folder: Path, tools: Toolchain | None = None) -> None:
+        """Take the folder for the programs, and the toolchain of another architecture, if they are for one."""
         self.folder = folder
+        self._tools = tools
+        self._others: dict[str, Native] = {}
+
+    def of(self, form: Form) -> Native:
+        """Return the compiler of programs that a form becomes: they are of its architecture."""
+        if form.emulation is None:
+            return self
+        if form.name not in self._others:
+            folder = self.folder / form.name
+            folder.mkdir()
+            self._others[form.name] = Native(folder, form.emulation.tools)
+        return self._others[form.name]
 
     def program(self, name: str) -> Path:
         """Return the static program of NAME.c."""
@@ -42,14 +58,18 @@ class Native:
             self.compile(SOURCES / f"{name}.c", target, *FLAGS, *freestanding)
         return target
 
-    @staticmethod
-    def compile(source: Path, target: Path, *flags: str) -> Path:
+    def compile(self, source: Path, target: Path, *flags: str) -> Path:
         """Compile one file; a missing compiler is named with its package."""
-        compiler = shutil.which("cc")
-        if compiler is None:
+        if self._tools is None:
+            compiler = [shutil.which("cc") or ""]
+        elif "-nostdlib" in flags:
+            compiler = [str(self._tools.folder / "clang"), f"--ld-path={self._tools.folder / 'ld'}"]
+        else:
+            compiler = [str(self._tools.cc)]
+        if not compiler[0]:
             pytest.fail("a C compiler (`cc`) is needed: on Debian, the packages gcc and libc6-dev")
         done = subprocess.run(
-            [compiler, *flags, "-o", str(target), str(source)], capture_output=True, text=True, check=False
+            [*compiler, *flags, "-o", str(target), str(source)], capture_output=True, text=True, check=False
         )
         if done.returncode:
             pytest.fail(f"{source.name} does not compile (on Debian: gcc, libc6-dev):\n{done.stderr}")
@@ -176,7 +196,7 @@ class Jail(Image):
 
     def entered(self, *before: Words) -> list[Words]:
         """Return the directives that lead inside, after `before`."""
-        return [("mounts",), *self.bound, *before, ("root", str(self.root))]
+        return [*self.form.state, ("mounts",), *self.bound, *before, ("root", str(self.root))]
 
     def lead(self, way: str, *processes: str) -> None:
         """Make /cnb as the exporter does: the launcher by this way, and a process of each name.
