@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 from cache import Cache
+from fetch import MYPYC, fetch_tomli, pins
 from harness import PROJECT
 from native import public_folder
 from releases import ALL, ARCHITECTURES, BUILT, Release
@@ -33,6 +34,7 @@ from steps import inputs, own_python
 from metalauncher import __version__
 from metalauncher.tooling.elf import has_note
 
+SBOM_CHECKS = ((".cdx.json", check_cyclonedx), (".spdx.json", lambda text: check_spdx(json.loads(text))))
 EXECUTABLES = [f"metalauncher-linux-{name}" for name in ARCHITECTURES]
 
 
@@ -79,7 +81,7 @@ def test_wheel(release: Release) -> None:
             assert data == release.file(name).read_bytes()
             assert has_note(data)
             assert archive.read(f"metalauncher/executables/{name}.contents.json") == release.contents(name)
-            for kind, check in ((".cdx.json", check_cyclonedx), (".spdx.json", check_spdx)):
+            for kind, check in SBOM_CHECKS:
                 text = archive.read(f"{information}/sboms/{name}{kind}")
                 assert text == release.file(name + kind).read_bytes()
                 check(text.decode())
@@ -98,8 +100,12 @@ def test_wheel(release: Release) -> None:
 def test_licences_are_those_of_what_is_built() -> None:
     """Each text is the one that came with the very source that the build fetches."""
     given = inputs(Cache())
-    mypyc = max(given.parser.parent.glob("mypyc-*/mypy-*.dist-info/licenses/LICENSE"), key=str)
-    zig = given.tools.zig / "ziglang"
+    cached = given.source.parent.parent
+    mypyc = next(cached.glob(f"mypyc-*/mypy-{pins(MYPYC)['mypy'].version}.dist-info/licenses/LICENSE"))
+    zig = (
+        next(file.parent for file in cached.glob("zig-*/wheel.sha256") if file.read_text() == given.tools.sha256)
+        / "ziglang"
+    )
     (tomli,) = given.tomli.glob("tomli-*.dist-info/licenses/LICENSE")
     for name, source in {
         "cpython": given.source / "LICENSE",
@@ -170,7 +176,7 @@ def test_documents(release: Release) -> None:
     for name in EXECUTABLES:
         digest = hashlib.sha256(release.file(name).read_bytes()).hexdigest()
         check_cyclonedx(release.file(f"{name}.cdx.json").read_text())
-        check_spdx(release.file(f"{name}.spdx.json").read_text())
+        check_spdx(json.loads(release.file(f"{name}.spdx.json").read_text()))
         vex = json.loads(release.file(f"{name}.openvex.json").read_text())
         check_openvex(vex)
         assert {one["products"][0]["hashes"]["sha-256"] for one in vex["statements"]} == {digest}
@@ -226,8 +232,10 @@ def everybody() -> Iterator[Path]:
     large = shutil.ignore_patterns("mypy*", "ruff*", "__pycache__")
     shutil.copytree(sysconfig.get_path("purelib"), folder / "site", copy_function=link_or_copy, ignore=large)
     shutil.copytree(own_python(Cache()), folder / "python", copy_function=link_or_copy)
+    tomli = fetch_tomli(Cache())
+    shutil.copytree(tomli, folder / "cache" / tomli.name, copy_function=link_or_copy)
     shutil.copytree(BUILT, folder / "built", ignore=shutil.ignore_patterns("release", "*.pyz*"))
-    for place in ("site", "python", "built"):
+    for place in ("site", "python", "built", "cache", f"cache/{tomli.name}"):
         (folder / place).chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -251,6 +259,7 @@ def test_same_bytes_for_whoever_makes_it(everybody: Path, tmp_path: Path) -> Non
         "PATH": "/usr/bin:/bin",
         "PYTHONPATH": str(everybody / "site"),
         "HOME": "/nonexistent",
+        "METALAUNCHER_CACHE": str(everybody / "cache"),
         "TZ": "Asia/Kathmandu",
         "LC_ALL": "C",
         "PYTHONHASHSEED": "1",

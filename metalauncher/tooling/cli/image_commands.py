@@ -263,7 +263,7 @@ def executable() -> Parser:
         " FILE.contents.json, which says what it is made of.",
         (
             "metalauncher executable --output rootfs/usr/bin/metalauncher",
-            "metalauncher executable --arch arm64 | sha256sum",
+            "metalauncher executable --arch arm64 > metalauncher",
         ),
     )
     command.set_defaults(module="image.executable_command")
@@ -354,6 +354,11 @@ def vex() -> Parser:
     _add_arch(command, _OF_PACKAGE)
     command.add_argument(
         "--statements", metavar="FILE", action="append", help="a file of further statements; may be repeated"
+    )
+    command.add_argument(
+        "--product",
+        metavar="PURL",
+        help="the image that all of it is in, such as pkg:oci/NAME@sha256%%3A...: scanners of images look for it",
     )
     add_root(command)
     add_format(command, "openvex")

@@ -10,7 +10,7 @@ from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.sbom.as_openvex import document
 from metalauncher.tooling.sbom.contents import packaged_contents, read_contents, speaks_of_package
 from metalauncher.tooling.sbom.inventory import bundles
-from metalauncher.tooling.sbom.model import PROJECT, Product, Stated, Statement, bundle_purl, moment
+from metalauncher.tooling.sbom.model import PROJECT, Product, Stated, Statement, bundle_purl, is_purl, moment, within
 from metalauncher.tooling.sbom.statements import STATEMENTS, read_statements
 from metalauncher.tooling.sbom.vulnerabilities import judge, known
 
@@ -39,6 +39,14 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             need=f"the executable with its contents.json, or a {STATEMENTS} beside a launcher, or --statements FILE",
             command="metalauncher vex --help",
         )
+    if options.product is not None:
+        if not is_purl(options.product):
+            raise Unable(
+                f"--product: {options.product!r} is no package URL",
+                need="one of an image, such as pkg:oci/run@sha256%3ADIGEST?repository_url=registry.example.com/run",
+                command="metalauncher vex --help",
+            )
+        stated = within(stated, options.product)
     created = moment(console.environment.get(b"SOURCE_DATE_EPOCH"), stated.reviewed)
     console.document(document(stated, created))
     return 0
