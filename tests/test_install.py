@@ -1,4 +1,4 @@
-"""docs/install.md: every way to install, from what `make release` makes and never from the tree, by the page's own lines.
+"""docs/install.md: every way to install, from what `make release` makes and not from the tree, by the page's own lines.
 
 The names in the page are put for those that are here: a version, a registry on loopback, a file in place of PyPI.
 """
