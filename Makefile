@@ -4,6 +4,8 @@
 # make test-all: passes all tests: long searches, large fleets, every launcher and container runtime; coverage >= 95 %.
 # make fresh: runs both commands in a bare Debian 12, and a part in a bare Debian 13; FULL=1: everything in both.
 # make static [ARCH=aarch64|all]: builds the static executable for this machine, for another architecture, or for each.
+# make release [VERSION=V]: everything that a release has, in dist/release; without VERSION a development version's. It signs
+#   and publishes nothing. PARTIAL=1: of the executables that there are, to try it.
 # make reproduce: builds the static executables again, all of them, elsewhere, and fails if they are not the same bytes.
 # make profile: takes the compiler's profile anew, after a change of CPython, of the parser or of the compiler.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
@@ -26,6 +28,8 @@ FUZZ := build/fuzz-venv
 MUTATE := build/mutate-venv
 MODULES ?=
 SECONDS ?= 60
+VERSION ?=
+PARTIAL ?=
 SEED ?=
 FORM ?= all
 PYTEST_ARGS ?=
@@ -48,7 +52,7 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo test test-all ready fresh lock image launchers fuzz fuzz-check mutate lint format pyz static profile reproduce bench venv clean help
+.PHONY: demo test test-all ready fresh lock image launchers fuzz fuzz-check mutate lint format pyz static profile release release-executables reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -134,6 +138,14 @@ else
 endif
 
 reproduce: ARCH = all
+# The executables are built from what is cached; PARTIAL=1 takes those of dist/.
+release: venv $(if $(PARTIAL),,release-executables)
+	@tools/need release
+	$(BIN)/python image/release/release.py $(if $(VERSION),--version $(VERSION)) $(if $(PARTIAL),--partial)
+
+release-executables:
+	$(MAKE) static ARCH=all
+
 reproduce: static
 	@tools/need reproduce
 	$(BIN)/python image/static/reproduce.py

@@ -22,6 +22,7 @@ from native import Native, Starter, need, public_folder
 from platforms import Platforms, Shelf
 from real_launchers import Launchers
 from rebased import Rig, World
+from releases import Release, make_release
 from strategies import choose_profile
 
 FORMS = {form.name: form for form in (python_form(), static_form(), emulated_form())}
@@ -85,6 +86,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             ran.update(name for name in FORMS if name in parameters)
     for name in FORMS:
         terminalreporter.write_line(f"{ran[name]} tests ran over the {name} form")
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """Return what `make release` makes of this tree."""
+    return make_release(tmp_path_factory.mktemp("release") / "out")
 
 
 @pytest.fixture

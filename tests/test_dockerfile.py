@@ -166,6 +166,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE", "image/requirements.txt"):
         shutil.copy(PROJECT / name, folder / name)
     shutil.copytree(PROJECT / "metalauncher", folder / "metalauncher", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PROJECT / "licences", folder / "licences")
     (folder / "dist").mkdir()
     for source in (static_form().executable, sidecar(static_form())):
         shutil.copy2(source, folder / "dist")

@@ -185,6 +185,11 @@ def build(cache: Cache, architecture: Architecture = HOST) -> Path:
     )  # fmt: skip
 
 
+def own_python(cache: Cache) -> Path:
+    """Return the folder of CPython for this machine: `python`, and its library in `Lib`."""
+    return _build_python(cache, inputs(cache), None)
+
+
 def _build_python(cache: Cache, given: Inputs, here: Path | None) -> Path:
     """Return the folder of make_python()."""
     return cache.step(

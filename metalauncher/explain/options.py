@@ -30,6 +30,7 @@ TOOLS = {
     "check": "prove that apps will start on a run image",
     "patch": "have apps that exist use the run image's launcher",
     "image": "build a run image without a daemon",
+    "executable": "write out the executable for run images",
     "labels": "print a run image's labels, or check them",
     "sbom": "print the SBOM of metalauncher and the launchers",
     "vex": "print what known vulnerabilities mean for them",

@@ -43,6 +43,7 @@ _BY_ELF = {known.elf: known.name for known in (*_KNOWN, *_OLDER)}
 _BY_GO = {known.go: known.name for known in _KNOWN}
 _BY_UNAME = {known.uname: known.name for known in _KNOWN}
 _GO = {known.name: known.go for known in (*_KNOWN, *_OLDER)}
+_UNAME = {known.name: known.uname for known in (*_KNOWN, *_OLDER)}
 _RUNS = {known.name: (known.name, known.runs) for known in _KNOWN if known.runs}
 
 
@@ -66,6 +67,16 @@ def from_go(architecture: str) -> str | None:
 def to_go(name: str) -> str:
     """Return the GOARCH of an architecture; an unknown one keeps its name."""
     return _GO.get(name, name)
+
+
+def named(text: str) -> str:
+    """Return the architecture that any of its names means; what is none stays as it is."""
+    return next((known.name for known in _KNOWN if text in (known.name, known.go, known.uname)), text)
+
+
+def to_uname(name: str) -> str:
+    """Return what uname(2) calls an architecture; an unknown one keeps its name."""
+    return _UNAME.get(name, name)
 
 
 def runs(host: str, program: str) -> bool:

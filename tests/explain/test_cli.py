@@ -85,7 +85,7 @@ def test_version(image: Image, capfd: pytest.CaptureFixture[str]) -> None:
     expected = (0, f"metalauncher {metalauncher.__version__}\n", "")
     assert (result.returncode, result.stdout, result.stderr) == expected
     assert run(capfd, b"--version") == expected
-    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", metalauncher.__version__)
+    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+(\.dev[0-9]+)?", metalauncher.__version__)
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])

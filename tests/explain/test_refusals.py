@@ -3,7 +3,8 @@
 A case's keys: `environment`; `metadata`, the file's text, absent for no file; `reference = true` for the descriptors of
 launchers.d; `descriptors`, texts by file name (`/etc/NAME` for the operator's, "MASK" for a link to /dev/null);
 `launchers`, what lies at the default place of ID@VERSION; `exit`; and `errno`, what the kernel says to each exec. In
-the texts {root} stands for the scratch root. METALAUNCHER_UPDATE=1 rewrites them, for review.
+the texts {root} stands for the scratch root, {version} for metalauncher's. METALAUNCHER_UPDATE=1 rewrites them,
+for review.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from metalauncher.refusals import Refusal
 
 CASES = sorted((DATA / "refusals").glob("*.toml"))
+_VERSION = "metalauncher {version},"
 SOURCE = Form("source", PROJECT / "metalauncher/__main__.py")
 
 
@@ -51,8 +53,8 @@ class Case:
     text: Path
 
     def shown(self, text: str) -> str:
-        """Return what was printed, free of the scratch root."""
-        return text.replace(str(self.image.root), "{root}")
+        """Return what was printed, free of the scratch root and of the version."""
+        return text.replace(str(self.image.root), "{root}").replace(f"metalauncher {__version__},", _VERSION)
 
     @property
     def environ(self) -> list[bytes]:
@@ -174,7 +176,7 @@ def test_shape(file: Path) -> None:
     assert lines[0].startswith("ERROR: ")
     assert lines[-2][11:].startswith(COMMANDS)
     exit_code = tomllib.loads(file.read_text())["exit"]
-    assert lines[-1] == f"  about:   metalauncher {__version__}, exit code {exit_code}: docs/troubleshooting.md"
+    assert lines[-1] == f"  about:   {_VERSION} exit code {exit_code}: docs/troubleshooting.md"
     assert (PROJECT / "docs/troubleshooting.md").exists()
     assert all(line.isprintable() for line in lines)
 

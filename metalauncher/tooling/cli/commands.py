@@ -18,7 +18,7 @@ from metalauncher.tooling.cli.arguments import (
     positive,
     positive_integer,
 )
-from metalauncher.tooling.cli.image_commands import check, image, labels, patch, sbom, vex
+from metalauncher.tooling.cli.image_commands import check, executable, image, labels, patch, sbom, vex
 
 SCHEMAS = (
     "descriptor",
@@ -55,7 +55,7 @@ EXIT_STATUS = (
 
 def _commands() -> tuple[Parser, ...]:
     launchers = (_bundle(), _list(), _matrix(), _lint(), _probe(), _compare())
-    return (*launchers, check(), patch(), image(), labels(), sbom(), vex(), _schema(), _completion())
+    return (*launchers, check(), patch(), image(), executable(), labels(), sbom(), vex(), _schema(), _completion())
 
 
 def parser() -> Parser:

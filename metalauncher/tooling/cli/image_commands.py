@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metalauncher.tooling.architectures import named
 from metalauncher.tooling.cli.arguments import (
     Parser,
     add_format,
@@ -14,7 +15,10 @@ from metalauncher.tooling.cli.arguments import (
     add_run_image,
     positive_integer,
 )
+from metalauncher.tooling.executables import RELEASED
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
+
+_OF_PACKAGE = "of the executable that came with the package, for these processors, as where this machine has none"
 
 
 def check() -> Parser:
@@ -201,14 +205,14 @@ def image() -> Parser:
         " SOURCE_DATE_EPOCH is the time of everything (default: 0).",
         (
             "metalauncher image --base oci:debian:12 --out oci:run:12 \\\n"
-            "      --executable metalauncher-linux-x86_64 \\\n"
             "      --bundle lifecycle-v0.17.7+linux.x86-64.tgz \\\n"
             "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz",
             "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
             "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
-            "metalauncher image --platform linux/amd64 --platform linux/arm64 --base scratch --out oci:run \\\n"
-            "      --executable metalauncher-linux-x86_64 --executable metalauncher-linux-aarch64 \\\n"
-            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz --bundle lifecycle-v0.21.17+linux.arm64.tgz",
+            "metalauncher image --platform linux/amd64 --platform linux/arm64 \\\n"
+            "      --base oci:debian:12 --out oci:run \\\n"
+            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz \\\n"
+            "      --bundle lifecycle-v0.21.17+linux.arm64.tgz",
         ),
     )
     command.set_defaults(module="image.build", extra="image")
@@ -220,15 +224,15 @@ def image() -> Parser:
     )
     add_platforms(
         command,
-        "what to build for (default: the executable's); may be repeated: of several an index is made, of images with"
-        " the executable and the bundles for each",
+        "what to build for (default: what --executable is for, or else the base); may be repeated: of several an index"
+        " is made, of images with the executable and the bundles for each",
     )
     command.add_argument(
         "--executable",
         metavar="FILE",
         action="append",
-        required=True,
-        help="metalauncher's, FILE.contents.json beside it; may be repeated, one for each platform",
+        help="metalauncher's, FILE.contents.json beside it; may be repeated, one for each platform (default: those that"
+        " came with the package)",
     )
     command.add_argument(
         "--bundle",
@@ -248,6 +252,33 @@ def image() -> Parser:
     # An image is what it makes: a second word for where to would be taken for this one.
     command.instead["--output"] = "write --out for the image; what is said of it goes to standard output"
     return command
+
+
+def executable() -> Parser:
+    """Return the parser of `executable`."""
+    command = Parser(
+        "metalauncher executable",
+        "Write out metalauncher's static executable for run images, which came with the package; beside a file also"
+        " FILE.contents.json, which says what it is made of.",
+        (
+            "metalauncher executable --output rootfs/usr/bin/metalauncher",
+            "metalauncher executable --arch arm64 > metalauncher",
+        ),
+    )
+    command.set_defaults(module="image.executable_command")
+    _add_arch(command, "the processors that it is for (default: this machine's)")
+    # Not `output`: what is written may be executed, and comes with a second file.
+    command.add_argument(
+        "--output", metavar="FILE", dest="file", help="write it to FILE; - for standard output (default: -)"
+    )
+    return command
+
+
+def _add_arch(command: Parser, text: str) -> None:
+    """Add `--arch`, which takes any of an architecture's names."""
+    command.add_argument(
+        "--arch", metavar="ARCH", type=named, choices=RELEASED, help=f"{text}: {' or '.join(RELEASED)}"
+    )
 
 
 def labels() -> Parser:
@@ -292,6 +323,7 @@ def sbom() -> Parser:
         ),
     )
     command.set_defaults(module="sbom.command", extra="sbom", together=True)
+    _add_arch(command, _OF_PACKAGE)
     command.add_argument(
         "--verify", metavar="FILE", help="compare a document with the files instead; exit 1 where they differ"
     )
@@ -318,8 +350,14 @@ def vex() -> Parser:
         ),
     )
     command.set_defaults(module="sbom.vex", together=True)
+    _add_arch(command, _OF_PACKAGE)
     command.add_argument(
         "--statements", metavar="FILE", action="append", help="a file of further statements; may be repeated"
+    )
+    command.add_argument(
+        "--product",
+        metavar="PURL",
+        help="the image that all of it is in, such as pkg:oci/NAME@sha256%%3A...: scanners of images look for it",
     )
     add_run_image(command)
     add_format(command, "openvex")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from metalauncher.registry import load_registry
 from metalauncher.tooling.architectures import this_architecture, to_go
 from metalauncher.tooling.console import Unable, decode, system_text
+from metalauncher.tooling.executables import packaged_for
 from metalauncher.tooling.image.executable import read_executable
 from metalauncher.tooling.image.parts import architecture_of, parts
 from metalauncher.tooling.image.report import Built, Written, report
@@ -57,7 +58,9 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     outputs = tuple([_parse(text, "--out") for text in options.out])
     epoch = console.environment.get(b"SOURCE_DATE_EPOCH")
     created = moment(epoch) if epoch else None
-    todo = parts(options.platform or (), [read_executable(file) for file in options.executable], options.bundle)
+    platforms = options.platform or ()
+    files = options.executable or _packaged(platforms or (_platform_of(options.base),))
+    todo = parts(platforms, [read_executable(file) for file in files], options.bundle)
     if len(todo) > 1:
         _refuse_single(outputs)
     with scratch_folder("metalauncher-image-") as folder:
@@ -77,6 +80,21 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             built, Written(options.base, store.top()[0].digest, tuple(map(_where, outputs))), console, options.format
         )
     return 0
+
+
+def _packaged(platforms: Iterable[str]) -> list[str]:
+    """Return the files of the executables that came with the package, one for each architecture."""
+    wanted = dict.fromkeys([architecture_of(platform) for platform in platforms])
+    return [packaged_for(architecture, "--executable FILE") for architecture in wanted]
+
+
+def _platform_of(text: str) -> str:
+    """Return what the base is for: of several this machine's, as for an empty one."""
+    here = f"linux/{to_go(this_architecture())}"
+    try:
+        return here if text == SCRATCH else load_image(open_local(_parse(text, "--base")), here).platform or here
+    except ImageError as error:
+        raise _bad_base(text, error) from None
 
 
 def _refuse_single(outputs: Iterable[Location]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
-from license_expression import ExpressionError, get_spdx_licensing
+from license_expression import ExpressionError, LicenseSymbol, Licensing, get_spdx_licensing
 from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
 from spdx_tools.spdx.model.actor import Actor, ActorType
 from spdx_tools.spdx.model.checksum import Checksum, ChecksumAlgorithm
 from spdx_tools.spdx.model.document import CreationInfo, Document
+from spdx_tools.spdx.model.extracted_licensing_info import ExtractedLicensingInfo
 from spdx_tools.spdx.model.package import (
     ExternalPackageRef,
     ExternalPackageRefCategory,
@@ -20,7 +22,7 @@ from spdx_tools.spdx.model.relationship import Relationship, RelationshipType
 from spdx_tools.spdx.model.spdx_no_assertion import SpdxNoAssertion
 
 from metalauncher import __version__
-from metalauncher.tooling.sbom.model import PLATFORM
+from metalauncher.tooling.sbom.model import LICENCE_REF, PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +62,12 @@ def document(inventory: Inventory, created: datetime) -> dict[str, Any]:
         created.replace(tzinfo=None),
     )
     packages = [_package(component, ids[component.ref]) for component in inventory.components]
+    used = {reference for package in packages for reference in LICENCE_REF.findall(str(package.license_declared))}
+    extracted = [ExtractedLicensingInfo(reference, _text_of(reference, inventory)) for reference in sorted(used)]
     converter = DocumentConverter()  # type: ignore[no-untyped-call]  # spdx-tools has no types there
-    result: dict[str, Any] = converter.convert(Document(info, packages, relationships=relationships))
+    result: dict[str, Any] = converter.convert(
+        Document(info, packages, relationships=relationships, extracted_licensing_info=extracted)
+    )
     return result
 
 
@@ -101,12 +107,37 @@ def _comment(notes: Mapping[str, str]) -> str | None:
     return "\n".join([f"{name}: {notes[name]}" for name in (PLATFORM, "modules") if name in notes]) or None
 
 
+@functools.cache
+def _licensing(references: frozenset[str]) -> Licensing:
+    """Return the licences of SPDX's list, and these references, each under its own name.
+
+    The library's own list has references as well, and takes some for others: a vendor's would be renamed.
+    """
+    listed = [symbol for key, symbol in get_spdx_licensing().known_symbols.items() if not key.startswith("LicenseRef-")]
+    bare = [
+        LicenseSymbol(
+            symbol.key,
+            aliases=[alias for alias in symbol.aliases if not alias.lower().startswith("licenseref-")],
+            is_exception=symbol.is_exception,
+        )
+        for symbol in listed
+    ]
+    return Licensing([*bare, *[LicenseSymbol(reference) for reference in sorted(references)]])
+
+
+def _text_of(reference: str, inventory: Inventory) -> str:
+    """Return what a reference stands for: the text of each SBOM that has one, where they differ all of them."""
+    texts = sorted({text for component in inventory.components for name, text in component.texts if name == reference})
+    return "\n\n".join(texts) or f"The SBOM that names {reference} does not have its text."
+
+
 def _licence(texts: tuple[str, ...]) -> tuple[Any, str | None]:
     """Return the licence, and what to say where a text is no SPDX expression."""
     if not texts:
         return SpdxNoAssertion(), None
     whole = texts[0] if len(texts) == 1 else " AND ".join([f"({text})" for text in texts])
+    references = frozenset(LICENCE_REF.findall(whole))
     try:
-        return get_spdx_licensing().parse(whole, validate=True, strict=True), None
+        return _licensing(references).parse(whole, validate=True, strict=True), None
     except (ExpressionError, ValueError, RecursionError):
         return SpdxNoAssertion(), f"declared: {'; '.join(texts)}"

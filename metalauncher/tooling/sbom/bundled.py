@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metalauncher.tooling.sbom.model import Component, is_cpe, is_hash, is_purl
+from metalauncher.tooling.sbom.model import LICENCE_REF, Component, is_cpe, is_hash, is_purl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 MERGE_LIMIT = (
     4 << 20
@@ -20,6 +20,8 @@ _COMPONENTS_LIMIT = 10_000
 _RELATIONS_LIMIT = 100_000
 _TEXT_LIMIT = 512
 _LICENCES_LIMIT = 16
+_LICENCE_TEXT_LIMIT = 64 << 10  # characters of what a LicenseRef stands for
+_UNSAID = (None, "", "NOASSERTION", "NONE")
 _SPDX_HASHES = {"SHA1": "SHA-1", "SHA256": "SHA-256", "SHA384": "SHA-384", "SHA512": "SHA-512"}
 # SPDX's and syft's relationships by which the first is made of, or needs, the second; and those the other way round.
 _FORWARD = frozenset(("CONTAINS", "DEPENDS_ON", "STATIC_LINK", "DYNAMIC_LINK", "contains"))
@@ -164,6 +166,10 @@ def _spdx(document: dict[str, Any]) -> Sbom:
             roots.add(second)
         elif first != "SPDXRef-DOCUMENT":
             _relate_by(edges, kind, first, second)
+    texts = {
+        _text(item.get("licenseId")): _long_text(item.get("extractedText"))
+        for item in map(_table, _list(document.get("hasExtractedLicensingInfos")))
+    }
     for item in map(_table, _list(document.get("packages"))):
         name, identifier = _text(item.get("name")), _text(item.get("SPDXID"))
         if not name or not identifier:
@@ -172,7 +178,9 @@ def _spdx(document: dict[str, Any]) -> Sbom:
             _text(_table(reference).get("referenceType")): _table(reference).get("referenceLocator")
             for reference in reversed(_list(item.get("externalRefs")))
         }
-        declared = [item.get("licenseConcluded"), item.get("licenseDeclared")]
+        # What was declared stays declared; what somebody concluded takes its place only where nothing was.
+        said = [text for key in ("licenseDeclared", "licenseConcluded") if (text := item.get(key)) not in _UNSAID]
+        licences = _licences(said[:1])
         _add(
             parts,
             identifier,
@@ -181,13 +189,14 @@ def _spdx(document: dict[str, Any]) -> Sbom:
                 name,
                 _text(item.get("versionInfo")),
                 _kind(_text(item.get("primaryPackagePurpose")).lower()),
-                _licences([text for text in declared if text not in ("NOASSERTION", "NONE")][:1]),
+                licences,
                 _purl(references.get("purl")),
                 _cpe(references.get("cpe23Type")),
                 _hashes(
                     (_SPDX_HASHES.get(_text(_table(h).get("algorithm"))), _table(h).get("checksumValue"))
                     for h in _list(item.get("checksums"))
                 ),
+                texts=_texts_of(licences, texts),
             ),
         )
     return Sbom(parts, frozenset(edges), frozenset(roots))
@@ -261,6 +270,19 @@ def _text(value: Any) -> str:
         return ""
     text = value[:_TEXT_LIMIT].encode("utf-8", "replace").decode()
     return "".join([character if character.isprintable() else " " for character in text]).strip()
+
+
+def _long_text(value: Any) -> str:
+    """Return a text of several lines, without what a terminal would obey; "" for anything else."""
+    if not isinstance(value, str):
+        return ""
+    text = value[:_LICENCE_TEXT_LIMIT].encode("utf-8", "replace").decode()
+    return "".join([character if character.isprintable() or character in "\n\t" else " " for character in text])
+
+
+def _texts_of(licences: Iterable[str], texts: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    references = {reference for licence in licences for reference in LICENCE_REF.findall(licence)}
+    return tuple(sorted([(reference, texts[reference]) for reference in references if texts.get(reference)]))
 
 
 def _kind(value: Any) -> str:

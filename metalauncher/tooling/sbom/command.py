@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metalauncher.tooling.console import Unable, format_of
-from metalauncher.tooling.sbom.inventory import ORDER, everything
+from metalauncher.tooling.sbom.contents import packaged_contents, refuse_arch, speaks_of_package
+from metalauncher.tooling.sbom.inventory import ORDER, everything, of_executable
 from metalauncher.tooling.sbom.model import moment, of_platforms
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         place = Place(root, options.run_image or "", options.platform or "")
         return verify(options.verify, place, console, as_json=form == "json")
     form = format_of(options, *ORDER, when="without --verify")
-    return _print(everything(root, form), form, console)
+    inventory = everything(root, form)
+    if speaks_of_package(options, root, empty=not inventory.tops):
+        inventory = of_executable(packaged_contents(options.arch))
+    return _print(inventory, form, console)
 
 
 def run_together(options: Namespace, roots: Mapping[str, Root], console: Console) -> int:
@@ -45,6 +49,7 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
         Unable: as `run`.
     """
     form = format_of(options, *ORDER, when="without --verify")
+    refuse_arch(options, elsewhere=True)
     return _print(of_platforms({platform: everything(root, form) for platform, root in roots.items()}), form, console)
 
 

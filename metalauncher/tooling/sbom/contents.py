@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher.places import EXECUTABLE
 from metalauncher.tooling.console import Unable, decode
+from metalauncher.tooling.executables import packaged_for
 from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.model import is_cpe, is_hash, is_purl
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from metalauncher.places import Root
 
 PLACE = "/usr/lib/cnb/metalauncher"
@@ -69,7 +72,57 @@ def read_contents(root: Root) -> Contents | None:
     executable = root.locate(EXECUTABLE.encode())
     if not os.path.lexists(executable):
         return None
-    file = root.locate(CONTENTS.encode())
+    return _read(executable, root.locate(CONTENTS.encode()))
+
+
+def packaged_contents(architecture: str | None) -> Contents:
+    """Return what the executable that came with the package is made of.
+
+    Args:
+        architecture: which one, as lifecycle's tarballs name it; None for this machine's.
+
+    Raises:
+        Unable: there is none, or its description is missing, is none, or speaks of another executable.
+    """
+    executable = os.fsencode(packaged_for(architecture, "--root DIR, of one that has it"))
+    return _read(executable, executable + os.fsencode(SUFFIX))
+
+
+def refuse_arch(options: Namespace, *, elsewhere: bool) -> None:
+    """Refuse `--arch` beside another place to look at.
+
+    Args:
+        options: with `arch`, of the executable that came with the package.
+        elsewhere: a root or an image is named.
+
+    Raises:
+        Unable: two executables are named.
+    """
+    if options.arch and elsewhere:
+        raise Unable(
+            "--arch: is of the executable that came with the package, and a root or an image is named as well",
+            need="one of the two",
+            command=f"metalauncher {options.command} --help",
+        )
+
+
+def speaks_of_package(options: Namespace, root: Root, *, empty: bool) -> bool:
+    """Tell whether a document is to be about the executable that came with the package.
+
+    Args:
+        options: with `arch`, of that very executable, and where else one could be looked for.
+        root: that is looked at.
+        empty: nothing was found there. Who has named no root asks about what they have.
+
+    Raises:
+        Unable: two executables are named.
+    """
+    elsewhere = bool(root.prefix)
+    refuse_arch(options, elsewhere=elsewhere)
+    return bool(options.arch) or (empty and not elsewhere)
+
+
+def _read(executable: bytes, file: bytes) -> Contents:
     digest = digest_of(executable)
     if digest is None:
         raise Unable(f"{decode(executable)}: is not a file that can be read", command=f"ls -l {decode(executable)}")

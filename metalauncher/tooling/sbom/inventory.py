@@ -29,8 +29,12 @@ def dispatcher(root: Root) -> Inventory | None:
     contents = read_contents(root)
     if contents is None:
         return None
-    components = _dispatcher(contents)
-    return Inventory("metalauncher", components, ("metalauncher",))
+    return of_executable(contents)
+
+
+def of_executable(contents: Contents) -> Inventory:
+    """Return the dispatcher with its parts, of an executable that is in no image."""
+    return Inventory("metalauncher", _dispatcher(contents), ("metalauncher",))
 
 
 def everything(root: Root, form: str) -> Inventory:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from metalauncher.tooling.console import Unable
@@ -24,6 +24,7 @@ _CPE = re.compile(r"cpe:2\.3:[aho*-](?::(?:[A-Za-z0-9._*?-]|\\[\x21-\x7e])+){10}
 # Its form alone, for what is passed on: packageurl-python reads more than package URLs, such as blanks and control
 # characters, which it escapes; and `vex` would need an extra that it does not need now.
 _PURL = re.compile(r"pkg:[a-zA-Z][a-zA-Z0-9.+-]*/[A-Za-z0-9._~%:@/+!$&'(),;=?#-]+")
+LICENCE_REF: Final = re.compile(r"(?<![A-Za-z0-9.:-])LicenseRef-[A-Za-z0-9.-]+")  # SPDX 2.3, annex D; in this document
 _HEX = re.compile(r"[0-9a-f]+")
 _DIGITS = {"SHA-1": 40, "SHA-256": 64, "SHA-384": 96, "SHA-512": 128}
 
@@ -43,6 +44,7 @@ class Component(NamedTuple):
         path: of its file inside the image, "" for what is part of another one's.
         notes: further facts, name and value.
         depends: refs of what it is made of or needs.
+        texts: for each licence reference (`LicenseRef-…`) in `licences` whose text came with it, both.
     """
 
     ref: str
@@ -56,6 +58,7 @@ class Component(NamedTuple):
     path: str = ""
     notes: tuple[tuple[str, str], ...] = ()
     depends: tuple[str, ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -139,6 +142,22 @@ class Stated(NamedTuple):
     statements: tuple[Statement, ...]
     authors: tuple[str, ...]
     reviewed: datetime
+
+
+def within(stated: Stated, image: str) -> Stated:
+    """Return the same statements about an image: what they were about, and its parts, are subcomponents of it.
+
+    That is how scanners of images match them (OpenVEX 0.2.0, "Product" and "Subcomponent").
+
+    Args:
+        stated: about executables and their parts.
+        image: its package URL.
+    """
+    moved = [
+        statement._replace(product=Product(image, "", ((statement.product.purl, ""), *statement.product.parts)))
+        for statement in stated.statements
+    ]
+    return stated._replace(statements=tuple(sorted(set(moved))))
 
 
 def bundle_purl(identifier: str, version: str) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.sbom.as_openvex import document
-from metalauncher.tooling.sbom.contents import read_contents
+from metalauncher.tooling.sbom.contents import packaged_contents, read_contents, refuse_arch, speaks_of_package
 from metalauncher.tooling.sbom.inventory import bundles
-from metalauncher.tooling.sbom.model import PROJECT, Product, Stated, Statement, bundle_purl, moment
+from metalauncher.tooling.sbom.model import PROJECT, Product, Stated, Statement, bundle_purl, is_purl, moment, within
 from metalauncher.tooling.sbom.statements import STATEMENTS, read_statements
 from metalauncher.tooling.sbom.vulnerabilities import judge, known
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from metalauncher.places import Root
     from metalauncher.tooling.console import Console
+    from metalauncher.tooling.sbom.contents import Contents
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
@@ -28,7 +29,11 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     Raises:
         Unable: the executable has no description, a file of statements can't be used, or there is nothing to state.
     """
-    return _print(gather(root, _files(options)), console)
+    given = _files(options)
+    stated = gather(root, given)
+    if speaks_of_package(options, root, empty=not stated.statements):
+        stated = gather(root, given, packaged_contents(options.arch))
+    return _print(options, stated, console)
 
 
 def run_together(options: Namespace, roots: Mapping[str, Root], console: Console) -> int:
@@ -44,6 +49,7 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
     Raises:
         Unable: as `run`.
     """
+    refuse_arch(options, elsewhere=True)
     found: list[Stated] = []
     for platform, root in roots.items():
         try:
@@ -52,37 +58,46 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
             raise unable.about(platform) from None
     statements = sorted({statement for one in found for statement in one.statements})
     authors = sorted({author for one in found for author in one.authors})
-    return _print(Stated(tuple(statements), tuple(authors), found[0].reviewed), console)
+    return _print(options, Stated(tuple(statements), tuple(authors), found[0].reviewed), console)
 
 
 def _files(options: Namespace) -> list[bytes]:
     return [os.fsencode(path) for path in options.statements or ()]
 
 
-def _print(stated: Stated, console: Console) -> int:
+def _print(options: Namespace, stated: Stated, console: Console) -> int:
     if not stated.statements:
         raise Unable(
             "there is nothing to state: no static executable, and no statements of a vendor",
             need=f"the executable with its contents.json, or a {STATEMENTS} beside a launcher, or --statements FILE",
             command="metalauncher vex --help",
         )
+    if options.product is not None:
+        if not is_purl(options.product):
+            raise Unable(
+                f"--product: {options.product!r} is no package URL",
+                need="one of an image, such as pkg:oci/run@sha256%3ADIGEST?repository_url=registry.example.com/run",
+                command="metalauncher vex --help",
+            )
+        stated = within(stated, options.product)
     created = moment(console.environment.get(b"SOURCE_DATE_EPOCH"), stated.reviewed)
     console.document(document(stated, created))
     return 0
 
 
-def gather(root: Root, given: Iterable[bytes] = ()) -> Stated:
+def gather(root: Root, given: Iterable[bytes] = (), contents: Contents | None = None) -> Stated:
     """Return all that is to be stated about what is under `root`.
 
     Args:
         root: with the executable, its `contents.json` and the bundles.
         given: further files of statements.
+        contents: of the executable; None: of the one under `root`.
 
     Raises:
         Unable: the executable has no description, or a file of statements can't be used.
     """
     vulnerabilities, reviewed = known()
-    contents = read_contents(root)
+    contents = contents or read_contents(root)
     statements: set[Statement] = set(judge(contents, vulnerabilities)) if contents else set()
     authors = {PROJECT} if statements else set()
     launchers: dict[str, Product] = {}

@@ -597,3 +597,66 @@ def packages(tool: Tool) -> list[dict[str, Any]]:
     """Return the components that are bundles."""
     document = tool.on("sbom").document
     return [component for component in document["components"] if component["name"] == "buildpacks/lifecycle"]
+
+
+OWN_LICENCE = "LicenseRef-Fedora-Public-Domain"  # the library knows one that is called so, and would rename it
+
+
+def with_licences(
+    tool: Tool, folder: Path, version: str, packages: list[dict[str, str]], texts: dict[str, Any]
+) -> None:
+    """Install a bundle whose own SBOM says this of its packages' licences."""
+    launcher = add(tool, release(folder, version, elf(MACHINE), sboms=False))
+    document = {
+        "spdxVersion": "SPDX-2.3",
+        "packages": [
+            {"name": f"{version}-{number}", "SPDXID": f"SPDXRef-{number}", **package}
+            for number, package in enumerate(packages)
+        ],
+        "hasExtractedLicensingInfos": [{"licenseId": name, "extractedText": text} for name, text in texts.items()],
+    }
+    launcher.with_name("sbom.spdx.json").write_text(json.dumps(document))
+
+
+def test_licence_references(tool: Tool, tmp_path: Path) -> None:
+    """A vendor's LicenseRef keeps its name, and is defined in the document that uses it, by all texts that it has."""
+    install_dispatcher(tool.root)
+    declared = {"licenseDeclared": f"MIT AND {OWN_LICENCE}"}
+    unknown = {"licenseDeclared": "LicenseRef-Lost OR Apache-2.0"}
+    foreign = {"licenseDeclared": "DocumentRef-other:LicenseRef-x"}
+    with_licences(tool, tmp_path / "a", "0.21.17", [declared, unknown, foreign], {OWN_LICENCE: "free\nfor all\x1b"})
+    with_licences(tool, tmp_path / "b", "0.17.7", [declared], {OWN_LICENCE: "another", "LicenseRef-Unused": "x"})
+    document = sound(tool.on("sbom", "--format", "spdx"))
+    said = {package["name"]: package["licenseDeclared"] for package in document["packages"]}
+    assert said["0.21.17-0"] == said["0.17.7-0"] == f"MIT AND {OWN_LICENCE}"
+    assert said["0.21.17-1"] == "LicenseRef-Lost OR Apache-2.0"
+    assert said["0.21.17-2"] == "NOASSERTION"  # of a document that is not here
+    defined = {item["licenseId"]: item["extractedText"] for item in document["hasExtractedLicensingInfos"]}
+    assert defined == {
+        OWN_LICENCE: "another\n\nfree\nfor all ",
+        "LicenseRef-Lost": "The SBOM that names LicenseRef-Lost does not have its text.",
+    }
+    sound(tool.on("sbom", "--format", "cyclonedx"))
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_which_licence_counts(tool: Tool, tmp_path: Path, style: str) -> None:
+    """What was declared; what was concluded where nothing was declared; SPDX 2.3 lets either be absent."""
+    install_dispatcher(tool.root)
+    packages = [
+        {"licenseDeclared": "MIT"},
+        {"licenseDeclared": "MIT", "licenseConcluded": "NOASSERTION"},
+        {"licenseDeclared": "MIT", "licenseConcluded": "Apache-2.0"},
+        {"licenseConcluded": "MIT"},
+        {"licenseConcluded": "MIT", "licenseDeclared": "NONE"},
+        {},
+    ]
+    with_licences(tool, tmp_path / "a", "0.21.17", packages, {})
+    document = sound(tool.on("sbom", "--format", style))
+    items = {item["name"]: item for item in document["packages" if style == "spdx" else "components"]}
+    for number in range(5):
+        item = items[f"0.21.17-{number}"]
+        assert (item["licenseDeclared"] if style == "spdx" else item["licenses"][0]["license"]["id"]) == "MIT", number
+    last = items["0.21.17-5"]
+    assert last.get("licenseDeclared", "NOASSERTION") == "NOASSERTION"
+    assert "licenses" not in last

@@ -418,3 +418,30 @@ def test_keys_are_documented() -> None:
     assert listed == set(KEYS) - {"statement"} | set(STATEMENT_KEYS)
     for word in (*STATUSES, *JUSTIFICATIONS):
         assert f"`{word}`" in page
+
+
+IMAGE = "pkg:oci/run@sha256%3A" + "0" * 64 + "?repository_url=registry.example.com/acme/run"
+
+
+def test_of_an_image(run_image: Tool, tmp_path: Path) -> None:
+    """With `--product` every statement is about the image, and what it was about is a subcomponent of that."""
+    file = tmp_path / "acme.toml"
+    file.write_text('[[statement]]\nvulnerability = "CVE-1"\nstatus = "fixed"\nproduct = "pkg:generic/acme@1"\n')
+    plain = by_name(run_image.on("vex", "--statements", file).document)
+    document = run_image.on("vex", "--statements", file, "--product", IMAGE).document
+    check_openvex(document)
+    found = by_name(document)
+    assert set(found) == set(plain)
+    for name, statement in found.items():
+        (product,) = statement["products"]
+        (before,) = plain[name]["products"]
+        assert (product["@id"], product["identifiers"]) == (IMAGE, {"purl": IMAGE})
+        assert "hashes" not in product
+        below = [part["@id"] for part in product["subcomponents"]]
+        assert below == [before["@id"], *[part["@id"] for part in before.get("subcomponents", ())]]
+        assert {key: value for key, value in statement.items() if key != "products"} == {
+            key: value for key, value in plain[name].items() if key != "products"
+        }
+    answer = run_image.on("vex", "--product", "registry.example.com/acme/run:1")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith("ERROR: --product: 'registry.example.com/acme/run:1' is no package URL\n")

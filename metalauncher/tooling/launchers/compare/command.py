@@ -22,6 +22,7 @@ from metalauncher.tooling.launchers.compare.present import document, exit_code, 
 from metalauncher.tooling.launchers.compare.runner import Machine, Running, obstacle
 from metalauncher.tooling.launchers.compare.runner import run as run_case
 from metalauncher.tooling.launchers.compare.sides import COMMAND, Side, prepare
+from metalauncher.tooling.launchers.on_linux import need_linux
 from metalauncher.tooling.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Bench(NamedTuple):
 
 def run(options: Namespace, root: Root, console: Console) -> int:
     """Compare; return 0 where all is alike, 1 where something differs, 3 where some case did not finish."""
+    need_linux("compare")
     machine = Machine(BASH if os.access(BASH, os.X_OK) else None, shutil.which("grep", path="/usr/bin:/bin"))
     allowances = [allowance for file in options.allow for allowance in read_allowances(file)]
     _check_names(options.only)

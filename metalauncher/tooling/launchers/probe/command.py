@@ -10,6 +10,7 @@ from metalauncher.explain.messages import by_rank
 from metalauncher.registry import load_registry
 from metalauncher.tooling.console import Unable, decode
 from metalauncher.tooling.installed import DIRECTORIES, choose
+from metalauncher.tooling.launchers.on_linux import need_linux
 from metalauncher.tooling.launchers.probe.report import document, lines
 from metalauncher.tooling.launchers.probe.running import probe
 
@@ -27,8 +28,9 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     """Probe; return 1 if some launcher accepts less than it claims, else 0.
 
     Raises:
-        Unable: there is nothing to probe.
+        Unable: there is nothing to probe, or nothing to start it on.
     """
+    need_linux("probe")
     launchers = _chosen(options.names, load_registry(root), root, options.root)
     reports = probe(launchers, root, console, options.jobs or os.cpu_count() or 1, options.timeout)
     if options.format == "json":
