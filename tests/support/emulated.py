@@ -104,6 +104,18 @@ class Emulation:
         if ctypes.CDLL(None, use_errno=True).setns(self._namespace, NEW_USER):
             raise OSError(ctypes.get_errno(), "setns")
 
+    @staticmethod
+    def once_more(report: list[str]) -> list[str]:
+        """Return the probe's report as it is after one start more.
+
+        With each start qemu 7.2 hands the environment on in reverse, the last of each name alone, and nothing without `=`
+        (linux-user/main.c, util/envlist.c).
+        """
+        first = next((number for number, line in enumerate(report) if line.startswith("variable ")), 0)
+        others = [line for line in report if not line.startswith("variable ")]
+        variables = [line for line in report if line.startswith("variable ")]
+        return [*others[:first], *reversed(variables), *others[first:]]
+
     def prepare(self) -> None:
         """Make the namespace before a process is forked that is to enter it."""
         assert self._namespace
@@ -132,7 +144,13 @@ def emulated_form() -> Form:
 
 # What qemu itself changes, by a pattern of the test's name with its parameters. Such a test is expected to fail over
 # this form, and it is a failure if it passes.
-CHANGED: dict[str, str] = {}
+_LAST = "qemu keeps the last of several variables of one name, and nothing without `=`, before the program has them"
+_DEFAULT = "qemu catches what ends a program: a signal that was ignored has its default again after the next exec"
+CHANGED: dict[str, str] = {
+    r"^test_the_launcher_gets_what_a_direct_exec_gives\[\w+-env-(ours|duplicate-of-what-decides)\]": _LAST,
+    r"^test_the_launcher_gets_what_a_direct_exec_gives\[\w+-ignored-": _DEFAULT,
+    r"^test_the_environment_without_proc\[": _LAST,
+}
 
 
 def changed(test: str) -> str:
