@@ -108,8 +108,8 @@ class Emulation:
     def once_more(report: list[str]) -> list[str]:
         """Return the probe's report as it is after one start more.
 
-        With each start qemu 7.2 hands the environment on in reverse, the last of each name alone, and nothing without `=`
-        (linux-user/main.c, util/envlist.c).
+        With each start qemu 7.2 hands the environment on in reverse, the last of each name alone, and nothing without
+        `=` (linux-user/main.c, util/envlist.c).
         """
         first = next((number for number, line in enumerate(report) if line.startswith("variable ")), 0)
         others = [line for line in report if not line.startswith("variable ")]
@@ -150,10 +150,20 @@ CHANGED: dict[str, str] = {
     r"^test_the_launcher_gets_what_a_direct_exec_gives\[\w+-env-(ours|duplicate-of-what-decides)\]": _LAST,
     r"^test_the_launcher_gets_what_a_direct_exec_gives\[\w+-ignored-": _DEFAULT,
     r"^test_the_environment_without_proc\[": _LAST,
+    r"^test_a_call_fails\[\w+-launcher-stat-": "the calls of the launcher's emulator fail as well, which ends it",
+    r"^test_a_set_id_executable_has_no_root\[": "the rights of a set-id file would be the emulator's, and it has none",
+}
+# What depends on the emulator's own luck: such a test does not run over this form.
+LEFT_OUT = {
+    r"^test_hostile_nesting\[.*-floor\]": "a stack of 16 KB is that of the emulator, which mostly ends by SIGSEGV",
 }
 
 
-def changed(test: str) -> str:
+def changed(name: str) -> str:
     """Return what qemu changes about a test, "" if it is nothing."""
-    name = test.rpartition("::")[2]
     return next((reason for pattern, reason in CHANGED.items() if re.search(pattern, name)), "")
+
+
+def left_out(name: str) -> bool:
+    """Tell whether a test does not run over this form."""
+    return any(re.search(pattern, name) for pattern in LEFT_OUT)
