@@ -82,6 +82,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def pytest_unconfigure() -> None:
+    """Let go of what the forms took to run."""
+    for form in FORMS.values():
+        if form.emulation:
+            form.emulation.close()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests ran over each form."""
     ran: Counter[str] = Counter()
