@@ -15,7 +15,7 @@ from pathlib import Path
 import images
 import pytest
 from bundles import Tool
-from emulated import changed, emulated_form
+from emulated import changed, emulated_form, left_out
 from harness import Form, Image, python_form, static_form
 from kit import Kit
 from native import Native, Starter, need, public_folder
@@ -48,22 +48,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("form", parameters, scope="session")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What an emulator changes is expected of a test over an emulated form: that it fails."""
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        form = callspec.params.get("form") if callspec else None
-        if isinstance(form, Form) and form.emulation:
-            reason = changed(item.nodeid)
-            if reason:
-                item.add_marker(pytest.mark.xfail(reason=reason))
+    emulated = [item for item in items if (form := _form_of(item)) and form.emulation]
+    for item in emulated:
+        reason = changed(item.name)
+        if reason:
+            item.add_marker(pytest.mark.xfail(reason=reason))
+    without = [item for item in emulated if left_out(item.name)]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
+
+
+def _form_of(item: pytest.Item) -> Form | None:
+    callspec = getattr(item, "callspec", None)
+    form = callspec.params.get("form") if callspec else None
+    return form if isinstance(form, Form) else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A form that is not built is skipped by hand, and fails in CI."""
-    callspec = getattr(item, "callspec", None)
-    form = callspec.params.get("form") if callspec else None
-    if isinstance(form, Form) and not form.executable.exists():
+    form = _form_of(item)
+    if form and not form.executable.exists():
         message = f"{form.executable} is missing: run `make pyz static ARCH=all`"
         if os.environ.get("CI"):
             pytest.fail(message)
@@ -75,6 +82,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure() -> None:
+    """Let go of what the forms took to run."""
+    for form in FORMS.values():
+        if form.emulation:
+            form.emulation.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

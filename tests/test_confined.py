@@ -335,7 +335,6 @@ def test_a_copy_of_itself_with_little_memory(jail: Jail, native: Native, enter: 
     assert started.stderr.count(b"is metalauncher itself") == 1
 
 
-@pytest.mark.emulated
 def test_a_set_id_executable_has_no_root(jail: Jail, enter: Enter) -> None:
     """Where effective and real user differ, METALAUNCHER_ROOT is somebody else's, and ignored."""
     nowhere = (*APP, b"METALAUNCHER_ROOT=/nowhere")

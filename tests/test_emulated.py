@@ -5,13 +5,23 @@ What qemu-user changes is in tests/support/emulated.py.
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import stat
 import subprocess
+from contextlib import closing
+from pathlib import Path
 
 import pytest
-from harness import APPS, Image, static_form
-from native import Native
-from test_confined import ALLOWED
+from contents import Image as Memory
+from emulated import OTHER, Emulation
+from harness import APPS, Form, Image, static_form
+from native import Jail, Native, Starter
+from sboms import sha256, sidecar
+from test_confined import ALLOWED, APP, WEB
+
+from metalauncher.tooling.sbom.contents import parse_contents
 
 pytestmark = [pytest.mark.only("emulated"), pytest.mark.emulated]
 
@@ -82,6 +92,43 @@ def test_pages_of_64_kb_by_qemu_before_9(app: Image) -> None:
     refused = by_name(app, "-p", "65536")
     assert (refused.returncode, refused.stdout) == (11, "")
     assert refused.stderr == by_name(app).stderr
+
+
+def test_a_set_id_executable_has_no_root(form: Form, public: Path, native: Native, starter: Starter) -> None:
+    """Where effective and real user differ (AT_SECURE), METALAUNCHER_ROOT is somebody else's, and ignored."""
+    with closing(Emulation(OTHER, "PFC")) as emulation:
+        _set_id(Jail(public / "secure", Form(form.name, form.executable, emulation)), native, starter)
+
+
+def _set_id(jail: Jail, native: Native, starter: Starter) -> None:
+    jail.use_registry()
+    jail.install("buildpacks/lifecycle", "0.21.17", native.of(jail.form).program("probe"))
+    jail.use_metadata((APPS / "p12/layers/config/metadata.toml").read_bytes())
+    jail.lead("link", "web")
+    environ = (*APP, b"METALAUNCHER_ROOT=/nowhere")
+    user = ("user", 65534, 65534)
+    assert starter.start(WEB, (WEB.encode(),), environ, *jail.entered(), user).exit_code == 80
+    if os.geteuid():
+        return  # nobody else's executable can be made
+    executable = jail.root / "usr/bin/metalauncher"
+    executable.chmod(executable.stat().st_mode | stat.S_ISUID)
+    started = starter.start(WEB, (WEB.encode(),), environ, *jail.entered(), user)
+    assert (started.exit_code, started.stderr) == (0, b"")
+    assert started.values("uid") == ["65534 0 0"]
+
+
+def test_its_description(form: Form) -> None:
+    """What the build says of it is what it says of this machine's own: modules and components, but for object files."""
+    own, other = [json.loads(sidecar(kind).read_text()) for kind in (form, static_form())]
+    assert own["sha256"] == sha256(form.executable)
+    assert set(Memory(form.executable.read_bytes()).built_in_modules()) <= {
+        name for names in own["modules"].values() for name in names
+    }
+    assert own["modules"] == other["modules"]
+    for component in own["components"] + other["components"]:
+        component.pop("objects", None)
+    assert own["components"] == other["components"]
+    assert parse_contents(sidecar(form).read_bytes()).sha256 == own["sha256"]
 
 
 def test_system_calls(app: Image) -> None:

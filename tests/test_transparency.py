@@ -227,6 +227,8 @@ def dispatched(starter: Starter, image: Image, case: Case) -> Started:
 def expected(starter: Starter, image: Image, case: Case) -> list[str]:
     """Return the report that is due."""
     report = direct(starter, image, case).report
+    if image.form.emulation:
+        report = image.form.emulation.once_more(report)
     return case.script(report, _link(image)) if case.script and image.form.is_script else report
 
 

@@ -49,9 +49,13 @@ sys.stdin.read()
 class Emulation:
     """Programs of an architecture that is not this machine's: a compiler for them, and where they run."""
 
-    def __init__(self, architecture: Architecture) -> None:
-        """Take the architecture; nothing is started yet."""
+    def __init__(self, architecture: Architecture, flags: str = "PF") -> None:
+        """Take the architecture, and binfmt_misc's flags; nothing is started yet.
+
+        With C, a set-id program has its rights; but then the emulator gets a descriptor of it, which the program sees.
+        """
         self.architecture = architecture
+        self.flags = flags
 
     @property
     def command(self) -> str:
@@ -71,7 +75,7 @@ class Emulation:
 
     @cached_property
     def _holder(self) -> subprocess.Popen[str]:
-        rule = f":metalauncher:M::{_MAGIC}{_MACHINES[self.architecture.name]}:{_MASK}:{self.command}:PF"
+        rule = f":metalauncher:M::{_MAGIC}{_MACHINES[self.architecture.name]}:{_MASK}:{self.command}:{self.flags}"
         holder = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _HOLDER, rule],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -103,6 +107,25 @@ class Emulation:
         """Put this process there: what is to exec such a program, as `preexec_fn`."""
         if ctypes.CDLL(None, use_errno=True).setns(self._namespace, NEW_USER):
             raise OSError(ctypes.get_errno(), "setns")
+
+    @staticmethod
+    def once_more(report: list[str]) -> list[str]:
+        """Return the probe's report as it is after one start more.
+
+        With each start qemu 7.2 hands the environment on in reverse, the last of each name alone, and nothing without
+        `=` (linux-user/main.c, util/envlist.c).
+        """
+        first = next((number for number, line in enumerate(report) if line.startswith("variable ")), 0)
+        others = [line for line in report if not line.startswith("variable ")]
+        variables = [line for line in report if line.startswith("variable ")]
+        return [*others[:first], *reversed(variables), *others[first:]]
+
+    def close(self) -> None:
+        """Let the namespace go."""
+        if "_namespace" in self.__dict__:
+            os.close(self._namespace)
+        if "_holder" in self.__dict__:
+            self._holder.communicate()
 
     def prepare(self) -> None:
         """Make the namespace before a process is forked that is to enter it."""
@@ -138,10 +161,25 @@ def emulated_form() -> Form:
 
 # What qemu itself changes, by a pattern of the test's name with its parameters. Such a test is expected to fail over
 # this form, and it is a failure if it passes.
-CHANGED: dict[str, str] = {}
+_LAST = "qemu keeps the last of several variables of one name, and nothing without `=`, before the program has them"
+_DEFAULT = "qemu catches what ends a program: a signal that was ignored has its default again after the next exec"
+CHANGED: dict[str, str] = {
+    r"^test_the_launcher_gets_what_a_direct_exec_gives\[\w+-env-(ours|duplicate-of-what-decides)\]": _LAST,
+    r"^test_the_launcher_gets_what_a_direct_exec_gives\[\w+-ignored-": _DEFAULT,
+    r"^test_the_environment_without_proc\[": _LAST,
+    r"^test_a_call_fails\[\w+-launcher-stat-": "the calls of the launcher's emulator fail as well, which ends it",
+}
+# What depends on the emulator's own luck: such a test does not run over this form.
+LEFT_OUT = {
+    r"^test_hostile_nesting\[.*-floor\]": "a stack of 16 KB is that of the emulator, which mostly ends by SIGSEGV",
+}
 
 
-def changed(test: str) -> str:
+def changed(name: str) -> str:
     """Return what qemu changes about a test, "" if it is nothing."""
-    name = test.rpartition("::")[2]
     return next((reason for pattern, reason in CHANGED.items() if re.search(pattern, name)), "")
+
+
+def left_out(name: str) -> bool:
+    """Tell whether a test does not run over this form."""
+    return any(re.search(pattern, name) for pattern in LEFT_OUT)
