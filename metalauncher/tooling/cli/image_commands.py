@@ -206,9 +206,11 @@ def image() -> Parser:
             "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz",
             "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
             "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
-            "metalauncher image --platform linux/amd64 --platform linux/arm64 --base scratch --out oci:run \\\n"
-            "      --executable metalauncher-linux-x86_64 --executable metalauncher-linux-aarch64 \\\n"
-            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz --bundle lifecycle-v0.21.17+linux.arm64.tgz",
+            "metalauncher image --base oci:debian:12 --out oci:run:12 \\\n"
+            "      --platform linux/amd64 --executable metalauncher-linux-x86_64 \\\n"
+            "      --platform linux/arm64 --executable metalauncher-linux-aarch64 \\\n"
+            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz \\\n"
+            "      --bundle lifecycle-v0.21.17+linux.arm64.tgz",
         ),
     )
     command.set_defaults(module="image.build", extra="image")
