@@ -142,13 +142,14 @@ def test_regressions(kind: Kind) -> None:
 
 def test_in_sum() -> None:
     """An app for several platforms is what the most urgent of them is; one that regressed goes before its like."""
+    cases: tuple[tuple[str, Kind, str, Before | None], ...] = (
+        ("linux/amd64", "starts", "why", None),
+        ("linux/arm64", "refused", "none", Before("refused", None)),
+        ("linux/s390x", "refused", "gone", Before("starts", None)),
+    )
     parts = tuple(
         ONE._replace(kind=kind, reason=reason, before=before, platform=platform, layers_read=1, assumes=(platform,))
-        for platform, kind, reason, before in (
-            ("linux/amd64", "starts", "why", None),
-            ("linux/arm64", "refused", "none", Before("refused", None)),
-            ("linux/s390x", "refused", "gone", Before("starts", None)),
-        )
+        for platform, kind, reason, before in cases
     )
     found = in_sum("app", "sha256:1", parts)
     assert (found.kind, found.reason, found.regressed) == ("refused", "on linux/s390x: gone", True)
