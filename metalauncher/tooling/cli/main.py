@@ -19,7 +19,8 @@ from metalauncher.tooling.output import Unwritable, open_output
 from metalauncher.tooling.roots import root_within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from types import ModuleType
 
     from metalauncher.tooling.log import EventLog
@@ -47,7 +48,9 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
             root = _root(getattr(options, "root", None), environment)
             module = importlib.import_module(f"metalauncher.tooling.{options.module}")
             if "image" in options and options.run_image is not None:
-                status = _run_on_images(module, options, console, log)
+                images = stack.enter_context(_open_images(options, console))
+                console = Console(environment, output, _renaming(images), log)  # also for what goes wrong
+                status = _run_on_images(module, options, images, console, log)
             else:
                 status = module.run(options, root, console)
     except (Unable, Unwritable, OSError, ModuleNotFoundError) as error:
@@ -129,8 +132,8 @@ def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
     return root
 
 
-def _run_on_images(module: ModuleType, options: Namespace, console: Console, log: EventLog | None) -> int:
-    """Run a command on the run image that it looks at in place of a root; of an index on each of its images.
+def _open_images(options: Namespace, console: Console) -> AbstractContextManager[tuple[Opened, ...]]:
+    """Open the run image that a command looks at in place of a root: of an index each of its images.
 
     Raises:
         Unable: there is a root as well, or the image can't be read.
@@ -141,25 +144,37 @@ def _run_on_images(module: ModuleType, options: Namespace, console: Console, log
             need="one of --run-image IMAGE and --root DIR",
             command=f"metalauncher {options.command} --help",
         )
-    from metalauncher.tooling.platforms import for_each
     from metalauncher.tooling.run_image.opener import opened_run_images
 
-    def run(opened: Opened, console: Console) -> int:
-        own = {"image": opened.image, "platform": opened.platform or None, "every_platform": len(images) > 1}
-        status: int = module.run(Namespace(**{**vars(options), **own}), opened.root, console)
-        return status
+    return opened_run_images(options.run_image, options, console)
+
+
+def _renaming(images: tuple[Opened, ...]) -> Callable[[str], str]:
+    """Return what makes of a text about the roots of images one about the images."""
 
     def rename(text: str) -> str:
         for opened in images:
             text = opened.rename(text)
         return text
 
-    with opened_run_images(options.run_image, options, console) as images:
-        if len(images) > 1 and "together" in options and not getattr(options, "verify", None):
-            roots = {opened.platform: opened.root for opened in images}
-            status: int = module.run_together(options, roots, Console(console.environment, console.output, rename, log))
-            return status
-        return for_each(images, console, log, run)
+    return rename
+
+
+def _run_on_images(
+    module: ModuleType, options: Namespace, images: tuple[Opened, ...], console: Console, log: EventLog | None
+) -> int:
+    """Run a command on a run image; of an index on each of its images, or on all of them together."""
+    from metalauncher.tooling.platforms import for_each
+
+    def run(opened: Opened, console: Console) -> int:
+        own = {"image": opened.image, "platform": opened.platform or None, "every_platform": len(images) > 1}
+        status: int = module.run(Namespace(**{**vars(options), **own}), opened.root, console)
+        return status
+
+    if len(images) > 1 and "together" in options and not getattr(options, "verify", None):
+        status: int = module.run_together(options, {opened.platform: opened.root for opened in images}, console)
+        return status
+    return for_each(images, console, log, run)
 
 
 def _absolute(path: bytes) -> bytes:

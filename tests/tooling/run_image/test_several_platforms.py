@@ -241,3 +241,19 @@ def test_index_of_one(tool: Tool, run: str) -> None:
     answer = tool("list", "--run-image", one)
     assert answer == tool("list", "--run-image", run, "--platform", "linux/arm64")
     assert answer.err == "2 launchers in effect\n"
+
+
+def test_what_goes_wrong_is_said_of_the_image(kit: Kit) -> None:
+    """An error about one platform's files names them as they are in the image, and a command that leads there."""
+    layers = [pack([folder("usr"), file("usr/x", b"")])]
+    for go in ("amd64", "arm64"):
+        base(kit.folder / "empty", layers, go, go)
+    name = index(kit.folder / "empty", {"linux/amd64": "amd64", "linux/arm64": "arm64"}, "both")
+    answer = kit.tool("labels", "--run-image", name)
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err == (
+        "ERROR: linux/amd64: there is no launcher to make labels of\n"
+        "  need:    a valid descriptor, and its executable\n"
+        "  have:    nothing usable in /etc/cnb/launchers.d or /usr/lib/cnb/launchers.d\n"
+        f"  do:      metalauncher list --all --run-image {name} --platform linux/amd64\n"
+    )
