@@ -558,8 +558,11 @@ WRONG: dict[str, tuple[str, str]] = {
     "--apply J --platform linux/amd64": ("it can't go with --platform", "a plan that says so"),
     "r.io/a:1 --launcher shim --to {repository}:x --journal J --output ./J": ("./J is the journal", "another file"),
     "--apply J --output J": ("J is the journal", "another file"),
-    "--apply /nowhere/J": ("/nowhere/J: no such file or directory", "a journal that metalauncher patch"),
-    "r.io/a:1 --launcher shim --to {repository}:x --journal /nowhere/J": ("/nowhere/J: no such file", "a journal"),
+    "--apply /nowhere/J": ("/nowhere/J: no such file or directory", "a plan to apply"),
+    "r.io/a:1 --launcher shim --to {repository}:x --journal /nowhere/J": (
+        "/nowhere/J: no such file",
+        "a directory for",
+    ),
 }
 
 
