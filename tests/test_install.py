@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bundles import elf
+from bundles import MACHINE, elf
 from bundles import release as make_tarball
 from containers import Bundle, call, debian_members, machine_files, need, registry
 from harness import PROJECT
@@ -161,18 +161,15 @@ def test_copy(release: Release, tmp_path: Path, address: str) -> None:
     base(tmp_path / "base", [pack(debian_members(machine_files(Path("/usr/bin/dash"))))], Env=["PATH=/usr/bin:/bin"])
     target = f"docker://{address}/base:1"
     call("skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", f"oci:{tmp_path}/base:base", target)
-    # The launcher: a script that says what it is, by the name that the page gives the root.
-    launcher = tmp_path / "launcher"
-    launcher.write_text("#!/bin/sh\necho launcher $*\n")
-    launcher.chmod(0o755)
     context = tmp_path / "context"
     (context / "launchers").mkdir(parents=True)
-    run(
-        f"{sys.executable} -m metalauncher bundle add {launcher} --version 1 --root launchers"
-        " --platform-apis 0.12 --buildpack-apis 0.10",
-        context,
-        PYTHONPATH=unpacked(release, tmp_path),
+    architecture = {"x86_64": "x86-64", "aarch64": "arm64"}[HERE]
+    tarball = make_tarball(tmp_path, "0.21.17", elf(MACHINE), architecture=architecture)
+    (add,) = re.findall(r"`(metalauncher bundle add [^`]+)`", PAGE)
+    add = re.sub(r"lifecycle-\S+\.tgz", str(tarball), add).replace(
+        "metalauncher", f"{sys.executable} -m metalauncher", 1
     )
+    run(add, context, PYTHONPATH=unpacked(release, tmp_path))
     text = lines("dockerfile", "COPY --from").replace("debian:bookworm-slim", f"{address}/base:1")
     text = text.replace("registry.example.com", address).replace("VERSION", __version__)
     (context / "Dockerfile").write_text(text)
