@@ -24,6 +24,7 @@ from releases import ARCHITECTURES, Release
 
 from metalauncher import __version__
 
+pytestmark = pytest.mark.thorough
 PAGE = (PROJECT / "docs/install.md").read_text()
 HERE = os.uname().machine
 # What `pip install` alone has to be told of here.
@@ -98,7 +99,6 @@ def try_it(program: Path, folder: Path, release: Release) -> None:
     assert json.loads(call(program, "vex", "--arch", HERE))["statements"]
 
 
-@pytest.mark.thorough
 def test_pip(release: Release, tmp_path: Path) -> None:
     """Into a virtual environment of its own; what it needs comes from PyPI."""
     call(sys.executable, "-m", "venv", tmp_path / "venv")
@@ -108,7 +108,6 @@ def test_pip(release: Release, tmp_path: Path) -> None:
     assert (next((tmp_path / "venv/lib").glob("*/site-packages/metalauncher/py.typed"))).exists()
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("tool", ["uv", "pipx"])
 def test_tools(release: Release, tmp_path: Path, tool: str) -> None:
     """As a command of one's own, by uv and by pipx."""
@@ -149,7 +148,6 @@ def address(tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.mark.thorough
 def test_copy(release: Release, tmp_path: Path, address: str) -> None:
     """The image goes to a registry as the page says, and a vendor's Dockerfile copies from it: an image that starts."""
     (line,) = commands("skopeo copy")
