@@ -61,8 +61,10 @@ def run(command: str, folder: Path, *first: Path, **environ: str) -> str:
 
 def network() -> dict[str, str]:
     """Return the variables and files by which this machine reaches PyPI."""
-    names = ("PIP_INDEX_URL", "PIP_CONFIG_FILE", "PIP_CERT", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "SSL_CERT_FILE")
-    names += ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy")
+    names = (
+        *("PIP_INDEX_URL", "PIP_CONFIG_FILE", "PIP_CERT", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "SSL_CERT_FILE"),
+        *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"),
+    )
     found = {name: os.environ[name] for name in names if name in os.environ}
     files = (Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
     for file in files:
@@ -133,8 +135,8 @@ def test_tarball(release: Release, tmp_path: Path) -> None:
     for line in others:
         run(line, tmp_path)
     assert call(tmp_path / "rootfs/usr/bin/metalauncher", "--version") == f"metalauncher {__version__}\n"
-    with (tmp_path / name).open("ab") as file:
-        file.write(b"x")
+    with (tmp_path / name).open("ab") as tarball:
+        tarball.write(b"x")
     with pytest.raises(AssertionError, match="FAILED"):
         run(check, tmp_path)
 

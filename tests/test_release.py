@@ -65,13 +65,12 @@ def test_what_is_in_it(release: Release) -> None:
 
 def test_wheel(release: Release) -> None:
     """What PyPI and others look at is as they want it; it holds executables, SBOMs (PEP 770) and all licences."""
+    tools = Path(sys.executable).parent
     for command in (
-        ["twine", "check", "--strict", release.wheel, release.sdist],
-        ["check-wheel-contents", release.wheel],
+        [str(tools / "twine"), "check", "--strict", str(release.wheel), str(release.sdist)],
+        [str(tools / "check-wheel-contents"), str(release.wheel)],
     ):
-        done = subprocess.run(
-            [Path(sys.executable).with_name(command[0]), *command[1:]], capture_output=True, text=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
     with zipfile.ZipFile(release.wheel) as archive:
         infos = {info.filename: info for info in archive.infolist()}
@@ -208,7 +207,7 @@ def test_inputs(release: Release) -> None:
 
 def clone(folder: Path) -> Path:
     """Clone this project."""
-    command = ["git", "-c", "safe.directory=*", "clone", "-q", "--no-hardlinks", PROJECT, folder]
+    command = ["git", "-c", "safe.directory=*", "clone", "-q", "--no-hardlinks", str(PROJECT), str(folder)]
     subprocess.run(command, check=True)
     return folder
 
