@@ -67,6 +67,7 @@ test-all: VERSIONS = all
 # One form more: another architecture's executable, emulated.
 test-all: ARCH = all
 test-all: ready
+	@tools/need release
 	@[ "$$(id -u)" != 0 ] || tools/need fresh emulator
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(BIN)/python -m pytest $(PARALLEL) \
 		--cov --cov-report=term --cov-fail-under=95 $(PYTEST_ARGS)

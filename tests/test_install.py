@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bundles import elf
+from bundles import MACHINE, elf
 from bundles import release as make_tarball
 from containers import Bundle, call, debian_members, machine_files, need, registry
 from harness import PROJECT
@@ -24,6 +24,7 @@ from releases import ARCHITECTURES, Release
 
 from metalauncher import __version__
 
+pytestmark = pytest.mark.thorough
 PAGE = (PROJECT / "docs/install.md").read_text()
 HERE = os.uname().machine
 # What `pip install` alone has to be told of here.
@@ -60,8 +61,10 @@ def run(command: str, folder: Path, *first: Path, **environ: str) -> str:
 
 def network() -> dict[str, str]:
     """Return the variables and files by which this machine reaches PyPI."""
-    names = ("PIP_INDEX_URL", "PIP_CONFIG_FILE", "PIP_CERT", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "SSL_CERT_FILE")
-    names += ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy")
+    names = (
+        *("PIP_INDEX_URL", "PIP_CONFIG_FILE", "PIP_CERT", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "SSL_CERT_FILE"),
+        *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"),
+    )
     found = {name: os.environ[name] for name in names if name in os.environ}
     files = (Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
     for file in files:
@@ -98,7 +101,6 @@ def try_it(program: Path, folder: Path, release: Release) -> None:
     assert json.loads(call(program, "vex", "--arch", HERE))["statements"]
 
 
-@pytest.mark.thorough
 def test_pip(release: Release, tmp_path: Path) -> None:
     """Into a virtual environment of its own; what it needs comes from PyPI."""
     call(sys.executable, "-m", "venv", tmp_path / "venv")
@@ -108,7 +110,6 @@ def test_pip(release: Release, tmp_path: Path) -> None:
     assert (next((tmp_path / "venv/lib").glob("*/site-packages/metalauncher/py.typed"))).exists()
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("tool", ["uv", "pipx"])
 def test_tools(release: Release, tmp_path: Path, tool: str) -> None:
     """As a command of one's own, by uv and by pipx."""
@@ -134,8 +135,8 @@ def test_tarball(release: Release, tmp_path: Path) -> None:
     for line in others:
         run(line, tmp_path)
     assert call(tmp_path / "rootfs/usr/bin/metalauncher", "--version") == f"metalauncher {__version__}\n"
-    with (tmp_path / name).open("ab") as file:
-        file.write(b"x")
+    with (tmp_path / name).open("ab") as tarball:
+        tarball.write(b"x")
     with pytest.raises(AssertionError, match="FAILED"):
         run(check, tmp_path)
 
@@ -149,7 +150,6 @@ def address(tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.mark.thorough
 def test_copy(release: Release, tmp_path: Path, address: str) -> None:
     """The image goes to a registry as the page says, and a vendor's Dockerfile copies from it: an image that starts."""
     (line,) = commands("skopeo copy")
@@ -161,18 +161,15 @@ def test_copy(release: Release, tmp_path: Path, address: str) -> None:
     base(tmp_path / "base", [pack(debian_members(machine_files(Path("/usr/bin/dash"))))], Env=["PATH=/usr/bin:/bin"])
     target = f"docker://{address}/base:1"
     call("skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", f"oci:{tmp_path}/base:base", target)
-    # The launcher: a script that says what it is, by the name that the page gives the root.
-    launcher = tmp_path / "launcher"
-    launcher.write_text("#!/bin/sh\necho launcher $*\n")
-    launcher.chmod(0o755)
     context = tmp_path / "context"
     (context / "launchers").mkdir(parents=True)
-    run(
-        f"{sys.executable} -m metalauncher bundle add {launcher} --version 1 --root launchers"
-        " --platform-apis 0.12 --buildpack-apis 0.10",
-        context,
-        PYTHONPATH=unpacked(release, tmp_path),
+    architecture = {"x86_64": "x86-64", "aarch64": "arm64"}[HERE]
+    tarball = make_tarball(tmp_path, "0.21.17", elf(MACHINE), architecture=architecture)
+    (add,) = re.findall(r"`(metalauncher bundle add [^`]+)`", PAGE)
+    add = re.sub(r"lifecycle-\S+\.tgz", str(tarball), add).replace(
+        "metalauncher", f"{sys.executable} -m metalauncher", 1
     )
+    run(add, context, PYTHONPATH=unpacked(release, tmp_path))
     text = lines("dockerfile", "COPY --from").replace("debian:bookworm-slim", f"{address}/base:1")
     text = text.replace("registry.example.com", address).replace("VERSION", __version__)
     (context / "Dockerfile").write_text(text)

@@ -24,7 +24,7 @@ def record(name: str, *affected: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def ask(*exports: Path) -> tuple[int, str, str]:
     """Run it over exports."""
-    command = [sys.executable, "-B", TOOL, "--contents", sidecar(static_form()), *exports]
+    command = [sys.executable, "-B", str(TOOL), "--contents", str(sidecar(static_form())), *map(str, exports)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout, done.stderr
 
