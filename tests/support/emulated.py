@@ -120,19 +120,15 @@ class Emulation:
         variables = [line for line in report if line.startswith("variable ")]
         return [*others[:first], *reversed(variables), *others[first:]]
 
-    def close(self) -> None:
-        """Let the namespace go."""
-        if "_namespace" in self.__dict__:
-            os.close(self._namespace)
-        if "_holder" in self.__dict__:
-            self._holder.communicate()
-
     def prepare(self) -> None:
         """Make the namespace before a process is forked that is to enter it."""
         assert self._namespace
 
     def close(self) -> None:
         """Let the namespace go, where there is one; what runs in it goes on."""
+        namespace = self.__dict__.pop("_namespace", None)
+        if namespace is not None:
+            os.close(namespace)
         holder = self.__dict__.pop("_holder", None)
         if holder is not None:
             holder.communicate(timeout=60)
