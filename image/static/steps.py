@@ -37,8 +37,8 @@ COMPILE = [
     "-fno-stack-protector",
 ]
 # The compiler's profile of CPython and the parser, kept in the tree: take_profile.py. A static function is known by the
-# name of its file, without the folders; sections keep their names, whatever is hot. It was taken on x86-64. Nearly all
-# functions are the same to the compiler's front end for any architecture; those that are not do without.
+# name of its file, without the folders; sections keep their names, whatever is hot. It was taken on x86-64. A
+# function that has another shape for another architecture does without.
 PROFILE = HERE / "profile-x86_64.profdata"
 NAMES = ["-mllvm", "-static-func-full-module-prefix=false", "-mllvm", "-disable-vp"]
 PROFILE_READ = [

@@ -505,7 +505,7 @@ def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str,
     assert answer.err.splitlines() == [
         f"ERROR: --from: {tmp_path}/none: no such file or directory",
         "  need:    a list that can be read, or - for stdin",
-        "  do:      metalauncher check --help",
+        f"  do:      ls -l {tmp_path}/none",
     ]
     assert "--from: /: is a directory" in tool("check", "--from", "/", "--run-image", "oci:/run").err
     with socket.create_server(("127.0.0.1", 0)) as server:
