@@ -19,6 +19,7 @@ from emulated import changed, emulated_form
 from harness import Form, Image, python_form, static_form
 from kit import Kit
 from native import Native, Starter, need, public_folder
+from platforms import Platforms, Shelf
 from real_launchers import Launchers
 from rebased import Rig, World
 from releases import Release, make_release
@@ -113,6 +114,18 @@ def kit(tool: Tool, tmp_path: Path) -> Kit:
     place = tmp_path / "kit"
     place.mkdir()
     return Kit(tool, place)
+
+
+@pytest.fixture
+def platforms(kit: Kit) -> Platforms:
+    """Return what run images for two platforms are made of."""
+    return Platforms(kit)
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """Return run images for two platforms, to be copied."""
+    return Shelf(tmp_path_factory.mktemp("shelf"))
 
 
 @pytest.fixture(scope="session")

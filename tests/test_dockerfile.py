@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from bundles import as_process, elf, release
+from bundles import MACHINE, as_process, elf, release
 from containers import Bundle, call, debian_members, machine_files, need, registry
 from harness import PROJECT, static_form
-from images import base, file, folder, pack
+from images import base, file, folder, index, pack
+from kit import ARM, arm_executable
 from sboms import sidecar
 
 DOCKERFILE = PROJECT / "image/Dockerfile"
@@ -202,6 +203,38 @@ def test_built_by_buildah(buildah: Buildah, context: Path, tmp_path: Path) -> No
     ended = built.run("crun")
     assert ended.code == 1
     assert ended.err.startswith("ERROR: failed to read metadata: ")
+
+
+def test_built_for_another_platform(buildah: Buildah, context: Path, tmp_path: Path) -> None:
+    """Built for arm64 on whatever machine: the base for arm64, and what `metalauncher image --platform` makes of it."""
+    executable = arm_executable()
+    both = tmp_path / "context"
+    shutil.copytree(context, both)
+    for source in (executable, Path(f"{executable}.contents.json")):
+        shutil.copy2(source, both / "dist")
+    for version in ("0.17.7", "0.21.17"):
+        release(both / "bundles", version, elf(ARM, size=int(version.split(".")[1]) * 100), architecture="arm64")
+    layers = [pack(debian_members({}))]
+    for go in ("amd64", "arm64"):
+        base(tmp_path / "base", layers, go, go, Env=[PATH])
+    reference = index(tmp_path / "base", {"linux/amd64": "amd64", "linux/arm64": "arm64"}, "both")
+    target = f"docker://{buildah.address}/both:1"
+    call("skopeo", "--insecure-policy", "copy", "-q", "--all", "--dest-tls-verify=false", reference, target)
+    build = f"BUILDPLATFORM=linux/{'amd64' if MACHINE == 62 else 'arm64'}"
+    options = ("--platform", "linux/arm64", "--build-arg", build, "--build-arg", f"BASE={buildah.address}/both:1")
+    buildah.build("arm", *options, context=both)
+    buildah("push", "-q", "localhost/arm", f"oci:{tmp_path}/built:run")
+    tarballs = [option for file in sorted((both / "bundles").glob("*arm64.tgz")) for option in ("--bundle", file)]
+    made = as_process(
+        *("image", "--platform", "linux/arm64", "--base", reference, "--executable", executable, *tarballs),
+        *("--out", f"oci:{tmp_path}/made:run"),
+    )
+    assert made.code == 0, made.err
+    built, ours = (Bundle(tmp_path / name, "run", tmp_path / f"{name}-bundle") for name in ("built", "made"))
+    assert contents(built.rootfs) == contents(ours.rootfs)
+    for name in ("built", "made"):
+        listed = as_process("list", "--run-image", f"oci:{tmp_path}/{name}:run", "--platform", "linux/arm64", "--json")
+        assert [one["state"] for one in listed.document["launchers"]] == ["in-effect", "in-effect"]
 
 
 def test_two_lines_of_a_vendor(buildah: Buildah, context: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 from bundles import MACHINE, Tool, elf, release
 from containers import debian_members, machine_files, need
 from harness import PROJECT, Image, static_form
-from images import base, pack
+from images import Layout, base, export, index, make_app, pack
+from kit import ARM, arm_executable
 from pages import agrees, blocks, commands
 from sboms import install_dispatcher, sha256, sidecar
 
@@ -148,17 +149,21 @@ def test_run_image_page(tmp_path: Path) -> None:
         target = tmp_path / f"metalauncher-linux-x86_64{'.contents.json' if source.suffix == '.json' else ''}"
         target.write_bytes(source.read_bytes())
     base(tmp_path / "debian", [pack(debian_members(machine_files(Path("/usr/bin/dash"))))], tag="12", Cmd=["sh"])
-    tools = tmp_path / "tools"
+    assert follow("docs/run-image.md", tmp_path) > 15
+
+
+def follow(page: str, folder: Path) -> int:
+    """Run a page's commands, one after another, in one directory; return how many there are."""
+    tools = folder / "tools"
     tools.mkdir()
     (tools / "metalauncher").write_text(f'#!/bin/sh\nexec {sys.executable} -m metalauncher "$@"\n')
     (tools / "metalauncher").chmod(0o755)
-    environ = {"PATH": f"{tools}:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(PROJECT), "HOME": str(tmp_path)}
-    page = commands(PROJECT / "docs/run-image.md")
-    assert len(page) > 15
-    for command, shown in page:
+    environ = {"PATH": f"{tools}:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(PROJECT), "HOME": str(folder)}
+    found = commands(PROJECT / page)
+    for command, shown in found:
         run = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command],
-            cwd=tmp_path,
+            cwd=folder,
             env=environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -168,6 +173,33 @@ def test_run_image_page(tmp_path: Path) -> None:
         assert run.returncode == 0, f"{command}\n{run.stdout}"
         said = run.stdout.splitlines()
         assert agrees(shown, said) or (not shown and command.startswith("umoci")), f"{command}\n{run.stdout}"
+    return len(found)
+
+
+def test_multi_platform_page(tmp_path: Path) -> None:
+    """Every command of docs/multi-platform.md does what the page says, with the executables for both architectures."""
+    need("skopeo")
+    executables = {"x86_64": static_form().executable, "aarch64": arm_executable()}
+    for machine, source in executables.items():
+        for end in ("", ".contents.json"):
+            (tmp_path / f"metalauncher-linux-{machine}{end}").write_bytes(Path(f"{source}{end}").read_bytes())
+    for version in ("0.17.7", "0.20.20"):
+        for name, machine_ in (("x86-64", 62), ("arm64", ARM)):
+            release(tmp_path, version, elf(machine_, size=int(version.split(".")[1]) * 100), architecture=name)
+    both = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
+    members = pack(debian_members(machine_files(Path("/usr/bin/dash"))))
+    for folder, tag in (("debian", "12"), ("apps", "base")):
+        for go in both.values():
+            base(tmp_path / folder, [members], go, go, Cmd=["sh"])
+        index(tmp_path / folder, both, tag)
+    metadata = '[[buildpacks]]\nid = "acme/node"\nversion = "1"\napi = "{}"\n'
+    for name, api in (("shop", "0.10"), ("blog", "0.99")):
+        apps = Layout(tmp_path / "apps")
+        for go in both.values():
+            export(apps, go, make_app(name, metadata.format(api), "0.12", web=False), "symlink", f"{name}-{go}")
+        apps.save()
+        index(tmp_path / "apps", {platform: f"{name}-{go}" for platform, go in both.items()}, name)
+    assert follow("docs/multi-platform.md", tmp_path) > 6
 
 
 def test_mask_of_the_run_image_page(tool: Tool, tmp_path: Path) -> None:

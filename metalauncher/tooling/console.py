@@ -146,6 +146,10 @@ class Console:
                 held, size = [], 0
         self.text("".join(held))
 
+    def renamed(self, text: str) -> str:
+        """Return a text as others are to read it."""
+        return self._rename(text)
+
     def text(self, text: str) -> None:
         """Give a whole text as it is, as UTF-8.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import tarfile
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from exporting import Exporter, Recipe, build_root
 from harness import static_form
 from images import LIFECYCLE, OCI, Layout, base, pack
 from native import public_folder
+
+from metalauncher.tooling.architectures import this_architecture, to_go
 
 METALAUNCHER = "/usr/bin/metalauncher"
 LAUNCHERS = "/usr/lib/cnb/launchers"
@@ -31,10 +34,36 @@ RUN_IMAGES: Mapping[str, tuple[str, ...] | None] = {
 FIRST = next(iter(RUN_IMAGES))
 _DOCKERS = ("newest",)  # of these the manifest is Docker's, as most run images' are; of others OCI's
 # What the base has for the apps, which are shell scripts and commands of these names.
-_COMMANDS = ("bash", "cat", "dash", "echo", "printf")
+COMMANDS = ("bash", "cat", "dash", "echo", "printf")
 _ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
 _LABELS = {"io.buildpacks.stack.id": "acme.stack"}  # without it no app of a Platform API below 0.12 is rebased
 _MANIFESTS = f"{OCI}.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What run images are for, and where they are started.
+
+    Attributes:
+        architecture: as Go calls it.
+        tarballs: the same as lifecycle's tarballs call it.
+        executable: metalauncher's.
+        base: members of the run images' base: what the apps need, which are scripts, and commands of `COMMANDS`.
+        namespace: the file of the user namespace that containers are started in; "" for that of the tests.
+    """
+
+    architecture: str
+    tarballs: str
+    executable: Path
+    base: Sequence[tuple[tarfile.TarInfo, bytes]]
+    namespace: str = ""
+
+
+def this_machine() -> Machine:
+    """Return this one: a small Debian of its own files."""
+    programs = machine_files(*[Path("/usr/bin") / name for name in COMMANDS])
+    name = this_architecture()
+    return Machine(to_go(name), name, static_form().executable, debian_members(programs))
 
 
 @dataclass(frozen=True)
@@ -75,7 +104,9 @@ def said(result: dict[str, Any]) -> Outcome:
 class AppImages:
     """Run images and apps in a registry; each is made when it is first asked for."""
 
-    def __init__(self, address: str, folder: Path, exporter: Exporter, launchers: Mapping[str, Path]) -> None:
+    def __init__(
+        self, address: str, folder: Path, exporter: Exporter, launchers: Mapping[str, Path], machine: Machine
+    ) -> None:
         """Take what they are made of.
 
         Args:
@@ -83,7 +114,9 @@ class AppImages:
             folder: to work in, which every user can reach.
             exporter: of apps.
             launchers: of lifecycle releases.
+            machine: that all of it is for.
         """
+        self._machine = machine
         self._address = address
         self._folder = folder
         self._exporter = exporter
@@ -91,8 +124,8 @@ class AppImages:
         self._made: set[str] = set()
         self._pulled = Layout(folder / "pulled")
         self._unpacked: dict[str, Bundle] = {}
-        members = debian_members(machine_files(*[Path("/usr/bin") / name for name in _COMMANDS]))
-        self._base = base(folder / "base", [pack(members, "a small Debian")], Env=_ENV, Cmd=["bash"], Labels=_LABELS)
+        layers = [pack(machine.base, "a small Debian")]
+        self._base = base(folder / "base", layers, "base", machine.architecture, Env=_ENV, Cmd=["bash"], Labels=_LABELS)
 
     def run_image(self, name: str) -> str:
         """Return a run image's name."""
@@ -156,12 +189,11 @@ class AppImages:
         watched = [path for path in watched if path.exists()]
         watched += (bundle.rootfs / LAUNCHERS.lstrip("/")).glob("*/*/*/launcher")
         with watch(watched) as execs:
-            ended = bundle.run("crun", None if args is None else list(args))
+            ended = bundle.run("crun", None if args is None else list(args), namespace=self._machine.namespace)
             reached = execs.read()
         return Seen(self._outcome(bundle, reached, ended), ended)
 
-    @staticmethod
-    def _outcome(bundle: Bundle, reached: list[Path], ended: Ended) -> Outcome:
+    def _outcome(self, bundle: Bundle, reached: list[Path], ended: Ended) -> Outcome:
         """Return what came of a start in which these files were exec'd, in order."""
         launchers = [path for path in reached if path.name == "launcher" and path.is_relative_to(_inside(bundle))]
         if ended.err.startswith("exec container process"):  # crun's: nothing was exec'd
@@ -170,17 +202,22 @@ class AppImages:
             return Outcome("does-not-start", None, 127 if "No such file or directory" in ended.err else 126)
         if launchers:
             return Outcome("starts", f"/{launchers[-1].relative_to(bundle.rootfs)}")
-        dispatched = [path for path in reached if path.read_bytes() == static_form().executable.read_bytes()]
+        dispatched = [path for path in reached if path.read_bytes() == self._machine.executable.read_bytes()]
         return Outcome("refused", None, ended.code) if dispatched else Outcome("keeps-own-launcher")
 
     def _build(self, name: str, versions: tuple[str, ...]) -> str:
-        releases = [release(self._folder / "releases", v, self._launchers[v].read_bytes()) for v in versions]
+        folder, name_ = self._folder / "releases", self._machine.tarballs
+        releases = [release(folder, v, self._launchers[v].read_bytes(), architecture=name_) for v in versions]
         bundles = [option for tarball in releases for option in ("--bundle", tarball)]
         out = f"oci:{self._folder}/built:{name}"
-        executable = static_form().executable
+        executable = self._machine.executable
         answer = as_process("image", "--base", self._base, "--executable", executable, *bundles, "--out", out)
         assert answer.code == 0, answer.err
         return out
+
+    def unpacked(self, image: str) -> Bundle:
+        """Return an image of the registry, pulled and unpacked."""
+        return self._unpack(image)
 
     def _unpack(self, image: str) -> Bundle:
         """Return an image of the registry as a bundle.
@@ -214,12 +251,14 @@ def _inside(bundle: Bundle) -> Path:
 
 
 @contextlib.contextmanager
-def app_images(exporter: Exporter, launchers: Mapping[str, Path]) -> Iterator[AppImages]:
-    """Give a registry for run images and apps; nothing of it is left at the end."""
+def app_images(
+    exporter: Exporter, launchers: Mapping[str, Path], machine: Machine | None = None
+) -> Iterator[AppImages]:
+    """Give a registry for run images and apps, for this machine or another one; nothing of it is left at the end."""
     folder = public_folder()
     try:
         (folder / "registry").mkdir()
         with registry(folder / "registry") as address:
-            yield AppImages(address, folder, exporter, launchers)
+            yield AppImages(address, folder, exporter, launchers, machine or this_machine())
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -158,6 +158,7 @@ class Bundle:
         """Unpack the image into `folder` with umoci."""
         need("umoci")
         self.folder = folder
+        self.layout, self.tag = layout, tag
         call("umoci", "unpack", "--image", f"{layout}:{tag}", folder)
         config = json.loads((folder / "config.json").read_text())
         self.image_config = config
@@ -166,7 +167,9 @@ class Bundle:
         digest = manifest["config"]["digest"].partition(":")[2]
         self.image = json.loads((layout / "blobs/sha256" / digest).read_text())["config"]
 
-    def _configure(self, args: list[str] | None, environ: dict[str, str], mounts: list[dict[str, Any]]) -> None:
+    def _configure(
+        self, args: list[str] | None, environ: dict[str, str], mounts: list[dict[str, Any]], namespace: str
+    ) -> None:
         config = json.loads(json.dumps(self.image_config))
         process = config["process"]
         process.update(
@@ -182,6 +185,10 @@ class Bundle:
         config["root"]["readonly"] = True
         config["linux"].pop("resources", None)
         config["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]
+        if namespace:  # crun takes one that maps every user for the machine's own, where it may make devices
+            config["linux"]["namespaces"].append({"type": "user"})
+            for kind in ("uidMappings", "gidMappings"):
+                config["linux"][kind] = [{"containerID": 0, "hostID": 0, "size": 1 << 16}]
         proc = [mount for mount in config["mounts"] if mount["destination"] in ("/proc", "/dev")]
         config["mounts"] = [*proc, *mounts]
         (self.folder / "config.json").write_text(json.dumps(config))
@@ -193,15 +200,25 @@ class Bundle:
         args: list[str] | None = None,
         environ: dict[str, str] | None = None,
         mounts: list[dict[str, Any]] | None = None,
+        namespace: str = "",
     ) -> Iterator[Container]:
-        """Run the image, the entrypoint's or other arguments; whatever happens, nothing of it is left at the end."""
+        """Run the image, the entrypoint's or other arguments; whatever happens, nothing of it is left at the end.
+
+        Args:
+            runtime: that runs it.
+            args: in place of the image's entrypoint.
+            environ: besides the image's own.
+            mounts: besides /proc and /dev.
+            namespace: the file of a user namespace that it is run in; "" for that of the tests.
+        """
         need(runtime)
-        self._configure(args, environ or {}, mounts or [])
+        self._configure(args, environ or {}, mounts or [], namespace)
         name = f"metalauncher-{secrets.token_hex(6)}"
         state = self.folder / f"state-{name}"
         base = [runtime, "--root", str(state)]
         if runtime == "crun":
-            base = [*NO_CGROUPS, *base, "--cgroup-manager=disabled"]
+            inside = ("nsenter", f"--user={namespace}") if namespace else ()
+            base = [*inside, *NO_CGROUPS, *base, "--cgroup-manager=disabled"]
         if runtime == "runsc":
             base = [*base, *GVISOR]
         pid_file = self.folder / f"{name}.pid"

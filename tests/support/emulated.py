@@ -108,6 +108,12 @@ class Emulation:
         """Make the namespace before a process is forked that is to enter it."""
         assert self._namespace
 
+    def close(self) -> None:
+        """Let the namespace go, where there is one; what runs in it goes on."""
+        holder = self.__dict__.pop("_holder", None)
+        if holder is not None:
+            holder.communicate(timeout=60)
+
 
 def _map_ids(pid: int) -> None:
     """Let every user that there is here be that user there; who is not root is but one."""

@@ -8,7 +8,6 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from metalauncher.explain.options import TOOLS
 from metalauncher.explain.terminal import print_text
 from metalauncher.tooling.console import Unable
-from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.platforms import parse_platform
 from metalauncher.tooling.suggest import did_you_mean
 
@@ -196,9 +195,9 @@ def add_run_image(command: Parser) -> None:
         help="an image in place of that: oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME],"
         " dir:ROOTFS, or a name in a registry",
     )
-    add_platform(command, f"which image of several for different ones (default: {DEFAULT_PLATFORM})")
+    add_platform(command, "which image of several for different ones (default: each of them)")
     add_registries(command)
-    command.set_defaults(image=None)
+    command.set_defaults(image=None, every_platform=False)
 
 
 def add_format(command: Parser, *formats: str, default: str | None = None, more: str = "") -> None:

@@ -12,7 +12,6 @@ from metalauncher.tooling.cli.arguments import (
     add_platform,
     add_platforms,
     add_registries,
-    add_root,
     add_run_image,
     positive_integer,
 )
@@ -294,7 +293,7 @@ def labels() -> Parser:
             "metalauncher labels --verify oci:run:12",
         ),
     )
-    command.set_defaults(module="image.labels_command")
+    command.set_defaults(module="image.labels_command", together=True)
     command.add_argument(
         "--verify",
         metavar="IMAGE",
@@ -323,7 +322,7 @@ def sbom() -> Parser:
             "metalauncher sbom --root rootfs --verify launchers.spdx.json",
         ),
     )
-    command.set_defaults(module="sbom.command", extra="sbom")
+    command.set_defaults(module="sbom.command", extra="sbom", together=True)
     _add_arch(command, _OF_PACKAGE)
     command.add_argument(
         "--verify", metavar="FILE", help="compare a document with the files instead; exit 1 where they differ"
@@ -347,10 +346,10 @@ def vex() -> Parser:
         " by what is linked in, and what vendors state in vex.toml beside their launchers.",
         (
             "metalauncher vex --root rootfs --output openvex.json",
-            "metalauncher vex --root rootfs --statements acme.toml",
+            "metalauncher vex --run-image acme/run:noble --statements acme.toml",
         ),
     )
-    command.set_defaults(module="sbom.vex")
+    command.set_defaults(module="sbom.vex", together=True)
     _add_arch(command, _OF_PACKAGE)
     command.add_argument(
         "--statements", metavar="FILE", action="append", help="a file of further statements; may be repeated"
@@ -360,6 +359,6 @@ def vex() -> Parser:
         metavar="PURL",
         help="the image that all of it is in, such as pkg:oci/NAME@sha256%%3A...: scanners of images look for it",
     )
-    add_root(command)
+    add_run_image(command)
     add_format(command, "openvex")
     return command

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import shlex
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from metalauncher.explain.report import report_bug
@@ -18,10 +19,11 @@ from metalauncher.tooling.output import Unwritable, open_output
 from metalauncher.tooling.roots import root_within
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from types import ModuleType
 
+    from metalauncher.tooling.log import EventLog
     from metalauncher.tooling.run_image.opener import Opened
 
 _INTERRUPTED = 130  # as a shell reports SIGINT
@@ -44,12 +46,13 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
             output = stack.enter_context(open_output(options.output if "output" in options else None))
             console = Console(environment, output, log=log)
             root = _root(getattr(options, "root", None), environment)
-            if "image" in options and options.run_image is not None:
-                opened = stack.enter_context(_open_image(options, console))
-                options.image, root = opened.image, opened.root
-                console = Console(environment, output, opened.rename, log)
             module = importlib.import_module(f"metalauncher.tooling.{options.module}")
-            status = module.run(options, root, console)
+            if "image" in options and options.run_image is not None:
+                images = stack.enter_context(_open_images(options, console))
+                console = Console(environment, output, _renaming(images), log)  # also for what goes wrong
+                status = _run_on_images(module, options, images, console, log)
+            else:
+                status = module.run(options, root, console)
     except (Unable, Unwritable, OSError, ModuleNotFoundError) as error:
         failure = _failure(error, options)
         if failure is None:
@@ -129,8 +132,8 @@ def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
     return root
 
 
-def _open_image(options: Namespace, console: Console) -> AbstractContextManager[Opened]:
-    """Open the run image that a command looks at in place of a root.
+def _open_images(options: Namespace, console: Console) -> AbstractContextManager[tuple[Opened, ...]]:
+    """Open the run image that a command looks at in place of a root: of an index each of its images.
 
     Raises:
         Unable: there is a root as well, or the image can't be read.
@@ -141,9 +144,37 @@ def _open_image(options: Namespace, console: Console) -> AbstractContextManager[
             need="one of --run-image IMAGE and --root DIR",
             command=f"metalauncher {options.command} --help",
         )
-    from metalauncher.tooling.run_image.opener import opened_run_image
+    from metalauncher.tooling.run_image.opener import opened_run_images
 
-    return opened_run_image(options.run_image, options, console)
+    return opened_run_images(options.run_image, options, console)
+
+
+def _renaming(images: tuple[Opened, ...]) -> Callable[[str], str]:
+    """Return what makes of a text about the roots of images one about the images."""
+
+    def rename(text: str) -> str:
+        for opened in images:
+            text = opened.rename(text)
+        return text
+
+    return rename
+
+
+def _run_on_images(
+    module: ModuleType, options: Namespace, images: tuple[Opened, ...], console: Console, log: EventLog | None
+) -> int:
+    """Run a command on a run image; of an index on each of its images, or on all of them together."""
+    from metalauncher.tooling.platforms import for_each
+
+    def run(opened: Opened, console: Console) -> int:
+        own = {"image": opened.image, "platform": opened.platform or None, "every_platform": len(images) > 1}
+        status: int = module.run(Namespace(**{**vars(options), **own}), opened.root, console)
+        return status
+
+    if len(images) > 1 and "together" in options and not getattr(options, "verify", None):
+        status: int = module.run_together(options, {opened.platform: opened.root for opened in images}, console)
+        return status
+    return for_each(images, console, log, run)
 
 
 def _absolute(path: bytes) -> bytes:

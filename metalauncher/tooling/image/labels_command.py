@@ -11,6 +11,7 @@ from metalauncher import __version__
 from metalauncher.explain.terminal import RED
 from metalauncher.registry import Registry, load_registry
 from metalauncher.tooling.console import GREEN, Console, Unable, count, decode, format_of
+from metalauncher.tooling.platforms import for_each, of_all
 from metalauncher.tooling.roots import on_root
 from metalauncher.tooling.run_image.labels import (
     APIS,
@@ -23,7 +24,7 @@ from metalauncher.tooling.run_image.labels import (
     parse_list,
     registry_from_labels,
 )
-from metalauncher.tooling.run_image.opener import opened_run_image
+from metalauncher.tooling.run_image.opener import opened_run_images
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from metalauncher.explain.jsontext import Json
     from metalauncher.places import Root
+    from metalauncher.tooling.run_image.opener import Opened
 
 SCHEMA_VERSION = 1  # schemas/labels.schema.json
 _SHOWN = 200  # characters of a label that are shown
@@ -62,6 +64,48 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     if options.verify is not None:
         return _verify(options, console)
     form = format_of(options, "dockerfile", "args", "json", when="without --verify")
+    found = _labels_of(root, console)
+    if form == "json":
+        console.document(_document(found, None, []))
+    else:
+        console.out(FORMATS[form](found))
+    return 0
+
+
+def run_together(options: Namespace, roots: Mapping[str, Root], console: Console) -> int:
+    """Print the labels of a run image for several platforms, which in a Dockerfile are those of all; return 0.
+
+    Args:
+        options: of the command line.
+        roots: by platform.
+        console: where to.
+
+    Raises:
+        Unable: one has no launcher; or their labels differ, and only JSON can say so.
+    """
+    form = format_of(options, "dockerfile", "args", "json", when="without --verify")
+    found: dict[str, dict[str, str]] = {}
+    for platform, root in roots.items():
+        try:
+            found[platform] = _labels_of(root, console)
+        except Unable as unable:
+            raise unable.about(platform) from None
+    if form == "json":
+        console.document(of_all([(platform, _document(one, None, [])) for platform, one in found.items()]))
+        return 0
+    first, *others = found
+    if any(found[other] != found[first] for other in others):
+        raise Unable(
+            "the labels are not the same for every platform",
+            need=f"--platform, one of {', '.join(found)}",
+            do="see what each has: the same launchers give the same labels",
+            command=f"metalauncher list --run-image {shlex.quote(options.run_image)}",
+        )
+    console.out(FORMATS[form](found[first]))
+    return 0
+
+
+def _labels_of(root: Root, console: Console) -> dict[str, str]:
     registry = _startable(root, console)
     if not registry.launchers:
         raise Unable(
@@ -70,12 +114,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             have=[f"nothing usable in {' or '.join(registry.directories)}"],
             command=on_root("metalauncher list --all", root),
         )
-    found = labels(registry)
-    if form == "json":
-        console.document(_document(found, None, []))
-    else:
-        console.out(FORMATS[form](found))
-    return 0
+    return labels(registry)
 
 
 def _startable(root: Root, console: Console) -> Registry:
@@ -124,31 +163,38 @@ def _verify(options: Namespace, console: Console) -> int:
                 need="--verify IMAGE alone",
                 command=f"metalauncher labels --verify {shlex.quote(options.verify)}",
             )
-    with opened_run_image(options.verify, options, console, "--verify") as (root, image, rename):
-        if image is None:
-            raise Unable(
-                f"--verify {options.verify}: is an unpacked root filesystem, without an image's config",
-                need="a run image with labels",
-                command=f"metalauncher labels --root {shlex.quote(decode(root.prefix))}",
-            )
-        registry = _startable(root, Console(console.environment, console.output, rename))
-        true = labels(registry) if registry.launchers else {}
-        if not _is_executable(ENTRYPOINT, root):
-            for name in (PATH, MIRRORS[PATH]):
-                true.pop(name, None)
+    with opened_run_images(options.verify, options, console, "--verify") as images:
+        return for_each(
+            images, console, None, lambda opened, console: _verify_one(opened, options.verify, form, console)
+        )
+
+
+def _verify_one(opened: Opened, name: str, form: str, console: Console) -> int:
+    root, image = opened.root, opened.image
+    if image is None:
+        raise Unable(
+            f"--verify {name}: is an unpacked root filesystem, without an image's config",
+            need="a run image with labels",
+            command=f"metalauncher labels --root {shlex.quote(decode(root.prefix))}",
+        )
+    registry = _startable(root, console)
+    true = labels(registry) if registry.launchers else {}
+    if not _is_executable(ENTRYPOINT, root):
+        for label in (PATH, MIRRORS[PATH]):
+            true.pop(label, None)
     found = compare(image.labels, true)
     if not true and not found:
         raise Unable(
-            f"--verify {options.verify}: there is no launcher in the image, and no label that speaks of one",
+            f"--verify {name}: there is no launcher in the image, and no label that speaks of one",
             need="a run image with metalauncher",
             command="metalauncher image --help",
         )
     if form == "json":
-        console.document(_document(true, options.verify, found))
+        console.document(_document(true, name, found))
         return 1 if found else 0
     for mismatch in found:
         console.out([console.paint(f"{mismatch.label}: {mismatch.difference}", RED), *_values(mismatch)])
-    console.say(*_summary(options.verify, found, console, registry=bool(true)))
+    console.say(*_summary(name, found, console, registry=bool(true)))
     return 1 if found else 0
 
 

@@ -16,6 +16,7 @@ from metalauncher.tooling.installed import DIRECTORIES, installed
 from metalauncher.tooling.lint.descriptor import lint_text
 from metalauncher.tooling.lint.files import (
     architecture_of,
+    lint_architectures,
     lint_executable,
     lint_leftovers,
     lint_owners,
@@ -110,6 +111,7 @@ def check_root(
     registry = load_registry(root)
     hidden = {decode(item.file): item.launcher for item in installed(root)}
     findings += lint_registry(registry, hidden)
+    findings += lint_architectures(registry, root, None if image is None else image.architecture)
     wanted = architecture or architecture_of(root, None if image is None else image.architecture)
     files = [source.file for source in sources]
     opened = {source.shown: source.file for source in sources}
@@ -187,19 +189,27 @@ def _place(file: bytes | None) -> tuple[int, int]:
     return locate(found, ("launcher", "path"))
 
 
-def _read_baseline(options: Namespace, console: Console) -> Registry:
+def _read_baseline(options: Namespace, console: Console) -> Registry | None:
     """Return what a baseline declares: an unpacked root filesystem, a directory of descriptors, or a run image.
+
+    None where it is an image, and has none for one of several platforms that are checked.
 
     Raises:
         Unable: it can't be read, or has no launcher.
     """
     given: str = options.baseline
     if given.startswith(SCHEMES):
-        from metalauncher.tooling.run_image.opener import opened_run_image
+        from metalauncher.tooling.run_image.opener import NoSuchPlatform, opened_run_image
 
         command = f"metalauncher list --all --run-image {shlex.quote(given)}"
-        with opened_run_image(given, options, console, "--baseline") as opened:
-            before = load_registry(opened.root)
+        try:
+            with opened_run_image(given, options, console, "--baseline") as opened:
+                before = load_registry(opened.root)
+        except NoSuchPlatform:
+            if not options.every_platform:
+                raise
+            console.warn(f"--baseline {given}: has no image for this platform: nothing was served there before")
+            return None
     else:
         command = f"metalauncher lint {shlex.quote(given)}"
         before = _read_directory(given)

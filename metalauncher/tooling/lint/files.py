@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from metalauncher.descriptor import Launcher
     from metalauncher.places import Root
+    from metalauncher.registry import Registry
     from metalauncher.tooling.elf import Binary
     from metalauncher.tooling.run_image.model import RunImage
 
@@ -32,10 +33,7 @@ _EVERY_USER_EXECUTES = 0o555
 
 def architecture_of(root: Root, known: str | None = None) -> str:
     """Return the architecture that the root's metalauncher is for, else the one known, else this machine's."""
-    binary = inspect(read_head(root.locate(EXECUTABLE.encode()), HEAD))
-    if isinstance(binary, str) or not binary.machine:
-        return known or this_architecture()
-    return binary.machine
+    return _machine(root.locate(EXECUTABLE.encode())) or known or this_architecture()
 
 
 def lint_executable(launcher: Launcher, root: Root, architecture: str, place: tuple[int, int]) -> Iterator[Finding]:
@@ -97,6 +95,37 @@ def _why_not_started(interpreter: str, root: Root, architecture: str) -> str:
     # Of another machine's programs this one's kernel says nothing.
     foreign = number == errno.ENOEXEC and architecture != this_architecture()
     return f"can't be started: {errno_text(number)}" if number and not foreign else ""
+
+
+def lint_architectures(registry: Registry, root: Root, image: str | None) -> Iterator[Finding]:
+    """Yield where the launchers of one registry, or metalauncher and its image, are for different architectures.
+
+    Scripts are for any; of files that can't be read or are no programs another rule speaks.
+
+    Args:
+        registry: what is in effect.
+        root: where to look.
+        image: the architecture that the image says it is for; None where nothing says it.
+    """
+    machines: dict[str, list[str]] = {}
+    for launcher in sorted(registry.launchers, key=repr):
+        machine = _machine(root.locate(launcher.path.encode()))
+        if machine:
+            machines.setdefault(machine, []).append(repr(launcher))
+    if len(machines) > 1:
+        each = "; ".join([f"{machine}: {', '.join(names)}" for machine, names in machines.items()])
+        message = f"has launchers for {len(machines)} architectures ({each}): one image, one registry, one architecture"
+        yield Finding(registry.directories[-1], None, None, "ML028", message)
+    own = root.locate(EXECUTABLE.encode())
+    machine = _machine(own)
+    if image is not None and machine and machine != image:
+        yield Finding(decode(own), None, None, "ML028", f"is for {machine}, and its image for {image}")
+
+
+def _machine(path: bytes) -> str:
+    """Return the architecture of an ELF file; "" of anything else."""
+    binary = inspect(read_head(path, HEAD))
+    return "" if isinstance(binary, str) else binary.machine
 
 
 class Whose(NamedTuple):

@@ -8,10 +8,11 @@ import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.tooling.console import Unable, decode
-from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
-from metalauncher.tooling.oci.location import lies_here, parse_location
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, platforms_of
+from metalauncher.tooling.oci.location import Location, lies_here, parse_location
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.platforms import serves
+from metalauncher.tooling.oci.pinned import PinnedStore
+from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, serves
 from metalauncher.tooling.oci.reference import Reference
 from metalauncher.tooling.oci.sources.stores import Stores
 from metalauncher.tooling.run_image.reader import (
@@ -28,15 +29,27 @@ if TYPE_CHECKING:
 
     from metalauncher.places import Root
     from metalauncher.tooling.console import Console
-    from metalauncher.tooling.oci.location import Location
     from metalauncher.tooling.run_image.model import RunImage
+
+
+class NoSuchPlatform(Unable):
+    """A run image is there, and not for the platform that was asked for."""
 
 
 class RunImages:
     """Reads run images."""
 
     def __init__(
-        self, stores: Stores, platform: str | None, scratch: str, console: Console, command: str, option: str = ""
+        self,
+        stores: Stores,
+        platform: str | None,
+        scratch: str,
+        console: Console,
+        command: str,
+        option: str = "",
+        *,
+        listed: bool = False,
+        opened: dict[Location, PinnedStore] | None = None,
     ) -> None:
         """Take how to read them.
 
@@ -47,13 +60,60 @@ class RunImages:
             console: is told how far it has come.
             command: to run next where one is not named as images are.
             option: that names them, where an error is to begin with it.
+            listed: the platform is what an index says, and nobody asked for it: its image may say less of it.
+            opened: the stores of images that were asked before, so that all that is read of one name is of one image.
         """
+        self._opened: Final = {} if opened is None else opened
+        self._listed: Final = listed
         self._stores: Final = stores
         self._platform: Final = platform
         self._scratch: Final = scratch
         self._console: Final = console
         self._command: Final = command
         self._option: Final = option
+
+    def on(self, platform: str) -> RunImages:
+        """Return what reads the run images for one of `platforms`."""
+        listed = self._listed or self._platform is None
+        more = self._command, self._option
+        scratch, console, opened = self._scratch, self._console, self._opened
+        return RunImages(self._stores, platform, scratch, console, *more, listed=listed, opened=opened)
+
+    def platforms(self, name: str) -> tuple[str, ...]:
+        """Return the platforms that a run image is to be read for: the one asked for, else all that its index has.
+
+        Of an index, those for Linux alone: there are no launchers for others. Empty where there is none.
+
+        Raises:
+            Unable: it can't be read.
+        """
+        if self._platform is not None:
+            return (self._platform,)
+        reference = self.parse(name)
+        if reference.kind == "dir":
+            return ()
+        try:
+            found = platforms_of(self._open(reference))
+        except (ImageError, ValueError) as error:
+            raise self._unreadable(name, reference, error) from None
+        return tuple([one for one in found if one.startswith(f"{DEFAULT_SYSTEM}/")])
+
+    def digest(self, name: str) -> str:
+        """Return the digest of what a name of no directory names: of an index, where it is one.
+
+        Raises:
+            Unable: it can't be read.
+        """
+        reference = self.parse(name)
+        try:
+            return self._open(reference).top()[0].digest
+        except (ImageError, ValueError) as error:
+            raise self._unreadable(name, reference, error) from None
+
+    def _open(self, reference: Location) -> PinnedStore:
+        if reference not in self._opened:
+            self._opened[reference] = PinnedStore(self._stores.open(reference))
+        return self._opened[reference]
 
     def parse(self, name: str) -> Location:
         """Return what a name refers to.
@@ -95,19 +155,19 @@ class RunImages:
             self._console.progress(f"reading {name}, layer {number}")
 
         try:
-            image = read(name, self._stores.open(reference), self._platform or DEFAULT_PLATFORM, scratch, say)
+            image = read(name, self._open(reference), self._platform or DEFAULT_PLATFORM, scratch, say)
         except (ImageError, ValueError) as error:
-            denied = isinstance(error, ImageError) and error.kind == "denied"
-            raise self._unreadable(name, reference.kind, reference.place, str(error), denied=denied) from None
+            raise self._unreadable(name, reference, error) from None
         finally:
             self._console.progress("")
         launchers = [repr(launcher) for launcher in image.registry.launchers]
         self._console.note("run-image-read", image=name, digest=image.digest, launchers=launchers)
         # An image alone is taken whatever it is for; one that is asked for by its platform is not.
-        if self._platform is not None and image.platform and not serves(image.platform, self._platform):
+        asked = None if self._listed else self._platform
+        if asked is not None and image.platform and not serves(image.platform, asked):
             image.close()
             reason = f"is for {image.platform}, not for --platform {self._platform}"
-            raise self._unreadable(name, reference.kind, reference.place, reason)
+            raise self._unreadable(name, reference, ImageError("other-platform", reason))
         return image
 
     def read_directory(self, directory: str, name: str | None = None) -> RunImage:
@@ -119,7 +179,7 @@ class RunImages:
         try:
             return read_run_directory(name or directory, directory, tempfile.mkdtemp(dir=self._scratch))
         except ImageError as error:
-            raise self._unreadable(name or directory, "dir", directory, error.reason) from None
+            raise self._unreadable(name or directory, Location("dir", directory, None), error) from None
 
     def open_directory(self, name: str, directory: str) -> Root:
         """Return the root that an unpacked root filesystem is; nothing of it is read.
@@ -130,20 +190,22 @@ class RunImages:
         try:
             return open_directory(directory)
         except ImageError as error:
-            raise self._unreadable(name, "dir", directory, error.reason) from None
+            raise self._unreadable(name, Location("dir", directory, None), error) from None
 
-    def _unreadable(self, name: str, kind: str, place: str, reason: str, *, denied: bool = False) -> Unable:
+    def _unreadable(self, name: str, reference: Location, error: ImageError | ValueError) -> Unable:
+        place, kind = reference.place, error.kind if isinstance(error, ImageError) else ""
         do, command = "see what is there", f"ls -ld {shlex.quote(place)}"
-        if kind == "registry" and denied:
+        if reference.kind == "registry" and kind == "denied":
             do = "log in as somebody who may read it; docs/registries.md says where logins are looked for"
             command = f"skopeo login {shlex.quote(Reference.parse(place).host)}"
-        elif kind == "registry":
+        elif reference.kind == "registry":
             do, command = (
                 "see whether the registry answers, and has it",
                 f"skopeo inspect docker://{shlex.quote(place)}",
             )
         option = f"{self._option} " if self._option else ""
-        return Unable(f"{option}{name}: {reason}", need="a run image that can be read", do=do, command=command)
+        unable = NoSuchPlatform if kind == "other-platform" else Unable
+        return unable(f"{option}{name}: {error}", need="a run image that can be read", do=do, command=command)
 
 
 def open_stores(options: Namespace, console: Console, *, connections: int = 1, cache: str | None = None) -> Stores:
@@ -178,24 +240,66 @@ class Opened(NamedTuple):
         root: with all that they look at.
         image: of which that is the root; None where it is an unpacked root filesystem.
         rename: makes of a text with paths in the root, and commands for it, one for the image.
+        platform: that it is read for, where that was asked for or an index has it; "" else.
     """
 
     root: Root
     image: RunImage | None
     rename: Callable[[str], str]
+    platform: str = ""
 
 
 @contextlib.contextmanager
-def opened_run_image(name: str, options: Namespace, console: Console, option: str = "") -> Iterator[Opened]:
-    """Give a run image, its root as if it were unpacked as far as the commands look at it.
+def opened_run_images(
+    name: str, options: Namespace, console: Console, option: str = ""
+) -> Iterator[tuple[Opened, ...]]:
+    """Give a run image for each of its platforms: the root of each as if it were unpacked, as far as anybody looks.
 
     Args:
         name: of the command line.
-        options: say how to speak to registries, and which platform is meant.
+        options: say how to speak to registries, and which platform is meant; None: all that it has.
         console: is told how far it has come.
         option: that names it, where errors are to begin with it.
 
     Raises:
+        Unable: it can't be read.
+    """
+    with contextlib.ExitStack() as stack:
+        stores = stack.enter_context(contextlib.closing(open_stores(options, console)))
+        scratch = stack.enter_context(scratch_folder("metalauncher-image-"))
+        images = RunImages(stores, options.platform, scratch, console, f"metalauncher {options.command} --help", option)
+        reference = images.parse(name)
+        if reference.kind == "dir":
+            yield (Opened(images.open_directory(name, reference.place), None, str),)
+            return
+        platforms = images.platforms(name)
+        found: list[Opened] = []
+        for platform in platforms or ("",):
+            reader = images.on(platform) if platform else images
+            image = stack.enter_context(contextlib.closing(reader.read_whole(name, reference)))
+            whole = f"--run-image {shlex.quote(name)}" + (f" --platform {platform}" if len(platforms) > 1 else "")
+            found.append(Opened(image.root, image, _renaming(image, whole), platform))
+        yield tuple(found)
+
+
+def _renaming(image: RunImage, option: str) -> Callable[[str], str]:
+    """Return what makes of a text about the root of an image one about the image, which `option` names."""
+    here = f"--root {shlex.quote(decode(image.root.prefix))}"
+    return lambda text: image.clean(text.replace(here, option))
+
+
+@contextlib.contextmanager
+def opened_run_image(name: str, options: Namespace, console: Console, option: str = "") -> Iterator[Opened]:
+    """Give a run image for one platform, the default one where none is asked for.
+
+    Args:
+        name: as for `opened_run_images`.
+        options: as for it.
+        console: as for it.
+        option: as for it.
+
+    Raises:
+        NoSuchPlatform: it is not there for that platform.
         Unable: it can't be read.
     """
     with contextlib.closing(open_stores(options, console)) as stores, scratch_folder("metalauncher-image-") as scratch:
@@ -205,7 +309,4 @@ def opened_run_image(name: str, options: Namespace, console: Console, option: st
             yield Opened(images.open_directory(name, reference.place), None, str)
             return
         with contextlib.closing(images.read_whole(name, reference)) as image:
-            here = f"--root {shlex.quote(decode(image.root.prefix))}"
-            yield Opened(
-                image.root, image, lambda text: image.clean(text.replace(here, f"--run-image {shlex.quote(name)}"))
-            )
+            yield Opened(image.root, image, _renaming(image, f"--run-image {shlex.quote(name)}"))

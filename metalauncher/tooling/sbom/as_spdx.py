@@ -22,9 +22,10 @@ from spdx_tools.spdx.model.relationship import Relationship, RelationshipType
 from spdx_tools.spdx.model.spdx_no_assertion import SpdxNoAssertion
 
 from metalauncher import __version__
-from metalauncher.tooling.sbom.model import LICENCE_REF
+from metalauncher.tooling.sbom.model import LICENCE_REF, PLATFORM
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from typing import Any
 
@@ -95,10 +96,15 @@ def _package(component: Component, identifier: str) -> Package:
         license_declared=licence,
         license_comment=comment,
         copyright_text=SpdxNoAssertion(),
-        comment=f"modules: {notes['modules']}" if "modules" in notes else None,
+        comment=_comment(notes),
         external_references=references,
         primary_package_purpose=_PURPOSES[component.kind],
     )
+
+
+def _comment(notes: Mapping[str, str]) -> str | None:
+    """Return what SPDX has no field for, a line each."""
+    return "\n".join([f"{name}: {notes[name]}" for name in (PLATFORM, "modules") if name in notes]) or None
 
 
 @functools.cache

@@ -88,6 +88,20 @@ def packaged_contents(architecture: str | None) -> Contents:
     return _read(executable, executable + os.fsencode(SUFFIX))
 
 
+def refuse_arch(options: Namespace) -> None:
+    """Refuse `--arch`, where a root or an image is looked at.
+
+    Raises:
+        Unable: it was given: two executables are named.
+    """
+    if options.arch:
+        raise Unable(
+            "--arch: is of the executable that came with the package, and a root or an image is named as well",
+            need="one of the two",
+            command=f"metalauncher {options.command} --help",
+        )
+
+
 def speaks_of_package(options: Namespace, root: Root, *, empty: bool) -> bool:
     """Tell whether a document is to be about the executable that came with the package.
 
@@ -100,12 +114,8 @@ def speaks_of_package(options: Namespace, root: Root, *, empty: bool) -> bool:
         Unable: two executables are named.
     """
     elsewhere = bool(root.prefix)
-    if options.arch and elsewhere:
-        raise Unable(
-            "--arch: is of the executable that came with the package, and a root or an image is named as well",
-            need="one of the two",
-            command=f"metalauncher {options.command} --help",
-        )
+    if elsewhere:
+        refuse_arch(options)
     return bool(options.arch) or (empty and not elsewhere)
 
 

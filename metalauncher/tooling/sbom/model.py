@@ -6,11 +6,15 @@ import hashlib
 import re
 import uuid
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from metalauncher.tooling.console import Unable
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PLATFORM = "platform"  # the note that names a component's, where a document is of several
 PROJECT = "The metalauncher project"
 # Without SOURCE_DATE_EPOCH nothing knows when an image was made, and the same image is to have the same documents.
 EPOCH = datetime(1980, 1, 1, tzinfo=UTC)
@@ -81,6 +85,22 @@ class Inventory(NamedTuple):
         """Return an id that is the same for the same content, and another one for any other."""
         content = repr((kind, self.name, self.components, self.tops))
         return uuid.uuid5(_NAMESPACE, hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest())
+
+
+def of_platforms(inventories: Mapping[str, Inventory]) -> Inventory:
+    """Return what the inventories of one image for several platforms say together: a note names each one's platform."""
+    components: list[Component] = []
+    tops: list[str] = []
+    warnings: list[str] = []
+    for platform, inventory in inventories.items():
+        for one in inventory.components:
+            depends = tuple([f"{platform}/{ref}" for ref in one.depends])
+            notes = (*one.notes, (PLATFORM, platform))
+            components.append(one._replace(ref=f"{platform}/{one.ref}", depends=depends, notes=notes))
+        tops += [f"{platform}/{ref}" for ref in inventory.tops]
+        warnings += [f"{platform}: {warning}" for warning in inventory.warnings]
+    name = next(iter(inventories.values())).name
+    return Inventory(name, tuple(sorted(components)), tuple(sorted(tops)), tuple(warnings))
 
 
 class Product(NamedTuple):

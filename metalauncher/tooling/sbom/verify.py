@@ -7,15 +7,15 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher import __version__
-from metalauncher.places import EXECUTABLE
+from metalauncher.places import EXECUTABLE, Root
 from metalauncher.tooling.console import Unable, count, decode
 from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.reading import ReadError, read_regular
 from metalauncher.tooling.sbom.inventory import bundles
+from metalauncher.tooling.sbom.model import PLATFORM
 
 if TYPE_CHECKING:
     from metalauncher.explain.jsontext import Json
-    from metalauncher.places import Root
     from metalauncher.tooling.console import Console
 
 _LIMIT = 64 << 20  # bytes
@@ -54,20 +54,34 @@ class File(NamedTuple):
                 return f"{self.path}: has the sha256 {self.found}, the document says {self.expected}"
 
 
-def verify(name: str, root: Root, console: Console, *, where: str = "", as_json: bool) -> int:
+class Place(NamedTuple):
+    """Where the files are that a document is compared with.
+
+    Attributes:
+        root: with the files.
+        name: what that is called; "" for its directory.
+        platform: that it is for: of a document of several, what it says of others does not count. "" where unknown.
+    """
+
+    root: Root
+    name: str = ""
+    platform: str = ""
+
+
+def verify(name: str, place: Place, console: Console, *, as_json: bool) -> int:
     """Report on the document in the file `name`; return 0 if all is as it says, else 1.
 
     Args:
         name: of the document's file.
-        root: with the files.
+        place: with the files.
         console: is told.
-        where: what the root is called; "" for its directory.
         as_json: whether the report is a document, too.
 
     Raises:
         Unable: it can't be read, or is no SBOM with files in it.
     """
-    claims = _claims(_read(name), name)
+    root = place.root
+    claims = _claims(_read(name), name, place.platform)
     installed = {launcher.path for launcher in bundles(root)}
     if os.path.lexists(root.locate(EXECUTABLE.encode())):
         installed.add(EXECUTABLE)
@@ -86,7 +100,7 @@ def verify(name: str, root: Root, console: Console, *, where: str = "", as_json:
                 "schema_version": 1,
                 "metalauncher": __version__,
                 "document": name,
-                "root": where or decode(root.prefix) or "/",
+                "root": place.name or decode(root.prefix) or "/",
                 "files": rows,
             }
         )
@@ -117,23 +131,26 @@ def _no_sbom(name: str, reason: str) -> Unable:
     )
 
 
-def _claims(document: dict[str, Any], name: str) -> dict[str, str]:
-    """Return the digest of each file that the document speaks of, by its path."""
+def _claims(document: dict[str, Any], name: str, platform: str) -> dict[str, str]:
+    """Return the digest of each file that the document speaks of, by its path; of one platform where it is named."""
     claims: dict[str, str] = {}
-    for path, digest in [*_cyclonedx(document), *_spdx(document)]:
+    for path, digest, whose in [*_cyclonedx(document), *_spdx(document)]:
         if not isinstance(path, str) or not isinstance(digest, str) or not path.startswith("/") or "\0" in path:
             continue
+        if platform and whose not in ("", platform):
+            continue
         if claims.setdefault(path, digest.lower()) != digest.lower():
-            raise _no_sbom(name, f"has two digests of {path}")
+            of_several = f", of several platforms: name one with --{PLATFORM}" if whose else ""
+            raise _no_sbom(name, f"has two digests of {path}{of_several}")
     if not claims:
-        raise _no_sbom(name, "has no file with a digest in it")
+        raise _no_sbom(name, f"has no file with a digest in it{f' for {platform}' if platform else ''}")
     return claims
 
 
-def _cyclonedx(document: dict[str, Any]) -> list[tuple[Any, Any]]:
+def _cyclonedx(document: dict[str, Any]) -> list[tuple[Any, Any, str]]:
     components = [_table(document.get("metadata")).get("component"), *_list(document.get("components"))]
     return [
-        (_table(place).get("location"), _table(item).get("content"))
+        (_table(place).get("location"), _table(item).get("content"), _property(component, f"metalauncher:{PLATFORM}"))
         for component in map(_table, components)
         for place in _list(_table(component.get("evidence")).get("occurrences"))
         for item in _list(component.get("hashes"))
@@ -141,13 +158,24 @@ def _cyclonedx(document: dict[str, Any]) -> list[tuple[Any, Any]]:
     ]
 
 
-def _spdx(document: dict[str, Any]) -> list[tuple[Any, Any]]:
+def _property(component: dict[str, Any], name: str) -> str:
+    found = [_table(one).get("value") for one in _list(component.get("properties")) if _table(one).get("name") == name]
+    return str(found[0]) if found else ""
+
+
+def _spdx(document: dict[str, Any]) -> list[tuple[Any, Any, str]]:
     return [
-        (package.get("packageFileName"), _table(item).get("checksumValue"))
+        (package.get("packageFileName"), _table(item).get("checksumValue"), _commented(package.get("comment")))
         for package in map(_table, _list(document.get("packages")))
         for item in _list(package.get("checksums"))
         if _table(item).get("algorithm") == "SHA256"
     ]
+
+
+def _commented(comment: Any) -> str:
+    lines = comment.splitlines() if isinstance(comment, str) else []
+    start = f"{PLATFORM}: "
+    return next((line.removeprefix(start) for line in lines if line.startswith(start)), "")
 
 
 def _table(value: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.installed import digest_of
 from metalauncher.tooling.sbom.as_openvex import document
-from metalauncher.tooling.sbom.contents import packaged_contents, read_contents, speaks_of_package
+from metalauncher.tooling.sbom.contents import packaged_contents, read_contents, refuse_arch, speaks_of_package
 from metalauncher.tooling.sbom.inventory import bundles
 from metalauncher.tooling.sbom.model import PROJECT, Product, Stated, Statement, bundle_purl, is_purl, moment, within
 from metalauncher.tooling.sbom.statements import STATEMENTS, read_statements
@@ -16,7 +16,7 @@ from metalauncher.tooling.sbom.vulnerabilities import judge, known
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from metalauncher.places import Root
     from metalauncher.tooling.console import Console
@@ -29,10 +29,42 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     Raises:
         Unable: the executable has no description, a file of statements can't be used, or there is nothing to state.
     """
-    given = [os.fsencode(path) for path in options.statements or ()]
-    stated = gather(root, given)
+    stated = gather(root, _files(options))
     if speaks_of_package(options, root, empty=not stated.statements):
-        stated = gather(root, given, packaged_contents(options.arch))
+        stated = gather(root, _files(options), packaged_contents(options.arch))
+    return _print(options, stated, console)
+
+
+def run_together(options: Namespace, roots: Mapping[str, Root], console: Console) -> int:
+    """Print one document of a run image for several platforms; return 0.
+
+    Products are told apart by the digests of their files, which differ by platform.
+
+    Args:
+        options: of the command line.
+        roots: by platform.
+        console: where to.
+
+    Raises:
+        Unable: as `run`.
+    """
+    refuse_arch(options)
+    found: list[Stated] = []
+    for platform, root in roots.items():
+        try:
+            found.append(gather(root, _files(options)))
+        except Unable as unable:
+            raise unable.about(platform) from None
+    statements = sorted({statement for one in found for statement in one.statements})
+    authors = sorted({author for one in found for author in one.authors})
+    return _print(options, Stated(tuple(statements), tuple(authors), found[0].reviewed), console)
+
+
+def _files(options: Namespace) -> list[bytes]:
+    return [os.fsencode(path) for path in options.statements or ()]
+
+
+def _print(options: Namespace, stated: Stated, console: Console) -> int:
     if not stated.statements:
         raise Unable(
             "there is nothing to state: no static executable, and no statements of a vendor",

@@ -4,75 +4,17 @@ from __future__ import annotations
 
 import json
 import tarfile
-from pathlib import Path
 
-import pytest
-from bundles import Answer, as_process, elf, release
+from bundles import as_process, elf, release
 from containers import call, need, registry
 from harness import PROJECT, static_form
 from images import Layout, base, file, folder, index, pack, sha
 from jsonschema import Draft202012Validator
 from kit import ARM, FOLDER, Kit, arm_executable, members
+from platforms import BOTH, MACHINES, Platforms
 
 from metalauncher.tooling.oci.image import load_image, platforms_of
 from metalauncher.tooling.oci.sources.layout import LayoutStore, OciArchiveStore
-
-BOTH = ("--platform", "linux/amd64", "--platform", "linux/arm64")
-MACHINES = {"linux/amd64": 62, "linux/arm64": ARM}
-EXECUTABLES = {"linux/amd64": "metalauncher-linux-x86_64", "linux/arm64": "metalauncher-linux-aarch64"}
-TARBALLS = {"linux/amd64": "x86-64", "linux/arm64": "arm64"}
-
-
-class Platforms:
-    """Executables, tarballs and a base for two platforms, and the ways to build of them."""
-
-    def __init__(self, kit: Kit) -> None:
-        """Make them."""
-        self.kit = kit
-        self.executables = [kit.use(elf(MACHINES[one], size=5000), name) for one, name in EXECUTABLES.items()]
-        self.bundles = [
-            release(kit.folder, version, elf(MACHINES[platform], size=size), architecture=architecture)
-            for version, size in (("0.17.7", 300), ("0.21.17", 400))
-            for platform, architecture in TARBALLS.items()
-        ]
-        place = kit.folder / "base"
-        for platform in MACHINES:
-            go = platform.rpartition("/")[2]
-            layers = [
-                pack([folder("etc"), file("etc/machine", go.encode())]),
-                pack([folder("usr"), folder(f"opt-{go}")]),
-            ]
-            base(place, layers, go, go, Env=[f"MACHINE={go}"])
-        self.base = index(place, {platform: platform.rpartition("/")[2] for platform in MACHINES}, "both")
-
-    def options(self, *more: str | Path) -> list[str | Path]:
-        """Return a whole command line but for platforms, base and outputs."""
-        given: list[str | Path] = ["image"]
-        for executable in self.executables:
-            given += ["--executable", executable]
-        for bundle in self.bundles:
-            given += ["--bundle", bundle]
-        return [*given, *more]
-
-    def build(self, *more: str | Path) -> Answer:
-        """Build, which has to succeed."""
-        answer = self.kit.tool(*self.options("--json", *more))
-        assert (answer.code, answer.err) == (0, ""), answer.err
-        return answer
-
-    def refuse(self, message: str, *more: str | Path) -> Answer:
-        """Try to build, which has to fail with this message, and to write nothing."""
-        answer = self.kit.tool(*self.options("--base", "scratch", "--out", f"oci:{self.kit.out}", *more))
-        assert (answer.code, answer.out) == (3, "")
-        assert answer.err.splitlines()[0] == f"ERROR: {message}"
-        assert not self.kit.out.exists()
-        return answer
-
-
-@pytest.fixture
-def platforms(kit: Kit) -> Platforms:
-    """Return what images for two platforms are made of."""
-    return Platforms(kit)
 
 
 def test_index(platforms: Platforms) -> None:

@@ -82,6 +82,7 @@ def bounded(result: Result, shared: Callable[[str], str] = str) -> Result:
         buildpacks=buildpacks,
         remedy=shared(_cut(result.remedy, SENTENCE_LIMIT)),
         notes=tuple([shared(note) for note in _notes(result.notes, left_out)]),
+        parts=tuple([bounded(part, shared) for part in result.parts]),
     )
 
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from metalauncher.explain.which import digest
 from metalauncher.tooling.apps.check.bounds import Shared, bounded
-from metalauncher.tooling.apps.check.findings import RunImage as ShownRunImage
-from metalauncher.tooling.apps.check.findings import describe, find, rank
-from metalauncher.tooling.apps.check.fingerprint import fingerprint
+from metalauncher.tooling.apps.check.findings import find
 from metalauncher.tooling.apps.check.fleet import JOBS, check_all, interruptible
 from metalauncher.tooling.apps.check.gate import Gate
 from metalauncher.tooling.apps.check.inventory_command import refuse_others, take_inventory
 from metalauncher.tooling.apps.check.journal import Asked, Journal, Printed, resume
-from metalauncher.tooling.apps.check.judge import Judge
 from metalauncher.tooling.apps.check.merge import merge
 from metalauncher.tooling.apps.check.missing_launchers import missing_bundles
 from metalauncher.tooling.apps.check.output import present
 from metalauncher.tooling.apps.check.targets import parse_shard, read_targets
+from metalauncher.tooling.apps.check.under import read_under
 from metalauncher.tooling.apps.check.verdict import Result
 from metalauncher.tooling.console import Unable, count, decode, encode
 from metalauncher.tooling.memory import return_large_blocks
-from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
 from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.roots import root_within
 from metalauncher.tooling.run_image.opener import RunImages, open_stores
@@ -34,9 +30,12 @@ if TYPE_CHECKING:
 
     from metalauncher.places import Root
     from metalauncher.tooling.apps.check.findings import Findings
+    from metalauncher.tooling.apps.check.judge import Judge
+    from metalauncher.tooling.apps.check.platforms import Judges
+    from metalauncher.tooling.apps.check.targets import Shard
+    from metalauncher.tooling.apps.check.under import Under
     from metalauncher.tooling.console import Console
     from metalauncher.tooling.oci.sources.stores import Stores
-    from metalauncher.tooling.run_image.model import RunImage
 
 _HELP = "metalauncher check --help"
 
@@ -72,51 +71,27 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             return take_inventory(options, console, stores, apps)
         scratch = stack.enter_context(scratch_folder("metalauncher-check-"))
         reader = RunImages(stores, options.platform, scratch, console, _HELP)
-        image = (
-            reader.read_directory(decode(root.prefix) or "/")
-            if options.run_image is None
-            else reader.read(options.run_image)
-        )
-        against = None if options.against is None else reader.read(options.against)
-        for one in (image, against):  # an interrupted run's threads may still be at work
-            if one is not None:
-                stack.enter_context(contextlib.closing(one))
-        return _Run(options, console, image, against, options.platform or DEFAULT_PLATFORM, apps, shard).run(stores)
+        under = read_under(options, root, reader)
+        for one in under.images:  # an interrupted run's threads may still be at work
+            stack.enter_context(contextlib.closing(one))
+        return _Run(options, console, under, apps, shard).run(stores)
 
 
 class _Run:
     """One run over all apps."""
 
     def __init__(
-        self,
-        options: Namespace,
-        console: Console,
-        image: RunImage,
-        against: RunImage | None,
-        platform: str,
-        apps: tuple[str, ...],
-        shard: Any,
+        self, options: Namespace, console: Console, under: Under, apps: tuple[str, ...], shard: Shard | None
     ) -> None:
         self._options: Final = options
         self._console: Final = console
-        self._image: Final = image
-        self._against: Final = against
-        self._platform: Final = platform
+        self._under: Final = under
         self._apps: Final = apps
-        launchers = rank(image.registry.launchers)
-        self._shown: Final = ShownRunImage(
-            image.name, image.digest, launchers, tuple([image.obstacle_of(one) for one in launchers])
-        )
-        described = {
-            **_document(image),
-            "descriptors": [describe(one) for one in launchers],
-            "obstacles": list(self._shown.obstacles),
-        }
-        before = None if against is None else _document(against)
-        self._asked: Final = Asked(described, before, platform, shard, len(apps))
+        self._shown: Final = under.shown()
+        self._asked: Final = Asked(under.described(), under.described_against(), under.platform, shard, len(apps))
 
     def run(self, stores: Stores) -> int:
-        judge = Judge(self._image, self._against, self._platform, thorough=self._options.thorough)
+        judge = self._under.judges(thorough=self._options.thorough)
         shared = Shared()
 
         def check(app: str) -> Result:
@@ -175,29 +150,18 @@ class _Run:
         return find(
             self._shown,
             results.values(),
-            against="" if self._against is None else self._against.name,
-            platform=self._platform,
+            against=self._under.against,
+            platform=self._under.platform,
             unchecked=len(self._apps) - len(results),
             bundles=missing_bundles(results.values()),
             gate=Gate(self._options.fail_on, self._options.unknown),
         )
 
 
-def _judge_unpacked(judge: Judge, app: str, directory: str) -> Result:
+def _judge_unpacked(judge: Judge | Judges, app: str, directory: str) -> Result:
     """Return the verdict over an unpacked app; what is only the folder around one is named wrongly."""
     within = root_within(encode(directory))
     if within is not None:
         reason = f"is no root filesystem, but holds one: dir:{decode(within)}"
         return Result(app, None, "unknown", reason, wrong_name=True)
     return judge.judge_unpacked(app, directory)
-
-
-def _document(image: RunImage) -> dict[str, Any]:
-    return {
-        "name": image.name,
-        "digest": image.digest,
-        "registry_digest": digest(image.registry),
-        "source": image.source,
-        "launchers": [repr(launcher) for launcher in rank(image.registry.launchers)],
-        "fingerprint": fingerprint(image),
-    }

@@ -15,8 +15,8 @@ from metalauncher.registry import Registry
 from metalauncher.selection import BuildpackNotCovered, OptInNotGiven, PlatformNotCovered, sift
 from metalauncher.tooling.apps.check.bounds import API_LIMIT, listed, shorten
 from metalauncher.tooling.apps.check.gate import DEFAULT_GATE, Gate
-from metalauncher.tooling.apps.check.verdict import AT_RISK, KINDS, Kind, Result
-from metalauncher.tooling.apps.launcher_inventory import Release, count_releases
+from metalauncher.tooling.apps.check.verdict import AT_RISK, KINDS, URGENCY, Kind, Result
+from metalauncher.tooling.apps.launcher_inventory import OwnLauncher, Release, count_releases
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from metalauncher.selection import Rejection
 
 NEEDS_LIMIT: Final = 60  # rows of the matrix; whole fleets have a few dozen
-_ORDER: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "keeps-own-launcher")
 _UNKNOWN_KEYS = frozenset(("buildpacks", "processes"))
 
 WORDS: Final[dict[Kind, str]] = {
@@ -52,12 +51,16 @@ class RunImage(NamedTuple):
         digest: of its manifest, None where it has none.
         launchers: in effect, best first.
         obstacles: why each of them can't be exec'd, None for one that can; empty where all can, or it is not known.
+        platform: that it is for, where it is one of several.
+        platforms: of an index the run images for each; it has no launchers of its own then.
     """
 
     name: str
     digest: str | None
     launchers: tuple[Launcher, ...]
     obstacles: tuple[str | None, ...] = ()
+    platform: str = ""
+    platforms: tuple[RunImage, ...] = ()
 
 
 class Cell(NamedTuple):
@@ -99,18 +102,35 @@ class Need(NamedTuple):
         return f"Platform API {shorten(self.platform or 'none', API_LIMIT)}, Buildpack API {apis}"
 
 
+class Matrix(NamedTuple):
+    """What the apps recorded against what one run image has; those at risk first.
+
+    Attributes:
+        run_image: for one platform, if there are several.
+        needs: the rows.
+        hidden: how many more there are.
+        counts: how many apps there are of each kind, on this platform.
+        regressed: how many of them started before.
+    """
+
+    run_image: RunImage
+    needs: tuple[Need, ...]
+    hidden: int
+    counts: dict[Kind, int]
+    regressed: int
+
+
 class Findings(NamedTuple):
     """All that was found out.
 
     Attributes:
         run_image: what was checked against.
         against: the run image compared against, "" without one.
-        platform: `os/architecture`.
+        platform: `os/architecture`; several with commas between.
         results: those at risk first.
         unchecked: how many apps there are besides.
         bundles: launchers to add so that no app is refused for want of one, as `id@version`.
-        needs: what the fleet recorded against what the run image has; those at risk first.
-        hidden_needs: how many more there are.
+        matrices: what the fleet recorded against what the run image has: one for each of its platforms.
         version: of the metalauncher that checked.
         gate: what the run fails by.
     """
@@ -121,16 +141,19 @@ class Findings(NamedTuple):
     results: tuple[Result, ...]
     unchecked: int
     bundles: tuple[str, ...]
-    needs: tuple[Need, ...]
-    hidden_needs: int
+    matrices: tuple[Matrix, ...]
     version: str
     gate: Gate = DEFAULT_GATE
 
     @property
+    def needs(self) -> tuple[Need, ...]:
+        """The rows of all matrices."""
+        return tuple([need for matrix in self.matrices for need in matrix.needs])
+
+    @property
     def counts(self) -> dict[Kind, int]:
         """How many results there are of each kind."""
-        found = Counter([result.kind for result in self.results])
-        return {kind: found[kind] for kind in KINDS}
+        return _counts(self.results)
 
     def of(self, *kinds: Kind) -> tuple[Result, ...]:
         """Return the results of some kinds."""
@@ -164,7 +187,11 @@ class Findings(NamedTuple):
     @property
     def own_launchers(self) -> list[Release]:
         """The launchers that apps keep, those of most apps first."""
-        return count_releases([result.own_launcher for result in self.results if result.own_launcher is not None])
+        found: list[OwnLauncher] = []
+        for result in self.results:  # of an app's platforms, each launcher once
+            own = [one.own_launcher for one in result.judged if one.own_launcher is not None]
+            found += {launcher.name: launcher for launcher in own}.values()
+        return count_releases(found)
 
     @property
     def at_risk(self) -> tuple[Result, ...]:
@@ -199,23 +226,26 @@ def find(
 ) -> Findings:
     """Put results in order, and hold what the apps recorded against the run image's launchers."""
     ordered = tuple(sorted(results, key=_by_urgency))
-    needs = _needs(ordered, run_image)
-    return Findings(
-        run_image,
-        against,
-        platform,
-        ordered,
-        unchecked,
-        tuple(bundles),
-        needs[:NEEDS_LIMIT],
-        max(0, len(needs) - NEEDS_LIMIT),
-        version,
-        gate,
-    )
+    matrices = tuple([_matrix(ordered, image) for image in run_image.platforms or (run_image,)])
+    return Findings(run_image, against, platform, ordered, unchecked, tuple(bundles), matrices, version, gate)
+
+
+def _matrix(results: tuple[Result, ...], run_image: RunImage) -> Matrix:
+    """Return what is to be said of one run image: of several, about the results for its platform."""
+    if run_image.platform:
+        results = tuple([one for result in results for one in result.judged if one.platform == run_image.platform])
+    needs = _needs(results, run_image)
+    regressed = sum([result.regressed for result in results])
+    return Matrix(run_image, needs[:NEEDS_LIMIT], max(0, len(needs) - NEEDS_LIMIT), _counts(results), regressed)
+
+
+def _counts(results: Iterable[Result]) -> dict[Kind, int]:
+    found = Counter([result.kind for result in results])
+    return {kind: found[kind] for kind in KINDS}
 
 
 def _by_urgency(result: Result) -> tuple[int, bool, str]:
-    return _ORDER.index(result.kind), not result.regressed, result.app
+    return URGENCY.index(result.kind), not result.regressed, result.app
 
 
 def _needs(results: tuple[Result, ...], run_image: RunImage) -> tuple[Need, ...]:

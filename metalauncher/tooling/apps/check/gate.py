@@ -31,14 +31,18 @@ class Gate(NamedTuple):
     unknown: Literal["fail", "warn"] = "fail"
 
     def concerns(self, result: Result) -> bool:
-        """Tell whether somebody has to decide something about an app."""
+        """Tell whether somebody has to decide something about an app, on whichever of its platforms."""
+        if result.parts:
+            return any([self.concerns(part) for part in result.parts])
         if result.kind == "unknown":
             # With nothing known of before it may have started.
             return self.fail_on == "any" or result.before is None or result.regressed
         return result.kind in AT_RISK and (self.fail_on == "any" or result.regressed)
 
     def fails(self, result: Result) -> bool:
-        """Tell whether a run fails by an app."""
+        """Tell whether a run fails by an app, on whichever of its platforms."""
+        if result.parts:
+            return any([self.fails(part) for part in result.parts])
         tolerated = result.kind == "unknown" and self.unknown == "warn" and not result.wrong_name
         return self.concerns(result) and not tolerated
 
@@ -57,7 +61,7 @@ class Gate(NamedTuple):
             1 if it fails by an app that would not start; else 3 if by one that is unknown, or one is not checked;
             else 0.
         """
-        failed = {result.kind in AT_RISK for result in results if self.fails(result)}
+        failed = {one.kind in AT_RISK for result in results for one in result.judged if self.fails(one)}
         if True in failed:
             return FINDINGS
         return UNFINISHED if failed or unchecked else 0

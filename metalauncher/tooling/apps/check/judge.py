@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.contents import Contents
     from metalauncher.tooling.apps.check.entrypoint import Leads
     from metalauncher.tooling.apps.check.verdict import Kind
+    from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.model import Store
     from metalauncher.tooling.oci.tree import Tree
     from metalauncher.tooling.run_image.model import RunImage
@@ -75,18 +76,22 @@ class Judge:
             name: as it was given.
             store: where it is.
         """
-        digest = None
         try:
             image = load_image(store, self._platform)
-            digest = image.manifest.digest
-
-            def under(run: _Under) -> Result:
-                return run.judge(AppImage(image, run.files, self._scanner, thorough=self._thorough))
-
-            result = self._verdict(under)
-            return result._replace(app=name, digest=digest)
         except ImageError as error:
-            return Result(name, digest, "unknown", error.reason, wrong_name=error.kind == "other-platform")
+            return unreadable(name, error)
+        return self.judge_image(name, image)
+
+    def judge_image(self, name: str, image: Image) -> Result:
+        """Return the verdict over one app image of which the config is known already."""
+
+        def under(run: _Under) -> Result:
+            return run.judge(AppImage(image, run.files, self._scanner, thorough=self._thorough))
+
+        try:
+            return self._verdict(under)._replace(app=name, digest=image.manifest.digest)
+        except ImageError as error:
+            return unreadable(name, error)._replace(digest=image.manifest.digest)
 
     def judge_unpacked(self, name: str, directory: str) -> Result:
         """Return the verdict over an app whose root filesystem is a directory."""
@@ -104,6 +109,11 @@ class Judge:
             return result
         before = under(self._against)
         return result._replace(before=Before(before.kind, before.launcher))
+
+
+def unreadable(name: str, error: ImageError) -> Result:
+    """Return what is to be said of an app of which something can't be had."""
+    return Result(name, None, "unknown", error.reason, wrong_name=error.kind == "other-platform")
 
 
 class _Under:

@@ -67,12 +67,7 @@ def merge(options: Namespace, console: Console) -> int:
         )
     _refuse_missing([shard for shard in parts if shard is not None])
     findings = find(
-        RunImage(
-            str(first.run_image.get("name")),
-            first.run_image.get("digest"),
-            _launchers(first, options.merge[0]),
-            _obstacles(first),
-        ),
+        _run_image(first.run_image, options.merge[0]),
         results.values(),
         against="" if first.against is None else str(first.against.get("name")),
         platform=first.platform,
@@ -101,14 +96,25 @@ def _refuse_missing(shards: list[Shard]) -> None:
         )
 
 
-def _launchers(asked: Asked, file: str) -> tuple[Launcher, ...]:
-    documents: Any = asked.run_image.get("descriptors")
+def _run_image(document: dict[str, Any], file: str) -> RunImage:
+    """Return the run image that results are of; of an index with that for each platform."""
+    name, digest = str(document.get("name")), document.get("digest")
+    platforms = document.get("platforms")
+    if isinstance(platforms, list):
+        found = [_run_image({**one, "platforms": None}, file) for one in platforms if isinstance(one, dict)]
+        return RunImage(name, digest, (), (), platforms=tuple(found))
+    launchers = _launchers(document, file)
+    return RunImage(name, digest, launchers, _obstacles(document), str(document.get("platform") or ""))
+
+
+def _launchers(document: dict[str, Any], file: str) -> tuple[Launcher, ...]:
+    documents: Any = document.get("descriptors")
     try:
-        return tuple([parse_launcher(document) for document in documents if isinstance(document, dict)])
+        return tuple([parse_launcher(one) for one in documents if isinstance(one, dict)])
     except (ValueError, TypeError) as error:
         raise Unable(f"{file}: has a launcher that is none: {error}", command=_COMMAND) from None
 
 
-def _obstacles(asked: Asked) -> tuple[str | None, ...]:
-    found: Any = asked.run_image.get("obstacles")
+def _obstacles(document: dict[str, Any]) -> tuple[str | None, ...]:
+    found: Any = document.get("obstacles")
     return tuple([None if text is None else str(text) for text in found]) if isinstance(found, list) else ()

@@ -19,7 +19,7 @@ _PLATFORM, _BUILDPACK = 11, 12  # exit codes of what another launcher would help
 
 def missing_bundles(results: Iterable[Result]) -> tuple[str, ...]:
     """Return the smallest set of known launchers that serves all refused apps which one of them can serve."""
-    needs = {need for result in results for need in [_need(result)] if need is not None}
+    needs = {need for result in results for one in result.judged for need in [_need(one)] if need is not None}
     return tuple([known.name for known in smallest(frozenset(needs), ())]) if needs else ()
 
 

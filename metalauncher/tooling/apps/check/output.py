@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from metalauncher.tooling.apps.check.report_html import html
 from metalauncher.tooling.apps.check.report_markdown import markdown
 from metalauncher.tooling.apps.check.report_text import left_alone, lines, summary
+from metalauncher.tooling.apps.check.under import without_descriptors
 from metalauncher.tooling.apps.check.verdict import SCHEMA_VERSION, to_json
 from metalauncher.tooling.console import count
 from metalauncher.tooling.output import STDOUT_NAME
@@ -57,8 +58,8 @@ def _document(findings: Findings, asked: Asked) -> Iterator[str]:
     document: dict[str, Json] = {
         "schema_version": SCHEMA_VERSION,
         "metalauncher": asked.metalauncher,
-        "run_image": _without_descriptors(asked.run_image),
-        "against": None if asked.against is None else _without_descriptors(asked.against),
+        "run_image": without_descriptors(asked.run_image),
+        "against": None if asked.against is None else without_descriptors(asked.against),
         "platform": asked.platform,
         "complete": not findings.unchecked,
         "counts": {str(kind): number for kind, number in findings.counts.items()},
@@ -73,6 +74,7 @@ def _document(findings: Findings, asked: Asked) -> Iterator[str]:
         ],
         "regressions": sum([result.regressed for result in findings.results]),
         "bundles": list(findings.bundles),
+        **_by_platform(findings),
     }
     yield json.dumps(document, indent=2).removesuffix("\n}") + ',\n  "results": ['
     for number, result in enumerate(findings.results):
@@ -81,5 +83,16 @@ def _document(findings: Findings, asked: Asked) -> Iterator[str]:
     yield "\n  ]\n}\n" if findings.results else "]\n}\n"
 
 
-def _without_descriptors(image: dict[str, Json]) -> dict[str, Json]:
-    return {key: value for key, value in image.items() if key not in ("descriptors", "obstacles", "fingerprint")}
+def _by_platform(findings: Findings) -> dict[str, Json]:
+    """Return what it comes to on each of several platforms; of one, nothing besides."""
+    if not findings.run_image.platforms:
+        return {}
+    platforms: list[Json] = [
+        {
+            "platform": matrix.run_image.platform,
+            "counts": {str(kind): number for kind, number in matrix.counts.items()},
+            "regressions": matrix.regressed,
+        }
+        for matrix in findings.matrices
+    ]
+    return {"platforms": platforms}

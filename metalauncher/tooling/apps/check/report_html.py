@@ -13,8 +13,8 @@ from metalauncher.tooling.apps.check.bounds import (
     shorten,
     size_in_words,
 )
-from metalauncher.tooling.apps.check.findings import WORDS
-from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS, notes_shown, own_launcher, resting
+from metalauncher.tooling.apps.check.findings import WORDS, counted
+from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS, by_platform, notes_shown, own_launcher, resting
 from metalauncher.tooling.apps.check.verdict import AT_RISK
 from metalauncher.tooling.apps.page import (
     APP_LIMIT,
@@ -35,7 +35,7 @@ from metalauncher.tooling.console import count
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from metalauncher.tooling.apps.check.findings import Cell, Findings, Need
+    from metalauncher.tooling.apps.check.findings import Cell, Findings, Matrix, Need
     from metalauncher.tooling.apps.check.verdict import Kind, Result
     from metalauncher.tooling.apps.page import Mood
 
@@ -88,7 +88,12 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
         yield "Compared with", f"{code(findings.against)}{what}"
     if findings.platform:
         yield "Platform", safe(findings.platform)
-    yield "Launchers", ", ".join([code(repr(launcher), NAME_LIMIT) for launcher in image.launchers]) or "none"
+    for one in image.platforms or (image,):
+        launchers = ", ".join([code(repr(launcher), NAME_LIMIT) for launcher in one.launchers])
+        yield f"Launchers for {safe(one.platform)}" if one.platform else "Launchers", launchers or "none"
+    for matrix in findings.matrices if image.platforms else ():
+        counts = ", ".join([counted(number, kind) for kind, number in matrix.counts.items() if number])
+        yield f"Apps for {safe(matrix.run_image.platform)}", safe(counts or "none")
     if findings.layers_read:
         read = f"{findings.layers_read:,} layers of {size_in_words(findings.bytes_read)}; {resting(findings)}"
         yield "Looked through", safe(read)
@@ -113,12 +118,16 @@ def _body(findings: Findings) -> Iterator[str]:
         yield f'<p class="note do"><strong>To be added to the run image:</strong> {names}</p>\n'
     if findings.results:
         yield FILTER
+    yield from _tables(findings)
+
+
+def _tables(findings: Findings) -> Iterator[str]:
     if findings.at_risk:
         yield from _apps("at-risk", "Apps at risk", findings.at_risk, ("Why", "What would serve it"))
     if unknown := findings.of("unknown"):
         yield from _apps("unknown", "Apps whose verdict is unknown", unknown, ("Why", "What to do"))
-    if findings.needs:
-        yield from _matrix(findings)
+    for matrix in [one for one in findings.matrices if one.needs]:
+        yield from _matrix(matrix)
     if starting := findings.of("starts"):
         yield from _apps("rest", "Apps that start", starting, ("Why", "Notes"))
     if keeping := findings.of("keeps-own-launcher"):
@@ -140,11 +149,12 @@ def _legend(kind: Kind, findings: Findings) -> str:
 
 
 def _apps(name: str, title: str, results: Collection[Result], more: tuple[str, str]) -> Iterator[str]:
-    rows = (
-        (code(result.app, APP_LIMIT), _verdict(result), f"{_why(result)}{_recorded(result)}", _last(result))
-        for result in results
-    )
+    rows = ((_app(result), _verdict(result), f"{_why(result)}{_recorded(result)}", _last(result)) for result in results)
     return section(Table(name, title, len(results), ("App", "Verdict", *more)), rows)
+
+
+def _app(result: Result) -> str:
+    return code(result.app, APP_LIMIT) + (small(result.platform) if result.platform else "")
 
 
 def _verdict(result: Result) -> str:
@@ -159,6 +169,8 @@ def _verdict(result: Result) -> str:
 
 
 def _why(result: Result) -> str:
+    if result.parts:
+        return "".join([small(line) for line in by_platform(result)])
     if result.own_launcher is None:
         return safe(result.reason)
     digest = result.own_launcher.digest
@@ -182,13 +194,17 @@ def _last(result: Result) -> str:
     return f"{safe(result.remedy)}{notes}"
 
 
-def _matrix(findings: Findings) -> Iterator[str]:
-    yield '<section aria-labelledby="matrix-title">\n'
-    yield '<h2 id="matrix-title">What the apps recorded, and the launchers</h2>\n'
-    yield '<div class="scroll" role="region" aria-labelledby="matrix-title" tabindex="0">\n<table id="matrix">\n'
+def _matrix(matrix: Matrix) -> Iterator[str]:
+    platform = matrix.run_image.platform
+    name = f"matrix-{platform.replace('/', '-')}" if platform else "matrix"
+    where = f" on {safe(platform)}" if platform else ""
+    yield f'<section aria-labelledby="{name}-title">\n'
+    yield f'<h2 id="{name}-title">What the apps recorded{where}, and the launchers</h2>\n'
+    yield f'<div class="scroll" role="region" aria-labelledby="{name}-title" tabindex="0">\n'
+    yield f'<table id="{name}" class="matrix">\n'
     yield '<thead>\n<tr><th scope="col" rowspan="2">Platform API</th><th scope="col" rowspan="2">Buildpack API</th>'
     yield '<th scope="col" rowspan="2" class="amount">Apps</th>'
-    launchers = findings.run_image.launchers
+    launchers = matrix.run_image.launchers
     if launchers:
         yield f'<th scope="colgroup" colspan="{len(launchers)}">Launchers of the run image</th>'
     yield "</tr>\n<tr>"
@@ -196,11 +212,11 @@ def _matrix(findings: Findings) -> Iterator[str]:
         name = f"{safe(launcher.id, NAME_LIMIT)}<wbr>@{safe(launcher.version, NAME_LIMIT)}"
         yield f'<th scope="col"><code>{name}</code></th>'
     yield "</tr>\n</thead>\n<tbody>\n"
-    for need in findings.needs:
+    for need in matrix.needs:
         yield _need(need)
     yield "</tbody>\n</table>\n</div>\n"
-    if findings.hidden_needs:
-        yield f"<p>And {findings.hidden_needs:,} more combinations.</p>\n"
+    if matrix.hidden:
+        yield f"<p>And {matrix.hidden:,} more combinations.</p>\n"
     yield '<p class="legend"><span class="runs">● runs</span> <span class="covers">○ covers it</span> '
     yield '<span class="lacks">✗ lacks an API, or can\'t start</span> '
     yield '<span class="opt-in">◌ only by opt-in</span></p>\n</section>\n'

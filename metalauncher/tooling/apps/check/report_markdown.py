@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, shorten, size_in_words
 from metalauncher.tooling.apps.check.findings import WORDS, counted
-from metalauncher.tooling.apps.check.report_text import resting
+from metalauncher.tooling.apps.check.report_text import by_platform, resting
 from metalauncher.tooling.apps.markdown import as_code, as_text, fold, table
 from metalauncher.tooling.console import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from metalauncher.tooling.apps.check.findings import Cell, Findings
+    from metalauncher.tooling.apps.check.findings import Cell, Findings, Matrix
     from metalauncher.tooling.apps.check.verdict import Result
 
 _MARKS = {"runs": "**runs**", "covers": "covers it", "opt-in": "by opt-in", "broken": "can't start"}
@@ -31,6 +31,7 @@ def markdown(findings: Findings) -> str:
         + ", ".join([counted(number, kind) for kind, number in findings.counts.items() if number])
         + ".",
     ]
+    parts += _platforms(findings)
     if findings.unchecked:
         parts.append(f"**{count(findings.unchecked, 'app')} not checked.**")
     if risky:
@@ -45,8 +46,10 @@ def markdown(findings: Findings) -> str:
         rows = ((as_text(shorten(one.name, NAME_LIMIT)), f"{one.apps:,}") for one in own)
         kept = table(("Launcher", "Apps:"), rows, len(own))
         parts.append(fold("Launchers that apps keep, which no rebase patches", kept))
-    if findings.needs:
-        parts.append(fold("What the apps recorded, and the run image's launchers", _matrix(findings)))
+    for matrix in findings.matrices:
+        if matrix.needs:
+            where = f" on {matrix.run_image.platform}" if matrix.run_image.platform else ""
+            parts.append(fold(f"What the apps recorded{where}, and the run image's launchers", _matrix(matrix)))
     if findings.layers_read:
         read = f"{findings.layers_read:,} layers of {size_in_words(findings.bytes_read)} looked through"
         parts.append(as_text(f"{read}; {resting(findings)}."))
@@ -61,10 +64,32 @@ def _sign(findings: Findings) -> str:
 
 
 def _table(results: Sequence[Result], head: tuple[str, ...]) -> str:
-    rows = (
-        (as_code(result.app), _verdict(result), as_text(result.reason), as_text(result.remedy)) for result in results
-    )
+    rows = ((_app(result), _verdict(result), _why(result), as_text(result.remedy)) for result in results)
     return table(head, rows, len(results))
+
+
+def _platforms(findings: Findings) -> list[str]:
+    """Return what it comes to on each of several platforms, as one table."""
+    if not findings.run_image.platforms:
+        return []
+    rows = [
+        (
+            matrix.run_image.platform,
+            f"{sum(matrix.counts.values()):,}",
+            ", ".join([counted(number, kind) for kind, number in matrix.counts.items() if number]),
+        )
+        for matrix in findings.matrices
+    ]
+    return [table(("Platform", "Apps:", "Verdicts"), rows, len(rows))]
+
+
+def _app(result: Result) -> str:
+    return as_code(result.app) + (f" ({as_text(result.platform)})" if result.platform else "")
+
+
+def _why(result: Result) -> str:
+    """Return the reason; of an app for several platforms what is true of each."""
+    return "; ".join(map(as_text, by_platform(result))) or as_text(result.reason)
 
 
 def _verdict(result: Result) -> str:
@@ -72,13 +97,13 @@ def _verdict(result: Result) -> str:
     return WORDS[result.kind] + code + (", **started before**" if result.regressed else "")
 
 
-def _matrix(findings: Findings) -> str:
-    names = [as_code(shorten(repr(launcher), NAME_LIMIT)) for launcher in findings.run_image.launchers]
+def _matrix(matrix: Matrix) -> str:
+    names = [as_code(shorten(repr(launcher), NAME_LIMIT)) for launcher in matrix.run_image.launchers]
     rows = (
         (("❌ " if need.at_risk else "") + as_text(need.text), f"{need.apps:,}", *[_mark(cell) for cell in need.cells])
-        for need in findings.needs
+        for need in matrix.needs
     )
-    return table(("Recorded", "Apps:", *names), rows, len(findings.needs) + findings.hidden_needs)
+    return table(("Recorded", "Apps:", *names), rows, len(matrix.needs) + matrix.hidden)
 
 
 def _mark(cell: Cell) -> str:

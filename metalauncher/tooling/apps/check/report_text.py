@@ -20,9 +20,9 @@ from metalauncher.tooling.apps.launcher_inventory import SOURCE_WORDS
 from metalauncher.tooling.console import FAINT, GREEN, count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from metalauncher.tooling.apps.check.findings import Cell, Findings
+    from metalauncher.tooling.apps.check.findings import Cell, Findings, Matrix
     from metalauncher.tooling.apps.check.verdict import Kind, Result
     from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
 
@@ -60,8 +60,9 @@ def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> Iterator[
         yield from _app(result, paint)
     if shown:
         yield ""
-    if findings.needs and (whole or findings.at_risk):
-        yield from [*_matrix(findings, paint), ""]
+    for matrix in findings.matrices:
+        if matrix.needs and (whole or findings.at_risk):
+            yield from [*_matrix(matrix, paint), ""]
     yield from _summary(findings, paint)
 
 
@@ -71,10 +72,36 @@ def summary(findings: Findings) -> list[str]:
 
 
 def _app(result: Result, paint: Paint) -> list[str]:
+    if result.parts:
+        verdict = paint(words_in_sum(result), _COLOURS[result.kind])
+        parts = [line for part in result.parts for line in _verdict(part, part.platform or "unknown platform", paint)]
+        return [f"{paint(result.app, '')}: {verdict}", *[f"  {line}" for line in parts]]
+    return _verdict(result, f"{result.app} ({result.platform})" if result.platform else result.app, paint)
+
+
+def words_in_sum(result: Result) -> str:
+    """Return the verdict over an app for several platforms, and on which of them it is that."""
+    found = [part.platform or "an unknown platform" for part in result.parts if part.kind == result.kind]
+    return WORDS[result.kind] + (f" on {', '.join(found)}" if len(found) < len(result.parts) else "")
+
+
+def by_platform(result: Result) -> list[str]:
+    """Return, for each platform of an app for several, the verdict and its reason, one line each."""
+    return [
+        shorten(
+            f"{part.platform or 'unknown platform'}: {WORDS[part.kind]}"
+            + (f" with {part.launcher}" if part.launcher else "")
+            + (f": {part.reason}" if part.reason and part.reason != ONLY else "")
+        )
+        for part in result.parts
+    ]
+
+
+def _verdict(result: Result, name: str, paint: Paint) -> list[str]:
     verdict = WORDS[result.kind] + (f" with {result.launcher}" if result.launcher else "")
     if result.kind in AT_RISK and result.exit_code is not None:
         verdict += f", exit code {result.exit_code}"
-    found = [f"{paint(result.app, '')}: {paint(shorten(verdict), _COLOURS[result.kind])}"]
+    found = [f"{paint(name, '')}: {paint(shorten(verdict), _COLOURS[result.kind])}"]
     if result.reason and result.reason != ONLY:  # among the rest that says nothing
         found.append(f"  why:     {paint(shorten(result.reason, SENTENCE_LIMIT), '')}")
     if result.own_launcher is not None:
@@ -100,13 +127,13 @@ def own_launcher(launcher: OwnLauncher) -> str:
     return f"{launcher.name} (release: {SOURCE_WORDS[launcher.source]}){built}"
 
 
-def _matrix(findings: Findings, paint: Paint) -> list[str]:
-    names = [shorten(repr(launcher), NAME_LIMIT) for launcher in findings.run_image.launchers]
+def _matrix(matrix: Matrix, paint: Paint) -> list[str]:
+    names = [shorten(repr(launcher), NAME_LIMIT) for launcher in matrix.run_image.launchers]
     rows = [
         (shorten(need.text, NAME_LIMIT), f"{need.apps:,}", [_mark(cell) for cell in need.cells], need.at_risk)
-        for need in findings.needs
+        for need in matrix.needs
     ]
-    title = "what the apps recorded"
+    title = "what the apps recorded" + (f" on {matrix.run_image.platform}" if matrix.run_image.platform else "")
     label = max([len(title), *[len(row[0]) for row in rows]])
     widths = [max([len(name), *[len(row[2][at]) for row in rows]]) for at, name in enumerate(names)]
     head = "  ".join([f"{name:<{width}}" for name, width in zip(names, widths, strict=True)])
@@ -114,8 +141,8 @@ def _matrix(findings: Findings, paint: Paint) -> list[str]:
     for text, apps, marks, at_risk in rows:
         cells = "  ".join([f"{mark:<{width}}" for mark, width in zip(marks, widths, strict=True)])
         found.append(paint(f"{text:<{label}}  {apps:>6}  {cells}".rstrip(), RED if at_risk else ""))
-    if findings.hidden_needs:
-        found.append(paint(f"and {findings.hidden_needs} more", FAINT))
+    if matrix.hidden:
+        found.append(paint(f"and {matrix.hidden} more", FAINT))
     return found
 
 
@@ -124,16 +151,11 @@ def _mark(cell: Cell) -> str:
 
 
 def _summary(findings: Findings, paint: Paint) -> list[str]:
-    counts = findings.counts
-    parts = [
-        paint(counted(number, kind), _COLOURS[kind])
-        for kind, number in sorted(counts.items(), key=lambda item: item[0] not in AT_RISK)
-        if number
-    ]
+    parts = _counted(findings.counts, paint)
     against = f", before {paint(findings.against, '')}" if findings.against else ""
-    found = [f"{count(len(findings.results), 'app')} under {paint(findings.run_image.name, '')}{against}"]
-    if parts:
-        found[0] += ": " + ", ".join(parts)
+    found = [_of_platform(matrix, paint) for matrix in findings.matrices if matrix.run_image.platform]
+    head = f"{count(len(findings.results), 'app')} under {paint(findings.run_image.name, '')}{against}"
+    found.append(head + (": " + ", ".join(parts) if parts else ""))
     regressed = sum([result.regressed for result in findings.results])
     if regressed:
         found.append(paint(f"{regressed:,} of them started before", RED))
@@ -150,6 +172,17 @@ def _summary(findings: Findings, paint: Paint) -> list[str]:
     if findings.unchecked:
         found.append(paint(f"{count(findings.unchecked, 'app')} not checked", YELLOW))
     return found
+
+
+def _counted(counts: Mapping[Kind, int], paint: Paint) -> list[str]:
+    ordered = sorted(counts.items(), key=lambda item: item[0] not in AT_RISK)
+    return [paint(counted(number, kind), _COLOURS[kind]) for kind, number in ordered if number]
+
+
+def _of_platform(matrix: Matrix, paint: Paint) -> str:
+    number = sum(matrix.counts.values())
+    counts = ", ".join(_counted(matrix.counts, paint))
+    return f"{matrix.run_image.platform}: {count(number, 'app')}" + (f": {counts}" if counts else "")
 
 
 def left_alone(findings: Findings) -> str:

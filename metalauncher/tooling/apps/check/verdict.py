@@ -31,6 +31,7 @@ SCHEMA_VERSION: Final = 1
 # patches it. unknown: not proven either way; the reason says why.
 Kind = Literal["starts", "refused", "does-not-start", "keeps-own-launcher", "unknown"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+URGENCY: Final[tuple[Kind, ...]] = ("does-not-start", "refused", "unknown", "starts", "keeps-own-launcher")
 AT_RISK: Final = frozenset[Kind](("refused", "does-not-start"))
 
 # How the image comes to its launcher: by a link to the run image, by a script that the run image interprets, by a copy
@@ -90,6 +91,8 @@ class Result(NamedTuple):
         layers_read: how many of the image's layers were looked through for it, those remembered from other apps too.
         bytes_read: of these layers, as they are stored.
         wrong_name: what was named is no app for this platform: not the app is to be mended, but the list of apps.
+        platform: that of the image, where those of several are judged; None where that of all is asked for.
+        parts: of an app for several platforms, the result of each: then this is what they come to, as `in_sum` says.
     """
 
     app: str
@@ -109,16 +112,49 @@ class Result(NamedTuple):
     layers_read: int = 0
     bytes_read: int = 0
     wrong_name: bool = False
+    platform: str | None = None
+    parts: tuple[Result, ...] = ()
+
+    @property
+    def judged(self) -> tuple[Result, ...]:
+        """What was judged: for each of several platforms, or this alone."""
+        return self.parts or (self,)
 
     @property
     def regressed(self) -> bool:
         """It would have started under the run image compared against, and now would not, or it is unknown."""
+        if self.parts:
+            return any([part.regressed for part in self.parts])
         decided = self.kind in AT_RISK or self.kind == "unknown"
         return decided and self.before is not None and self.before.kind == "starts"
 
 
+def in_sum(app: str, digest: str, parts: tuple[Result, ...]) -> Result:
+    """Return what the results for several platforms of one app come to: the most urgent of them, named.
+
+    Args:
+        app: the reference as it was given.
+        digest: of the app's index.
+        parts: by platform.
+    """
+    worst = min(parts, key=lambda one: (URGENCY.index(one.kind), not one.regressed))
+    alike = all([(one.kind, one.reason) == (worst.kind, worst.reason) for one in parts])
+    return worst._replace(
+        app=app,
+        digest=digest,
+        reason=worst.reason if alike else f"on {worst.platform}: {worst.reason}",
+        assumes=tuple(dict.fromkeys([code for one in parts for code in one.assumes])),
+        layers_read=sum([one.layers_read for one in parts]),
+        bytes_read=sum([one.bytes_read for one in parts]),
+        platform=None,
+        parts=parts,
+    )
+
+
 def to_json(result: Result) -> dict[str, Json]:
     """Return the result as a JSON object, `$defs/result` of the schema."""
+    platform: dict[str, Json] = {} if result.platform is None else {"platform": result.platform}
+    parts: dict[str, Json] = {"platforms": [to_json(part) for part in result.parts]} if result.parts else {}
     return {
         "app": result.app,
         "digest": result.digest,
@@ -139,6 +175,8 @@ def to_json(result: Result) -> dict[str, Json]:
         "layers_read": result.layers_read,
         "bytes_read": result.bytes_read,
         "wrong_name": result.wrong_name,
+        **platform,
+        **parts,
     }
 
 
@@ -198,7 +236,17 @@ def from_json(value: Any) -> Result:
         layers_read=integer(table, "layers_read"),
         bytes_read=integer(table, "bytes_read"),
         wrong_name=boolean(table, "wrong_name"),
+        platform=optional_text(table, "platform"),
+        parts=_parts(table),
     )
+
+
+def _parts(table: dict[str, Any]) -> tuple[Result, ...]:
+    """Return the results for several platforms; each is for one, and has none below it."""
+    entries = array(table, "platforms") if "platforms" in table else []
+    if any([isinstance(entry, dict) and entry.get("platforms") for entry in entries]):
+        raise ValueError("platforms has platforms of its own")
+    return tuple([from_json(entry) for entry in entries])
 
 
 def _before(table: dict[str, Any]) -> Before:

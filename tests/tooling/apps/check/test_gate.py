@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from metalauncher.tooling.apps.check.gate import Gate
-from metalauncher.tooling.apps.check.verdict import AT_RISK, KINDS, Before, Kind, Result
+from metalauncher.tooling.apps.check.verdict import AT_RISK, KINDS, Before, Kind, Result, in_sum
 
 
 def result(kind: Kind, before: Kind | None = None, *, wrong_name: bool = False) -> Result:
@@ -46,3 +46,17 @@ def test_exit_codes(results: list[Result], gate: Gate, code: int) -> None:
     """1 before 3 before 0; and what is not checked is not finished."""
     assert gate.exit_code(results, 0) == code
     assert gate.exit_code(results, 2) == (code or 3)
+
+
+def test_of_several_platforms() -> None:
+    """A run fails by any platform of an app, also by one that is less urgent than another that it leaves alone."""
+    dead = Result("app", None, "refused", "", before=Before("refused", None), platform="linux/amd64")
+    lost = Result("app", None, "unknown", "", before=Before("starts", None), platform="linux/arm64")
+    app = in_sum("app", "sha256:1", (dead, lost))
+    assert app.kind == "refused"
+    gate = Gate("regressions")
+    assert (gate.concerns(app), gate.fails(app), gate.leaves_alone(app)) == (True, True, False)
+    assert gate.exit_code([app], 0) == 3
+    assert Gate("any").exit_code([app], 0) == 1
+    assert Gate("regressions", "warn").exit_code([app], 0) == 0
+    assert Gate("regressions", "warn").leaves_alone(app)

@@ -207,7 +207,7 @@ def test_matrix_is_bounded() -> None:
     """Thousands of different records don't make a table of thousands of rows."""
     many = [Result(f"app:{n}", None, "starts", "", platform_api=f"0.{n}") for n in range(NEEDS_LIMIT + 40)]
     found = find(RunImage("run", None, launchers()), many)
-    assert (len(found.needs), found.hidden_needs) == (NEEDS_LIMIT, 40)
+    assert (len(found.needs), found.matrices[0].hidden) == (NEEDS_LIMIT, 40)
     assert "and 40 more" in "\n".join(lines_of(found, lambda text, _: text, whole=True))
     assert "And 40 more combinations." in html(found)
     assert "and 40 more" in markdown(found)

@@ -19,6 +19,7 @@ from metalauncher.tooling.apps.check.verdict import (
     Route,
     from_json,
     from_line,
+    in_sum,
     to_json,
     to_line,
 )
@@ -40,7 +41,7 @@ OWN = st.builds(
     size=st.integers(0, 1 << 40),
     notes=st.lists(TEXTS, max_size=2).map(tuple),
 )
-RESULTS = st.builds(
+PARTS = st.builds(
     Result,
     app=TEXTS,
     digest=st.none() | TEXTS,
@@ -59,7 +60,10 @@ RESULTS = st.builds(
     layers_read=st.integers(0, 512),
     bytes_read=st.integers(0, 1 << 40),
     wrong_name=st.booleans(),
+    platform=st.none() | TEXTS,
+    parts=st.just(()),
 )
+RESULTS = PARTS | st.builds(in_sum, TEXTS, TEXTS, st.lists(PARTS, min_size=1, max_size=3).map(tuple))
 ONE = Result(
     "app", None, "starts", "why", Chosen("a", "1", "/a"), buildpacks=(("b", None),), before=Before("starts", None)
 )
@@ -134,3 +138,25 @@ def test_regressions(kind: Kind) -> None:
         result = ONE._replace(kind=kind, before=Before(before, None))
         assert result.regressed == (kind in ("refused", "does-not-start", "unknown") and before == "starts")
     assert not ONE._replace(kind=kind, before=None).regressed
+
+
+def test_in_sum() -> None:
+    """An app for several platforms is what the most urgent of them is; one that regressed goes before its like."""
+    cases: tuple[tuple[str, Kind, str, Before | None], ...] = (
+        ("linux/amd64", "starts", "why", None),
+        ("linux/arm64", "refused", "none", Before("refused", None)),
+        ("linux/s390x", "refused", "gone", Before("starts", None)),
+    )
+    parts = tuple(
+        ONE._replace(kind=kind, reason=reason, before=before, platform=platform, layers_read=1, assumes=(platform,))
+        for platform, kind, reason, before in cases
+    )
+    found = in_sum("app", "sha256:1", parts)
+    assert (found.kind, found.reason, found.regressed) == ("refused", "on linux/s390x: gone", True)
+    assert (found.digest, found.platform, found.parts, found.judged) == ("sha256:1", None, parts, parts)
+    assert (found.layers_read, found.assumes) == (3, ("linux/amd64", "linux/arm64", "linux/s390x"))
+    alike = in_sum("app", "sha256:1", (parts[0], parts[0]._replace(platform="linux/arm64")))
+    assert alike.reason == "why"
+    line = to_line(found).replace('"platforms": [{', '"platforms": [{"platforms": [{}], ')
+    with pytest.raises(ValueError, match="platforms has platforms of its own"):
+        from_line(line)

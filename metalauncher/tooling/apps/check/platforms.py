@@ -1,0 +1,80 @@
+"""Judge apps on a run image for several platforms: each app's image under the run image's for the same platform."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from metalauncher.tooling.apps.check.judge import unreadable
+from metalauncher.tooling.apps.check.verdict import Result, in_sum
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image, platforms_of
+from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.pinned import PinnedStore
+from metalauncher.tooling.oci.platforms import select
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from metalauncher.tooling.apps.check.judge import Judge
+    from metalauncher.tooling.oci.model import Store
+
+
+class Judges:
+    """A judge for each platform of a run image. For several threads at once."""
+
+    def __init__(self, judges: Mapping[str, Judge]) -> None:
+        """Take the judges by platform, `os/architecture[/variant]`; at least one."""
+        self._judges: Final = dict(judges)
+        self._platforms: Final = list(judges)
+        self._default: Final = DEFAULT_PLATFORM if DEFAULT_PLATFORM in judges else self._platforms[0]
+
+    def judge(self, name: str, store: Store) -> Result:
+        """Return the verdict over one app; of one for several platforms over each, and what they come to.
+
+        Args:
+            name: as it was given.
+            store: where it is.
+        """
+        pinned = PinnedStore(store)
+        try:
+            listed = platforms_of(pinned)
+            digest = pinned.top()[0].digest
+        except ImageError as error:
+            return unreadable(name, error)
+        parts = tuple([self._judge_one(name, pinned, platform) for platform in listed or ("",)])
+        return parts[0] if len(parts) == 1 else in_sum(name, digest, parts)
+
+    def _judge_one(self, name: str, store: Store, listed: str) -> Result:
+        """Return the verdict over an app's image for one platform, as its index has it; "" where there is no index."""
+        try:
+            image = load_image(store, listed)
+        except ImageError as error:
+            return unreadable(name, error)._replace(platform=listed or None)
+        platform = listed or image.platform
+        mine = self._of(platform)
+        if mine is not None:
+            return self._judges[mine].judge_image(name, image)._replace(platform=platform)
+        have = ", ".join(self._platforms)
+        return Result(
+            name,
+            image.manifest.digest,
+            "unknown",
+            f"is for {platform}, which the run image is not there for: it has {have}"
+            if platform
+            else f"does not say which platform it is for, and the run image is there for {have}",
+            remedy=f"build the run image for {platform} too, or take the app's image for it off the index"
+            if platform
+            else "name the platform with --platform",
+            platform=platform or None,
+        )
+
+    def judge_unpacked(self, name: str, directory: str) -> Result:
+        """Return the verdict over an app whose root filesystem is a directory, which names no platform."""
+        return self._judges[self._default].judge_unpacked(name, directory)._replace(platform=self._default)
+
+    def _of(self, platform: str) -> str | None:
+        """Return on which of the run image's platforms an app's starts; a variant does not count, as in a rebase."""
+        number = select(self._platforms, platform) if platform else None
+        if number is not None:
+            return self._platforms[number]
+        system_and_architecture = platform.split("/")[:2]
+        return next((one for one in self._platforms if one.split("/")[:2] == system_and_architecture), None)

@@ -1,0 +1,250 @@
+"""`check` on a run image for several platforms: each app's image under the run image's for its platform, and in sum."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundles import Answer, Tool
+from containers import call, need, registry
+from harness import PROJECT
+from images import App, Layout, base, export, folder, index, make_app, pack
+from jsonschema import Draft202012Validator
+from platforms import MACHINES, Shelf
+
+SCHEMA = json.loads((PROJECT / "metalauncher/schemas/check.schema.json").read_text())
+
+
+def metadata(api: str) -> str:
+    """Return a metadata.toml of one buildpack."""
+    process = '[[processes]]\ntype = "web"\ncommand = ["/bin/true"]\ndirect = true\n'
+    return f'[[buildpacks]]\nid = "acme/node"\nversion = "1"\napi = "{api}"\n{process}'
+
+
+NEW, OLD = make_app("new", metadata("0.10"), "0.15"), make_app("old", metadata("0.5"), "0.7")
+
+
+class Fleet:
+    """A layout with a run image for two platforms, of which arm64 lacks the older launcher; and apps on it."""
+
+    def __init__(self, tool: Tool, place: Path) -> None:
+        """Take the layouts that the shelf laid out; apps are made of the images of the base."""
+        self.tool = tool
+        self.place, self.out = place / "base", place / "runs"
+        self.full, self.run = f"oci:{self.out}:full", f"oci:{self.out}:lacking"
+        self.layout = Layout(self.place)
+
+    def app(self, tag: str, **apps: App) -> str:
+        """Export apps by architecture, and put them into an index if there are several; return how to refer to it."""
+        for architecture, app in apps.items():
+            export(self.layout, architecture, app, "symlink", f"{tag}-{architecture}")
+        self.layout.save()
+        if len(apps) == 1:
+            (architecture,) = apps
+            return f"oci:{self.place}:{tag}-{architecture}"
+        reference = index(self.place, {f"linux/{one}": f"{tag}-{one}" for one in apps}, tag)
+        self.layout = Layout(self.place)
+        return reference
+
+    def check(self, *arguments: str | Path) -> Answer:
+        """Run `check` on the run image."""
+        return self.tool("check", *arguments, "--run-image", self.run)
+
+    def document(self, *arguments: str | Path, code: int) -> dict[str, Any]:
+        """Return the JSON document of a run, which obeys the schema."""
+        answer = self.check(*arguments, "--json")
+        assert answer.code == code, answer.err
+        Draft202012Validator(SCHEMA).validate(answer.document)
+        return answer.document
+
+
+@pytest.fixture
+def fleet(shelf: Shelf, tool: Tool, tmp_path: Path) -> Fleet:
+    """Return a run image for two platforms, and where to put apps."""
+    return Fleet(tool, shelf.copy(tmp_path / "fleet"))
+
+
+def test_each_platform_and_in_sum(fleet: Fleet) -> None:
+    """An app is judged for each of its platforms; in sum it is what its most urgent one is, and counts once."""
+    new, old = fleet.app("new", amd64=NEW, arm64=NEW), fleet.app("old", amd64=OLD, arm64=OLD)
+    document = fleet.document(new, old, code=1)
+    assert document["platform"] == "linux/amd64,linux/arm64"
+    assert document["counts"] | {"starts": 1, "refused": 1} == document["counts"]
+    found = [(one["platform"], one["counts"]["starts"], one["counts"]["refused"]) for one in document["platforms"]]
+    assert found == [("linux/amd64", 2, 0), ("linux/arm64", 1, 1)]
+    first, second = document["results"]
+    assert (first["app"], first["kind"], first["exit_code"]) == (old, "refused", 12)
+    assert first["reason"].startswith("on linux/arm64: failed to set API for buildpack 'acme/node'")
+    parts = {part["platform"]: part for part in first["platforms"]}
+    assert list(parts) == list(MACHINES)
+    assert (parts["linux/amd64"]["kind"], parts["linux/arm64"]["kind"]) == ("starts", "refused")
+    assert parts["linux/amd64"]["launcher"]["version"] == "0.17.7"
+    assert [(part["kind"], part["launcher"]["version"]) for part in second["platforms"]] == [("starts", "0.21.17")] * 2
+    assert first["digest"] == next(
+        entry["digest"] for entry in fleet.layout.entries if entry["annotations"].popitem()[1] == "old"
+    )
+    assert document["bundles"] == ["buildpacks/lifecycle@0.17.7"]
+    run = document["run_image"]
+    assert [one["platform"] for one in run["platforms"]] == list(MACHINES)
+    assert [len(one["launchers"]) for one in run["platforms"]] == [2, 1]
+    for platform in MACHINES:
+        alone = fleet.document(new, old, "--platform", platform, code=int(platform == "linux/arm64"))
+        for result in alone["results"]:
+            (whole,) = [one for one in document["results"] if one["app"] == result["app"]]
+            (part,) = [one for one in whole["platforms"] if one["platform"] == platform]
+            assert {**result, "platform": platform} == part
+        assert not {"platforms"} & alone.keys()
+
+
+def test_one_platform_is_as_before(fleet: Fleet) -> None:
+    """With `--platform` nothing speaks of platforms but what always did; so does an app on a run image that is none."""
+    new = fleet.app("new", amd64=NEW, arm64=NEW)
+    document = fleet.document(new, "--platform", "linux/arm64", code=0)
+    assert document["platform"] == "linux/arm64"
+    assert not {"platform", "platforms"} & document["results"][0].keys()
+    alone = fleet.tool("check", new, "--root", fleet.tool.root, "--json").document
+    assert not {"platform", "platforms"} & alone["results"][0].keys()
+
+
+def test_text(fleet: Fleet) -> None:
+    """The text has each platform of an app below it, a table for each platform, and what each comes to."""
+    old, alone = fleet.app("old", amd64=OLD, arm64=OLD), fleet.app("alone", arm64=NEW)
+    answer = fleet.check(old, alone, "--all")
+    assert answer.code == 1
+    lines = answer.out.splitlines()
+    assert lines[:4] == [
+        f"{old}: would be refused on linux/arm64",
+        "  linux/amd64: starts with buildpacks/lifecycle@0.17.7",
+        "    assumes: layers that lifecycle's label names hold what its exporter writes",
+        "  linux/arm64: would be refused, exit code 12",
+    ]
+    assert f"{alone} (linux/arm64): starts with buildpacks/lifecycle@0.21.17" in lines
+    tables = [line.partition("  ")[0] for line in lines if line.startswith("what the apps recorded")]
+    assert tables == ["what the apps recorded on linux/amd64", "what the apps recorded on linux/arm64"]
+    at = lines.index("linux/amd64: 1 app: 1 starts")
+    assert lines[at + 1 : at + 3] == [
+        "linux/arm64: 2 apps: 1 would be refused, 1 starts",
+        f"2 apps under {fleet.run}: 1 would be refused, 1 starts",
+    ]
+
+
+def test_apps_of_one_platform(fleet: Fleet) -> None:
+    """An app that is no index is judged for the platform that it says it is for."""
+    apps = [fleet.app("one", amd64=OLD), fleet.app("two", arm64=OLD)]
+    document = fleet.document(*apps, code=1)
+    assert {one["app"]: (one["platform"], one["kind"]) for one in document["results"]} == {
+        apps[0]: ("linux/amd64", "starts"),
+        apps[1]: ("linux/arm64", "refused"),
+    }
+
+
+def test_platform_that_the_run_image_has_not(fleet: Fleet) -> None:
+    """What an app is there for and the run image is not is said, with what to do; its other platforms are judged."""
+    layers = [pack([folder("etc")])]
+    base(fleet.place, layers, "s390x", "s390x")
+    fleet.layout = Layout(fleet.place)
+    app = fleet.app("three", amd64=NEW, s390x=NEW)
+    (result,) = fleet.document(app, code=3)["results"]
+    assert result["kind"] == "unknown"
+    reason = "is for linux/s390x, which the run image is not there for: it has linux/amd64, linux/arm64"
+    assert result["reason"] == f"on linux/s390x: {reason}"
+    assert [(part["platform"], part["kind"]) for part in result["platforms"]] == [
+        ("linux/amd64", "starts"),
+        ("linux/s390x", "unknown"),
+    ]
+    assert result["remedy"].startswith("build the run image for linux/s390x too")
+    alone = fleet.app("four", s390x=NEW)
+    (result,) = fleet.document(alone, code=3)["results"]
+    assert (result["kind"], result["reason"], result["platform"]) == ("unknown", reason, "linux/s390x")
+    assert fleet.check(app, "--unknown", "warn").code == 0
+
+
+def test_against(fleet: Fleet) -> None:
+    """What an app did before is said by platform; one that started there and would not now fails the run in sum too."""
+    old = fleet.app("old", amd64=OLD, arm64=OLD)
+    (result,) = fleet.document(old, "--against", fleet.full, "--fail-on", "regressions", code=1)["results"]
+    before = {part["platform"]: part["before"]["kind"] for part in result["platforms"]}
+    assert before == {"linux/amd64": "starts", "linux/arm64": "starts"}
+    document = fleet.document(old, "--against", fleet.run, "--fail-on", "regressions", code=0)
+    assert (document["regressions"], document["left_alone"]) == (0, 1)
+    child = Layout(fleet.out)
+    (entry,) = [one for one in child.entries if one["annotations"].popitem()[1] == "full"]
+    amd64 = child.read(entry["digest"])["manifests"][0]["digest"]
+    number = len(Layout(fleet.out).entries)
+    layout = Layout(fleet.out)
+    manifest = layout.read(amd64)
+    layout.add(layout.read(manifest["config"]["digest"]), manifest["layers"], "amd64")
+    layout.save()
+    assert number == 2
+    answer = fleet.check(old, "--against", f"oci:{fleet.out}:amd64", "--json")
+    assert answer.code == 1
+    parts = answer.document["results"][0]["platforms"]
+    assert [part["before"] and part["before"]["kind"] for part in parts] == ["starts", None]
+
+
+def test_unpacked_app(fleet: Fleet, tmp_path: Path) -> None:
+    """A directory names no platform: it is judged for the default one, and the result says so."""
+    root = tmp_path / "app/rootfs"
+    root.mkdir(parents=True)
+    (root / "usr").mkdir()
+    (root / "etc").mkdir()
+    (root.parent / "config.json").write_text('{"process": {"args": ["/bin/true"], "env": [], "cwd": "/"}}')
+    (result,) = fleet.document(f"dir:{root}", code=3)["results"]
+    assert result["platform"] == "linux/amd64"
+
+
+@pytest.mark.parametrize("report", ["markdown", "html"])
+def test_reports(fleet: Fleet, report: str) -> None:
+    """Each form of the report says what is true of each platform."""
+    old, alone = fleet.app("old", amd64=OLD, arm64=OLD), fleet.app("alone", arm64=NEW)
+    answer = fleet.check(old, alone, "--format", report)
+    assert answer.code == 1
+    assert "linux/amd64: starts with buildpacks/lifecycle" in answer.out
+    assert "linux/arm64: would be refused: failed to set API" in answer.out
+    assert "What the apps recorded on linux/arm64, and the" in answer.out
+    assert "1 of 2 apps would not start" in answer.out
+
+
+def test_interrupted_and_merged(fleet: Fleet, tmp_path: Path) -> None:
+    """Results with platforms are taken up by a later run, and put together from the parts of a fleet."""
+    apps = [fleet.app("old", amd64=OLD, arm64=OLD), fleet.app("new", amd64=NEW, arm64=NEW)]
+    whole = fleet.document(*apps, code=1)
+    file = tmp_path / "results.jsonl"
+    fleet.document(apps[0], "--resume", file, code=1)
+    answer = fleet.check(*apps, "--resume", file, "--json")
+    assert (answer.code, answer.err) == (1, f"1 result taken over from {file}\n")
+    assert answer.document == whole
+    merged = fleet.tool("check", "--merge", file, "--json")
+    assert (merged.code, merged.document) == (1, whole)
+    text = fleet.tool("check", "--merge", file)
+    assert text.out == fleet.check(*apps).out
+    answer = fleet.check(*apps, "--resume", file, "--platform", "linux/arm64")
+    assert answer.code == 3
+    assert "is of another run" in answer.err
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [len(line["platforms"]) for line in lines if "app" in line] == [2, 2]
+
+
+def test_in_a_registry(fleet: Fleet, tmp_path: Path) -> None:
+    """In a real registry the answers are those of the layout."""
+    need("docker-registry", "skopeo")
+    fleet.app("old", amd64=OLD, arm64=OLD)
+    fleet.app("alone", arm64=NEW)
+    with registry(tmp_path) as address:
+        pushed = {
+            "apps/old": f"oci:{fleet.place}:old",
+            "apps/alone": f"oci:{fleet.place}:alone-arm64",
+            "run": fleet.run,
+        }
+        for name, where in pushed.items():
+            target = f"docker://{address}/{name}:1"
+            call("skopeo", "--insecure-policy", "copy", "-q", "--all", "--dest-tls-verify=false", where, target)
+        names = [f"{address}/apps/old:1", f"{address}/apps/alone:1"]
+        answer = fleet.tool("check", "--no-cache", *names, "--run-image", f"{address}/run:1", "--json")
+        assert answer.code == 1
+        kinds = {
+            one["app"]: [part["kind"] for part in one.get("platforms", [one])] for one in answer.document["results"]
+        }
+        assert kinds == {names[0]: ["starts", "refused"], names[1]: ["starts"]}
