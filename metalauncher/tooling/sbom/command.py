@@ -49,7 +49,7 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
         Unable: as `run`.
     """
     form = format_of(options, *ORDER, when="without --verify")
-    refuse_arch(options, elsewhere=True)
+    refuse_arch(options)
     return _print(of_platforms({platform: everything(root, form) for platform, root in roots.items()}), form, console)
 
 

@@ -88,17 +88,13 @@ def packaged_contents(architecture: str | None) -> Contents:
     return _read(executable, executable + os.fsencode(SUFFIX))
 
 
-def refuse_arch(options: Namespace, *, elsewhere: bool) -> None:
-    """Refuse `--arch` beside another place to look at.
-
-    Args:
-        options: with `arch`, of the executable that came with the package.
-        elsewhere: a root or an image is named.
+def refuse_arch(options: Namespace) -> None:
+    """Refuse `--arch`, where a root or an image is looked at.
 
     Raises:
-        Unable: two executables are named.
+        Unable: it was given: two executables are named.
     """
-    if options.arch and elsewhere:
+    if options.arch:
         raise Unable(
             "--arch: is of the executable that came with the package, and a root or an image is named as well",
             need="one of the two",
@@ -118,7 +114,8 @@ def speaks_of_package(options: Namespace, root: Root, *, empty: bool) -> bool:
         Unable: two executables are named.
     """
     elsewhere = bool(root.prefix)
-    refuse_arch(options, elsewhere=elsewhere)
+    if elsewhere:
+        refuse_arch(options)
     return bool(options.arch) or (empty and not elsewhere)
 
 

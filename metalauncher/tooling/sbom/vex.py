@@ -29,10 +29,9 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     Raises:
         Unable: the executable has no description, a file of statements can't be used, or there is nothing to state.
     """
-    given = _files(options)
-    stated = gather(root, given)
+    stated = gather(root, _files(options))
     if speaks_of_package(options, root, empty=not stated.statements):
-        stated = gather(root, given, packaged_contents(options.arch))
+        stated = gather(root, _files(options), packaged_contents(options.arch))
     return _print(options, stated, console)
 
 
@@ -49,7 +48,7 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
     Raises:
         Unable: as `run`.
     """
-    refuse_arch(options, elsewhere=True)
+    refuse_arch(options)
     found: list[Stated] = []
     for platform, root in roots.items():
         try:
