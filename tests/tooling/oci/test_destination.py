@@ -213,8 +213,8 @@ def test_denies_who_has_no_login(server: RealRegistry, certificate: Certificate,
 def test_many_threads_write_at_once(server: RealRegistry, client: Registry) -> None:
     """To one repository and to many.
 
-    What apps of a repository share is there before: docker-registry answers 400 now and then where a blob is sent twice at
-    one time, so `patch` sends it once (tests/tooling/apps/patch/test_patch_blobs.py).
+    What apps of a repository share is there before: docker-registry answers 400 now and then where a blob is sent twice
+    at one time, so `patch` sends it once (tests/tooling/apps/patch/test_patch_blobs.py).
     """
     for number in range(5):
         for blob in (CONFIG_DATA, SMALL):
