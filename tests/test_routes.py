@@ -134,7 +134,7 @@ def test_its_own_name(path: str, argv0: bytes, jail: Jail, enter: Enter) -> None
     assert (started.exit_code, started.stderr, started.report) == (0, b"", [])
 
 
-BUILT = ["metalauncher.pyz", "metalauncher-linux-x86_64", "metalauncher-linux-arm64"]
+BUILT = ["metalauncher.pyz", "metalauncher-linux-x86_64", "metalauncher-linux-aarch64"]
 
 
 @pytest.mark.parametrize("name", BUILT)
