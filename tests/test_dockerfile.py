@@ -238,7 +238,7 @@ def test_built_for_another_platform(buildah: Buildah, context: Path, tmp_path: P
 
 
 def test_two_lines_of_a_vendor(buildah: Buildah, context: Path, tmp_path: Path) -> None:
-    """A vendor's own Dockerfile with the README's two lines gives the files that `metalauncher image` does."""
+    """A vendor's own Dockerfile with the page's two lines gives the files that `metalauncher image` does."""
     options = [option for tarball in sorted((context / "bundles").iterdir()) for option in ("--bundle", tarball)]
     made = as_process(
         *("image", "--base", "scratch", "--executable", static_form().executable, *options),
@@ -246,7 +246,7 @@ def test_two_lines_of_a_vendor(buildah: Buildah, context: Path, tmp_path: Path) 
     )
     assert made.code == 0
     buildah("pull", "-q", f"docker-archive:{tmp_path}/made.tar")
-    (lines,) = re.findall(r"```dockerfile\n(.*?)```", (PROJECT / "README.md").read_text(), flags=re.DOTALL)
+    (lines,) = re.findall(r"```dockerfile\n(.*?)```", (PROJECT / "docs/run-image.md").read_text(), flags=re.DOTALL)
     lines = lines.replace("--from=metalauncher", "--from=localhost/metalauncher")
     (tmp_path / "Dockerfile").write_text(f"FROM {buildah.address}/base:1\n{lines}")
     buildah("bud", "-q", "--tls-verify=false", "-f", tmp_path / "Dockerfile", "-t", "vendor", tmp_path)
