@@ -181,6 +181,46 @@ def test_what_cnb_asks(kit: Kit) -> None:
         assert "LABEL io.buildpacks.base.distro.name=debian io.buildpacks.base.distro.version=12" in warning
 
 
+def test_vex_of_what_was_pushed(kit: Kit, server: RealRegistry) -> None:
+    """`vex --image` names the image as scanners do, by the digest of its manifest, with what it says of its parts."""
+    base, run = f"{server.host}/six/debian:12", f"{server.host}/six/run:1"
+    _copy(debian(kit), base)
+    digest = _push(kit, "--push", run, base=base)["manifest"]
+    purl = f"pkg:oci/run@{digest.replace(':', '%3A')}?repository_url={server.host.replace(':', '%3A')}/six/run"
+    answer = kit.tool("vex", "--image", run)
+    assert (answer.code, answer.err) == (0, "")
+    for statement in answer.document["statements"]:
+        (product,) = statement["products"]
+        assert (product["@id"], product["identifiers"]) == (purl, {"purl": purl})
+        assert product["subcomponents"][0]["@id"].startswith("pkg:generic/metalauncher@")
+    same = kit.tool("vex", "--run-image", run, "--product", purl)
+    assert same.document == answer.document
+    for options, message in (
+        (("--image", "oci:run"), "--image oci:run: is in no registry, whose name its package URL has"),
+        (("--image", run, "--run-image", run), "--image stands for --run-image as well"),
+        (("--image", run, "--product", purl), "--image stands for --product as well"),
+        (("--image", "a/B"), "--image: 'a/B' is not an image's name"),
+    ):
+        answer = kit.tool("vex", *options)
+        assert (answer.code, answer.out) == (3, "")
+        assert answer.err.startswith(f"ERROR: {message}")
+
+
+def test_vex_of_an_index(kit: Kit, server: RealRegistry) -> None:
+    """Each platform's image is a product of its own: which one is meant has to be said."""
+    platforms = Platforms(kit)
+    base, run = f"{server.host}/seven/base:both", f"{server.host}/seven/run:both"
+    _copy(platforms.base, base)
+    found = platforms.build(*BOTH, "--base", base, "--push", run).document["platforms"]
+    answer = kit.tool("vex", "--image", run)
+    assert answer.err.startswith(f"ERROR: --image {run}: is there for several platforms, each an image of its own\n")
+    answer = kit.tool("vex", "--image", run, "--platform", "linux/arm64")
+    digests = {each["platform"]: each["manifest"].replace(":", "%3A") for each in found}
+    assert {each["products"][0]["@id"].partition("?")[0] for each in answer.document["statements"]} == {
+        f"pkg:oci/run@{digests['linux/arm64']}"
+    }
+
+
 def test_memory(kit: Kit, server: RealRegistry) -> None:
     """However large the base: from a registry to another repository of it, and into a layout."""
     layout = Layout(kit.folder / "base")
