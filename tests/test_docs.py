@@ -8,6 +8,7 @@ import sys
 import textwrap
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bundles import MACHINE, Tool, elf, release
@@ -149,6 +150,13 @@ def test_what_agrees() -> None:
     assert not agrees([], ["a"])
 
 
+# What CNB asks of a run image: without it there is a warning.
+OF_CNB: dict[str, Any] = {
+    "User": "1000:1000",
+    "Labels": {"io.buildpacks.base.distro.name": "debian", "io.buildpacks.base.distro.version": "12"},
+}
+
+
 def test_run_image_page(tmp_path: Path) -> None:
     """Every command of docs/run-image.md does what the page says, one after another, in one directory."""
     need("umoci")
@@ -157,7 +165,13 @@ def test_run_image_page(tmp_path: Path) -> None:
     for source in (static_form().executable, sidecar(static_form())):
         target = tmp_path / f"metalauncher-linux-x86_64{'.contents.json' if source.suffix == '.json' else ''}"
         target.write_bytes(source.read_bytes())
-    base(tmp_path / "debian", [pack(debian_members(machine_files(Path("/usr/bin/dash"))))], tag="12", Cmd=["sh"])
+    base(
+        tmp_path / "debian",
+        [pack(debian_members(machine_files(Path("/usr/bin/dash"))))],
+        tag="12",
+        Cmd=["sh"],
+        **OF_CNB,
+    )
     assert follow("docs/run-image.md", tmp_path) > 15
 
 
@@ -199,7 +213,7 @@ def test_multi_platform_page(tmp_path: Path) -> None:
     members = pack(debian_members(machine_files(Path("/usr/bin/dash"))))
     for folder, tag in (("debian", "12"), ("apps", "base")):
         for go in both.values():
-            base(tmp_path / folder, [members], go, go, Cmd=["sh"])
+            base(tmp_path / folder, [members], go, go, Cmd=["sh"], **OF_CNB)
         index(tmp_path / folder, both, tag)
     metadata = '[[buildpacks]]\nid = "acme/node"\nversion = "1"\napi = "{}"\n'
     for name, api in (("shop", "0.10"), ("blog", "0.99")):

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from metalauncher.places import EXECUTABLE
 from metalauncher.tooling.architectures import to_go
 from metalauncher.tooling.console import Console
-from metalauncher.tooling.image.scratch_root import Scratch
+from metalauncher.tooling.image.scratch_root import Scratch, read_base
 from metalauncher.tooling.oci.append_layer import AmendedStore, Changes
 from metalauncher.tooling.oci.index_store import IndexStore
 from metalauncher.tooling.oci.layer_writer import NewLayer, write_layer
-from metalauncher.tooling.oci.tree import Tree
 from metalauncher.tooling.oci.write import write_oci_archive
 
 if TYPE_CHECKING:
@@ -27,8 +26,9 @@ _CREATED = "1970-01-01T00:00:00Z"
 def make_layer(executable: Executable, file: Path) -> NewLayer:
     """Write the layer, by the code of `metalauncher image`; a tar.gz to be unpacked over a root, too."""
     with tempfile.TemporaryDirectory(prefix="metalauncher-rootfs-") as folder:
-        root = Scratch(Tree(), folder)
-        root.install(executable, (), executable.binary.machine, None, Console({}))
+        console = Console({})
+        root = Scratch(read_base(None, "", console), folder)
+        root.install(executable, (), executable.binary.machine, None, console)
         return write_layer(root.entries(), os.fspath(file), time=0, created_by="make release")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bundles import Answer, Tool, as_process, elf, noted, release
 from images import base, file, folder, index, pack
-from kit import ARM, Kit
+from kit import ARM, Kit, said
 
 BOTH = ("--platform", "linux/amd64", "--platform", "linux/arm64")
 MACHINES = {"linux/amd64": 62, "linux/arm64": ARM}
@@ -49,7 +49,7 @@ class Platforms:
     def build(self, *more: str | Path) -> Answer:
         """Build, which has to succeed."""
         answer = self.kit.tool(*self.options("--json", *more))
-        assert (answer.code, answer.err) == (0, ""), answer.err
+        assert (answer.code, said(answer)) == (0, ""), answer.err
         return answer
 
     def refuse(self, message: str, *more: str | Path) -> Answer:

@@ -18,7 +18,8 @@ from metalauncher.tooling.cli.arguments import (
     positive,
     positive_integer,
 )
-from metalauncher.tooling.cli.image_commands import check, executable, image, labels, patch, sbom, vex
+from metalauncher.tooling.cli.build_command import image
+from metalauncher.tooling.cli.image_commands import check, executable, labels, patch, sbom, vex
 
 SCHEMAS = (
     "descriptor",

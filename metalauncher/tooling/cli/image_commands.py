@@ -10,7 +10,6 @@ from metalauncher.tooling.cli.arguments import (
     add_log,
     add_output,
     add_platform,
-    add_platforms,
     add_registries,
     add_run_image,
     positive_integer,
@@ -195,65 +194,6 @@ def patch() -> Parser:
     return command
 
 
-def image() -> Parser:
-    """Return the parser of `image`."""
-    command = Parser(
-        "metalauncher image",
-        "Build a run image without a daemon: one layer on a base, with metalauncher, launchers installed as by bundle"
-        " add, the shim, SBOMs and a VEX; labels; and the ENTRYPOINT /usr/lib/cnb/launcher. Everything else of the"
-        " base's config is kept, but CMD, which an ENTRYPOINT clears. The same input gives the same digests;"
-        " SOURCE_DATE_EPOCH is the time of everything (default: 0).",
-        (
-            "metalauncher image --base oci:debian:12 --out oci:run:12 \\\n"
-            "      --bundle lifecycle-v0.17.7+linux.x86-64.tgz \\\n"
-            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz",
-            "metalauncher image --base scratch --executable metalauncher-linux-x86_64 \\\n"
-            "      --bundle ./rebuilt --out docker-archive:run.tar:acme/run:1",
-            "metalauncher image --platform linux/amd64 --platform linux/arm64 \\\n"
-            "      --base oci:debian:12 --out oci:run \\\n"
-            "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz \\\n"
-            "      --bundle lifecycle-v0.21.17+linux.arm64.tgz",
-        ),
-    )
-    command.set_defaults(module="image.build", extra="image")
-    command.add_argument(
-        "--base",
-        metavar="IMAGE",
-        required=True,
-        help="oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], or scratch",
-    )
-    add_platforms(
-        command,
-        "what to build for (default: what --executable is for, or else the base); may be repeated: of several an index"
-        " is made, of images with the executable and the bundles for each",
-    )
-    command.add_argument(
-        "--executable",
-        metavar="FILE",
-        action="append",
-        help="metalauncher's, FILE.contents.json beside it; may be repeated, one for each platform (default: those that"
-        " came with the package)",
-    )
-    command.add_argument(
-        "--bundle",
-        metavar="SOURCE",
-        action="append",
-        default=[],
-        help="what bundle add takes; may be repeated. Of several platforms, it goes where its launcher runs",
-    )
-    command.add_argument(
-        "--out",
-        metavar="IMAGE",
-        action="append",
-        required=True,
-        help="where to: oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]; may be repeated",
-    )
-    add_formats(command, ("text", "json"), "text")
-    # An image is what it makes: a second word for where to would be taken for this one.
-    command.instead["--output"] = "write --out for the image; what is said of it goes to standard output"
-    return command
-
-
 def executable() -> Parser:
     """Return the parser of `executable`."""
     command = Parser(
@@ -358,6 +298,12 @@ def vex() -> Parser:
         "--product",
         metavar="PURL",
         help="the image that all of it is in, such as pkg:oci/NAME@sha256%%3A...: scanners of images look for it",
+    )
+    command.add_argument(
+        "--image",
+        metavar="IMAGE",
+        dest="product_image",
+        help="the same as --run-image, an image in a registry, and its package URL as --product",
     )
     add_run_image(command)
     add_format(command, "openvex")

@@ -7,7 +7,7 @@ import importlib
 import os
 import shlex
 from argparse import Namespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metalauncher.explain.report import report_bug
 from metalauncher.explain.terminal import Unwritten
@@ -47,6 +47,11 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
             console = Console(environment, output, log=log)
             root = _root(getattr(options, "root", None), environment)
             module = importlib.import_module(f"metalauncher.tooling.{options.module}")
+            if getattr(options, "product_image", None) is not None:
+                from metalauncher.tooling.run_image.product import refuse_second
+
+                refuse_second(options)
+                options.run_image = options.product_image
             if "image" in options and options.run_image is not None:
                 images = stack.enter_context(_open_images(options, console))
                 console = Console(environment, output, _renaming(images), log)  # also for what goes wrong
@@ -167,7 +172,15 @@ def _run_on_images(
     from metalauncher.tooling.platforms import for_each
 
     def run(opened: Opened, console: Console) -> int:
-        own = {"image": opened.image, "platform": opened.platform or None, "every_platform": len(images) > 1}
+        own: dict[str, Any] = {
+            "image": opened.image,
+            "platform": opened.platform or None,
+            "every_platform": len(images) > 1,
+        }
+        if getattr(options, "product_image", None) is not None and opened.image is not None:
+            from metalauncher.tooling.run_image.product import product_of
+
+            own["product"] = product_of(options.product_image, opened.image.digest or "")
         status: int = module.run(Namespace(**{**vars(options), **own}), opened.root, console)
         return status
 

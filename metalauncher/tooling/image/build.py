@@ -5,108 +5,175 @@ For several platforms it is one image for each, in an index.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
-import shlex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.registry import load_registry
-from metalauncher.tooling.architectures import this_architecture, to_go
 from metalauncher.tooling.console import Unable, decode, system_text
 from metalauncher.tooling.executables import packaged_for
+from metalauncher.tooling.image.base import Base, lacking
 from metalauncher.tooling.image.executable import read_executable
+from metalauncher.tooling.image.outputs import named_output, parse_output, refuse_single, write_output
+from metalauncher.tooling.image.own_layers import CREATED_BY, without
 from metalauncher.tooling.image.parts import architecture_of, parts
+from metalauncher.tooling.image.push import Push, parse_target
 from metalauncher.tooling.image.report import Built, Written, report
 from metalauncher.tooling.image.scratch_root import Scratch, check_interpreters, read_base
 from metalauncher.tooling.oci.append_layer import AmendedStore, Changes
-from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.index_store import IndexStore
 from metalauncher.tooling.oci.layer_writer import write_layer
-from metalauncher.tooling.oci.location import Location, parse_location
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.sources.stores import open_local
-from metalauncher.tooling.oci.write import write_archive, write_layout, write_oci_archive
 from metalauncher.tooling.run_image.labels import ENTRYPOINT, labels
+from metalauncher.tooling.run_image.opener import open_stores
 from metalauncher.tooling.sbom.model import moment
 from metalauncher.tooling.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from metalauncher.places import Root
     from metalauncher.tooling.console import Console
     from metalauncher.tooling.image.parts import Part
     from metalauncher.tooling.oci.image import Image
+    from metalauncher.tooling.oci.location import Location
+    from metalauncher.tooling.oci.media_types import Family
     from metalauncher.tooling.oci.model import Store
 
-CREATED_BY: Final = "metalauncher image"
-SCRATCH: Final = "scratch"
-_TAG = "latest"
 _RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
 _COMMAND = "metalauncher image --help"
-_PLACES = "oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]"
+
+
+class _Shape(NamedTuple):
+    """What all images of a run have in common: time, media types, annotations."""
+
+    created: dt.datetime | None
+    family: Family
+    annotations: tuple[tuple[str, str], ...]
 
 
 def run(options: Namespace, root: Root, console: Console) -> int:
-    """Build the image, or one for each of several platforms, and write it; return 0.
+    """Build the image, or one for each of several platforms, write it and push it; return 0.
 
     Raises:
         Unable: it could not be built, or not be written everywhere; what is written is whole.
     """
     del root
-    outputs = tuple([_parse(text, "--out") for text in options.out])
+    outputs = tuple([parse_output(text) for text in options.out])
+    targets = tuple([parse_target(text) for text in options.push])
+    if not outputs and not targets:
+        raise Unable(
+            "there is no place to write the image to",
+            need="--push HOST/REPOSITORY:TAG, for a registry, or --out oci:DIR, for this machine; or both",
+            command=_COMMAND,
+        )
+    annotations = _annotations(options.annotation)
     epoch = console.environment.get(b"SOURCE_DATE_EPOCH")
     created = moment(epoch) if epoch else None
-    platforms = options.platform or ()
-    files = options.executable or _packaged(platforms or (_platform_of(options.base),))
-    todo = parts(platforms, [read_executable(file) for file in files], options.bundle)
-    if len(todo) > 1:
-        _refuse_single(outputs)
-    with scratch_folder("metalauncher-image-") as folder:
-        built: list[Built] = []
-        for number, part in enumerate(todo):
-            os.mkdir(os.path.join(folder, str(number)))
-            try:
-                built.append(_build(options.base, part, created, os.path.join(folder, str(number)), console))
-            except Unable as unable:
-                raise unable if len(todo) == 1 else unable.about(part.platform) from None
-        _warn_of_differences(built, console)
-        store = built[0].store if len(built) == 1 else IndexStore({one.platform: one.store for one in built})
+    with contextlib.ExitStack() as stack:
+        stores = stack.enter_context(contextlib.closing(open_stores(options, console)))
+        folder = stack.enter_context(scratch_folder("metalauncher-image-"))
+        base = Base(options.base, stores)
+        platforms = options.platform or ()
+        files = options.executable or _packaged(platforms or (base.platform(),))
+        todo = parts(platforms, [read_executable(file) for file in files], options.bundle)
+        if len(todo) > 1:
+            refuse_single(outputs)
+        shape = _Shape(created, _family(options.media_types, base, outputs, annotations), annotations)
+        built, missing = _build_all(base, todo, shape, folder, console)
+        store = _joined(built, shape)
+        digest = store.top()[0].digest
+        pushes = [Push(target, base.reference, stores, force=options.force) for target in targets]
+        for push in pushes:
+            push.look(digest)
         for reference in outputs:
-            _write(store, reference, console)
+            write_output(store, reference, console)
+        kept = frozenset().union(*[one.store.kept for one in built])
+        pushed = tuple([push.write(store, kept, console.progress) for push in pushes])
         console.progress("")
-        report(
-            built, Written(options.base, store.top()[0].digest, tuple(map(_where, outputs))), console, options.format
-        )
+        if missing:
+            console.warn(
+                f"--base {base.text} lacks what CNB asks of a run image: {'; '.join(missing)}:"
+                " platforms may refuse to build on it or to rebase onto it; add it to the base by a Dockerfile"
+            )
+        written = Written(options.base, digest, tuple(map(named_output, outputs)), pushed)
+        report(built, written, console, options.format)
     return 0
+
+
+def _annotations(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise Unable(f"--annotation: {text!r} is not KEY=VALUE", need="a key and its value", command=_COMMAND)
+        found[key] = value
+    return tuple(sorted(found.items()))
+
+
+def _family(
+    asked: Family | None, base: Base, outputs: Iterable[Location], annotations: tuple[tuple[str, str], ...]
+) -> Family:
+    """Return whose media types the image has: those asked for, else the base's, but OCI's in a layout, which is OCI's.
+
+    Raises:
+        Unable: what was asked for can't be written there, or can't have annotations.
+    """
+    layouts = [output for output in outputs if output.kind in ("oci", "oci-archive")]
+    family = asked or ("oci" if layouts else base.family())
+    if family == "docker" and layouts:
+        raise Unable(
+            f"--out {layouts[0]}: is OCI's, and holds no image of Docker's media types",
+            need="--media-types oci, or no layout",
+            command=_COMMAND,
+        )
+    if family == "docker" and annotations:
+        whose = "--media-types docker" if asked else f"the media types of --base {base.text}, which are Docker's"
+        raise Unable(
+            f"--annotation: {whose}, have no annotations",
+            need="OCI's media types",
+            command="metalauncher image … --media-types oci",
+        )
+    return family
+
+
+def _build_all(
+    base: Base, todo: Sequence[Part], shape: _Shape, folder: str, console: Console
+) -> tuple[list[Built], list[str]]:
+    """Build each image, and say where they differ; return them, and what their bases lack."""
+    built: list[Built] = []
+    bases: list[Image] = []
+    for number, part in enumerate(todo):
+        os.mkdir(os.path.join(folder, str(number)))
+        try:
+            image = _base_image(base, part)
+            bases += [image] if image else []
+            built.append(_build(base, image, part, shape, os.path.join(folder, str(number)), console))
+        except Unable as unable:
+            raise unable if len(todo) == 1 else unable.about(part.platform) from None
+    _warn_of_differences(built, console)
+    return built, lacking(bases)
+
+
+def _base_image(base: Base, part: Part) -> Image | None:
+    try:
+        return base.image(part)
+    except ImageError as error:
+        raise base.unusable(error) from None
+
+
+def _joined(built: Sequence[Built], shape: _Shape) -> Store:
+    if len(built) == 1:
+        return built[0].store
+    return IndexStore({one.platform: one.store for one in built}, shape.family, dict(shape.annotations))
 
 
 def _packaged(platforms: Iterable[str]) -> list[str]:
     """Return the files of the executables that came with the package, one for each architecture."""
     wanted = dict.fromkeys([architecture_of(platform) for platform in platforms])
     return [packaged_for(architecture, "--executable FILE") for architecture in wanted]
-
-
-def _platform_of(text: str) -> str:
-    """Return what the base is for: of several this machine's, as for an empty one."""
-    here = f"linux/{to_go(this_architecture())}"
-    try:
-        return here if text == SCRATCH else load_image(open_local(_parse(text, "--base")), here).platform or here
-    except ImageError as error:
-        raise _bad_base(text, error) from None
-
-
-def _refuse_single(outputs: Iterable[Location]) -> None:
-    """Refuse places that hold an image for one platform alone."""
-    for reference in outputs:
-        if reference.kind == "docker-archive":
-            raise Unable(
-                f"--out {reference}: an archive of docker save holds an image for one platform",
-                need="oci:DIR[:NAME] or oci-archive:FILE[:NAME]; or one --platform",
-                do="write an OCI archive: docker load reads it as well, where Docker keeps images of several platforms",
-                command=f"metalauncher image … --out oci-archive:{shlex.quote(reference.place)}",
-            )
 
 
 def _warn_of_differences(built: Iterable[Built], console: Console) -> None:
@@ -118,39 +185,18 @@ def _warn_of_differences(built: Iterable[Built], console: Console) -> None:
             console.warn(f"the image for {one.platform} lacks {', '.join(lacking)}, which another platform has")
 
 
-_WRITTEN: Final = ("oci", "oci-archive", "docker-archive")
-_SCHEMES = ("oci:", "oci-archive:", "docker-archive:", "dir:", "docker://")
-
-
-def _parse(text: str, option: str) -> Location:
-    """Parse a reference; a plain DIR[:TAG] is a layout."""
+def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: str, console: Console) -> Built:
+    executable, created = part.executable, shape.created
+    kept, scratch_folder = os.path.join(folder, "kept"), os.path.join(folder, "root")
+    os.mkdir(kept)
+    os.mkdir(scratch_folder)
     try:
-        reference = parse_location(text if text.startswith(_SCHEMES) else f"oci:{text}")
-    except ValueError as error:
-        raise Unable(f"{option}: {error}", command=_COMMAND) from None
-    if reference.kind in _WRITTEN:
-        return reference
-    raise Unable(
-        f"{option} {text}: is neither a layout nor an archive",
-        need=_PLACES,
-        do="copy the image from or to the registry with a tool that does that",
-        command="skopeo copy docker://NAME oci:DIR:TAG",
-    )
-
-
-def _build(text: str, part: Part, created: dt.datetime | None, folder: str, console: Console) -> Built:
-    executable = part.executable
-    try:
-        base = _base(text, part)
-        kept, scratch_folder = os.path.join(folder, "kept"), os.path.join(folder, "root")
-        os.mkdir(kept)
-        os.mkdir(scratch_folder)
-        tree = read_base(base, kept, console)
+        read = read_base(image, kept, console)
     except ImageError as error:
-        raise _bad_base(text, error) from None
-    platform = part.platform or (base.platform if base else executable.platform)
-    scratch = Scratch(tree, scratch_folder)
+        raise base.unusable(error) from None
+    platform = part.platform or (image.platform if image else executable.platform)
     time = created or dt.datetime.fromtimestamp(0, dt.UTC)
+    scratch = Scratch(read, scratch_folder)
     try:
         scratch.install(executable, part.bundles, architecture_of(platform), created, console)
         registry = load_registry(scratch.root)
@@ -162,7 +208,7 @@ def _build(text: str, part: Part, created: dt.datetime | None, folder: str, cons
                 need="a bundle, or a base that has one",
                 command=f"metalauncher image --bundle lifecycle-v0.21.17+linux.{architecture_of(platform)}.tgz …",
             )
-        check_interpreters(executable, registry, scratch, tree)
+        check_interpreters(executable, registry, scratch, read.tree)
         console.progress("compressing the layer")
         found = labels(registry)
         layer = write_layer(
@@ -171,77 +217,9 @@ def _build(text: str, part: Part, created: dt.datetime | None, folder: str, cons
     except OSError as error:
         place = decode(os.fsencode(error.filename)).removeprefix(scratch_folder) if error.filename else "a file"
         raise Unable(f"{place}: {system_text(error)}", need="a place for it in the image", command=_COMMAND) from None
+    changes = Changes(platform, (ENTRYPOINT,), found, time.strftime(_RFC_3339), shape.family, shape.annotations)
     try:
-        store = AmendedStore(base, layer, Changes(platform, (ENTRYPOINT,), found, time.strftime(_RFC_3339)))
+        store = AmendedStore(without(image, scratch.replaced) if image else None, layer, changes)
     except ImageError as error:
-        raise _bad_base(text, error) from None
+        raise base.unusable(error) from None
     return Built(platform, store, layer, found, tuple(sorted(map(repr, registry.launchers))))
-
-
-def _base(text: str, part: Part) -> Image | None:
-    """Return the base for a platform, which the executable has to run on; None for an empty one."""
-    executable = part.executable
-    if text == SCRATCH:
-        if not executable.platform:
-            raise Unable(
-                f"--executable {executable.file}: is a script, which an empty image can't start",
-                need="an executable without dependencies",
-                command="make static",
-            )
-        return None
-    asked = part.platform or executable.platform
-    base = load_image(open_local(_parse(text, "--base")), asked or f"linux/{to_go(this_architecture())}")
-    wanted = asked or base.platform
-    if not f"{base.platform}/".startswith(f"{wanted}/") or not base.platform.startswith("linux/"):
-        whose = f"--platform {part.platform}" if part.platform else f"--executable {executable.file}"
-        raise Unable(
-            f"--base {text}: is for another platform than {whose}",
-            need=f"a base for {wanted or 'linux'}, or an executable for {base.platform or 'it'}",
-            have=[f"a base for {base.platform or 'no platform that it names'}"],
-            command=_COMMAND,
-        )
-    return base
-
-
-def _bad_base(text: str, error: ImageError) -> Unable:
-    if error.kind == "denied":
-        place = parse_location(text).place if text.startswith(_SCHEMES) else text
-        return Unable(
-            f"--base {text}: {error.reason}",
-            need="a base that may be read",
-            command=f"ls -ld {shlex.quote(place)}",
-        )
-    return Unable(
-        f"--base {text}: {error.reason}",
-        need=f"a whole image for linux: {_PLACES}, or scratch",
-        do="fetch it again into a new layout",
-        command="skopeo copy docker://NAME:TAG oci:DIR:TAG",
-    )
-
-
-def _write(store: Store, reference: Location, console: Console) -> None:
-    try:
-        match reference.kind:
-            case "oci":
-                write_layout(store, reference.place, reference.tag or _TAG, console.progress)
-            case "oci-archive":
-                write_oci_archive(store, reference.place, reference.tag, console.progress)
-            case _:
-                write_archive(store, reference.place, reference.tag, console.progress)
-    except ImageError as error:
-        raise Unable(
-            f"--out {reference}: {error.reason}",
-            need="a layout, a new or empty directory, or a file; and a base that is whole",
-            do="name another place, or fix the base image",
-            command=_COMMAND,
-        ) from None
-    except OSError as error:
-        raise Unable(
-            f"--out {reference}: {system_text(error)}",
-            need="a place that can be written",
-            command=f"ls -ld {os.path.dirname(os.path.abspath(reference.place))}",
-        ) from None
-
-
-def _where(reference: Location) -> str:
-    return str(reference._replace(tag=reference.tag or _TAG) if reference.kind == "oci" else reference)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.console import Console
+    from metalauncher.tooling.image.push import Pushed
     from metalauncher.tooling.oci.append_layer import AmendedStore
     from metalauncher.tooling.oci.layer_writer import NewLayer
 
@@ -43,11 +44,13 @@ class Written(NamedTuple):
         base: as it was named.
         digest: of the manifest, or of the index.
         outputs: where to, as references.
+        pushed: to which registries.
     """
 
     base: str
     digest: str
     outputs: tuple[str, ...]
+    pushed: tuple[Pushed, ...] = ()
 
 
 def report(built: Sequence[Built], written: Written, console: Console, form: str) -> None:
@@ -62,7 +65,11 @@ def report(built: Sequence[Built], written: Written, console: Console, form: str
     if form == "json":
         console.document(_document(built, written))
         return
-    console.out([f"{output} {written.digest}" for output in written.outputs])
+    places = [*written.outputs, *[str(one.target) for one in written.pushed]]
+    console.out([f"{place} {written.digest}" for place in places])
+    for push in written.pushed:
+        was = "names this image already: nothing was sent" if push.was_there else f"pushed, {push.sent:,} bytes sent"
+        console.say(f"{push.target}: {was}")
     for one in built:
         platform = f"{one.platform}: " if len(built) > 1 else ""
         console.say(
@@ -77,11 +84,15 @@ def _document(built: Sequence[Built], written: Written) -> dict[str, Json]:
         "metalauncher": __version__,
         "base": written.base,
     }
+    pushed: list[Json] = [
+        {"image": str(one.target), "sent": one.sent, "was_there": one.was_there} for one in written.pushed
+    ]
+    places: dict[str, Json] = {"outputs": list(written.outputs), **({"pushed": pushed} if pushed else {})}
     images = [_image(one) for one in built]
     if len(built) == 1:
-        return {**head, **images[0], "outputs": list(written.outputs)}
+        return {**head, **images[0], **places}
     platforms: list[Json] = [{"platform": one.platform, **image} for one, image in zip(built, images, strict=True)]
-    return {**head, "index": written.digest, "platforms": platforms, "outputs": list(written.outputs)}
+    return {**head, "index": written.digest, "platforms": platforms, **places}
 
 
 def _image(one: Built) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from metalauncher.places import EXECUTABLE, Root
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.elf import HEAD, inspect
 from metalauncher.tooling.image.executable import SIZE_LIMIT
+from metalauncher.tooling.image.own_layers import ReadBase, read_layers
 from metalauncher.tooling.image.parts import for_another
 from metalauncher.tooling.launchers import bundle
 from metalauncher.tooling.launchers.bundle_source import WrongArchitecture
 from metalauncher.tooling.oci.layer_writer import Entry
 from metalauncher.tooling.oci.materialise import materialise
-from metalauncher.tooling.oci.tree import Tree, read_tree
+from metalauncher.tooling.oci.tree import Tree
 from metalauncher.tooling.reading import ReadError, open_regular, read_regular
 from metalauncher.tooling.run_image.labels import ENTRYPOINT
 from metalauncher.tooling.sbom.contents import CONTENTS
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from metalauncher.tooling.console import Console
     from metalauncher.tooling.image.executable import Executable
     from metalauncher.tooling.oci.image import Image
-    from metalauncher.tooling.oci.layer_reader import Member
 
 PLACES: Final = ("usr/bin/metalauncher", "usr/lib/cnb", "etc/cnb")
 _COMMAND = "metalauncher image --help"
@@ -43,18 +43,30 @@ _COMMAND = "metalauncher image --help"
 class Scratch:
     """The scratch root, and what of it was in the base."""
 
-    def __init__(self, tree: Tree, folder: str) -> None:
+    def __init__(self, base: ReadBase, folder: str) -> None:
         """Lay out what the base has at metalauncher's places.
 
         Args:
-            tree: the base's.
+            base: as it was read.
             folder: an empty directory.
         """
-        self._tree: Final = tree
+        self._base: Final = base
+        self._tree: Final = base.tree
         self._folder: Final = folder
         self.root: Final = Root(os.fsencode(folder), whole=True)
-        materialise(tree, PLACES, folder)
+        materialise(base.tree, PLACES, folder)
         self._before: Final = {path: _identity(os.path.join(folder, path)) for path in self._walk()}
+        self.replaced: Final = base.own if self._has_all_of_own() else 0
+
+    def _has_all_of_own(self) -> bool:
+        """Tell whether all that an earlier metalauncher's layers brought is here, so that the new layer can hold it."""
+        own = [(path, node) for path, node in self._tree.walk() if self._base.is_own(node)]
+        return not self._base.hides and all(
+            [
+                path in self._before and not node.owner and not node.group and node.size <= SIZE_LIMIT
+                for path, node in own
+            ]
+        )
 
     def _walk(self) -> Iterator[str]:
         for folder, directories, files in os.walk(self._folder):
@@ -119,7 +131,7 @@ class Scratch:
             write_whole(folder, name, data, mode)
 
     def entries(self) -> list[Entry]:
-        """Return what the layer is to hold: what the base does not have, or has otherwise.
+        """Return what the layer is to hold: what the base does not have, or has otherwise, and what is replaced had.
 
         Directories of the base are left out: they keep their modes, owners and times.
 
@@ -129,15 +141,16 @@ class Scratch:
         found: list[Entry] = []
         for path in sorted(self._walk()):
             place = os.path.join(self._folder, path)
-            if self._before.get(path) == _identity(place):
+            there = self._tree.get(path)
+            replaced = bool(self.replaced) and there is not None and self._base.is_own(there[1])
+            if self._before.get(path) == _identity(place) and not replaced:
                 continue
             if os.path.islink(place):
                 found.append(Entry(path, "link", 0o777, os.readlink(place)))
             elif os.path.isdir(place):
-                there = self._tree.get(path)
                 if there is not None and there[1].kind != "directory":
                     raise in_the_way(path, there[1].kind)
-                if there is None:
+                if there is None or replaced:
                     found.append(Entry(path, "directory", 0o755, ""))
             else:
                 found.append(Entry(path, "file", os.stat(place).st_mode & 0o7777, place))
@@ -183,25 +196,19 @@ def _identity(path: str) -> tuple[int, int] | str:
     return "directory" if stat.S_ISDIR(status.st_mode) else (status.st_ino, status.st_dev)
 
 
-def read_base(base: Image | None, folder: str, console: Console) -> Tree:
-    """Return the base's tree, with the content of all that may be metalauncher's.
+def read_base(base: Image | None, folder: str, console: Console) -> ReadBase:
+    """Read the base, with the content of all that may be metalauncher's.
 
     Raises:
         ImageError: a layer can't be read, or is not what manifest and config say.
     """
     if base is None:
-        return Tree()
+        return ReadBase(Tree(), 0, 0, hides=False)
 
     def say(number: int) -> None:
         console.progress(f"reading the base: layer {number} of {len(base.layers)}")
 
-    return read_tree(base, _wanted, folder, diff_ids=True, say=say)
-
-
-def _wanted(member: Member) -> int:
-    """Say how much of a member to keep: all of what may lie at metalauncher's places, by whatever links."""
-    *folders, name = member.path.split("/")
-    return min(member.size, SIZE_LIMIT) if "cnb" in folders or name == "metalauncher" else 0
+    return read_layers(base, folder, say)
 
 
 def check_interpreters(executable: Executable, registry: Registry, scratch: Scratch, tree: Tree) -> None:

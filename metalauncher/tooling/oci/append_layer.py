@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.go_json import MANIFEST
-from metalauncher.tooling.oci.media_types import oci_layer_type
+from metalauncher.tooling.oci.media_types import MANIFEST_TYPES, in_family
 from metalauncher.tooling.oci.model import (
     MANIFEST_LIMIT,
     OCI_CONFIG,
-    OCI_MANIFEST,
     Descriptor,
     ImageError,
     describe,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.layer_writer import NewLayer
+    from metalauncher.tooling.oci.media_types import Family
 
 
 class Changes(NamedTuple):
@@ -36,16 +37,25 @@ class Changes(NamedTuple):
         entrypoint: the new one. CMD, which would be its arguments, is cleared, as a Dockerfile's ENTRYPOINT does.
         labels: added to those there are.
         created: RFC 3339, of the image and of the layer's history.
+        family: whose media types it has.
+        annotations: of the manifest, added to those of the base's; Docker's have none.
     """
 
     platform: str
     entrypoint: tuple[str, ...]
     labels: Mapping[str, str]
     created: str
+    family: Family = "oci"
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 class AmendedStore:
-    """The new image, as a store that others read it from."""
+    """The new image, as a store that others read it from.
+
+    Attributes:
+        config: its bytes.
+        kept: digests of the base's layers.
+    """
 
     def __init__(self, base: Image | None, layer: NewLayer, changes: Changes) -> None:
         """Take the image that a layer is added to, None for an empty one.
@@ -56,9 +66,11 @@ class AmendedStore:
         self._base: Final = base
         self._layer: Final = layer
         self.config: Final = _encode(_config(base, layer, changes))
-        blob = describe(OCI_CONFIG, self.config)
-        self._manifest: Final = _encode(_manifest(base, layer, blob))
-        self._descriptor: Final = describe(OCI_MANIFEST, self._manifest)
+        self.kept: Final = frozenset([each.blob.digest for each in base.layers] if base else [])
+        kind = MANIFEST_TYPES[changes.family]
+        blob = describe(_named(OCI_CONFIG, kind), self.config)
+        self._manifest: Final = _encode(_manifest(base, layer, blob, changes))
+        self._descriptor: Final = describe(kind, self._manifest)
         self._blobs: Final = {blob.digest: self.config, self._descriptor.digest: self._manifest}
 
     def top(self) -> tuple[Descriptor, bytes]:
@@ -75,8 +87,10 @@ class AmendedStore:
 
     @contextmanager
     def open(self, descriptor: Descriptor) -> Iterator[IO[bytes]]:
-        """Open a layer."""
-        if descriptor.digest == self._layer.layer.blob.digest:
+        """Open a layer, or the config."""
+        if descriptor.digest in self._blobs:
+            yield io.BytesIO(self._blobs[descriptor.digest])
+        elif descriptor.digest == self._layer.layer.blob.digest:
             with open_regular(self._layer.file) as file:
                 yield Verified(file, descriptor)  # type: ignore[misc]  # a RawIOBase is read as an IO[bytes] is
         elif self._base is not None:
@@ -112,19 +126,28 @@ def _config(base: Image | None, layer: NewLayer, changes: Changes) -> dict[str, 
     return config
 
 
-def _manifest(base: Image | None, layer: NewLayer, config: Descriptor) -> dict[str, Any]:
+def _named(media_type: str, manifest: str) -> str:
+    """Return what a part is called in a manifest of that media type."""
+    name = in_family(media_type, manifest)
+    if name is None:
+        raise ImageError("unsupported", f"has a part of {media_type}, for which Docker has no name: --media-types oci")
+    return name
+
+
+def _manifest(base: Image | None, layer: NewLayer, config: Descriptor, changes: Changes) -> dict[str, Any]:
     blobs = [*[each.blob for each in base.layers], layer.layer.blob] if base else [layer.layer.blob]
     for blob in blobs:
         if blob.urls:
             raise ImageError("unsupported", "has a foreign layer, which can't be copied")
+    kind = MANIFEST_TYPES[changes.family]
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
+        "mediaType": kind,
         "config": _reference(config),
-        "layers": [_reference(blob._replace(media_type=oci_layer_type(blob.media_type))) for blob in blobs],
+        "layers": [_reference(blob._replace(media_type=_named(blob.media_type, kind))) for blob in blobs],
     }
-    annotations = _annotations(base) if base else {}
-    if annotations:
+    annotations = {**(_annotations(base) if base else {}), **dict(changes.annotations)}
+    if annotations and changes.family == "oci":
         manifest["annotations"] = annotations
     return manifest
 

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from metalauncher.tooling.oci.go_json import MANIFEST
-from metalauncher.tooling.oci.model import OCI_INDEX, Descriptor, ImageError, describe, parse_descriptor, parse_json
+from metalauncher.tooling.oci.media_types import INDEX_TYPES
+from metalauncher.tooling.oci.model import Descriptor, ImageError, describe, parse_descriptor, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from metalauncher.tooling.oci.media_types import Family
     from metalauncher.tooling.oci.model import Store
 
 _KEYS = ("os", "architecture", "variant")
@@ -20,8 +22,15 @@ _KEYS = ("os", "architecture", "variant")
 class IndexStore:
     """An index, and the images that it lists: sorted by platform, so that it is the same however they were named."""
 
-    def __init__(self, images: Mapping[str, Store]) -> None:
-        """Take the images by platform, `os/architecture[/variant]`; the top of each is a manifest.
+    def __init__(
+        self, images: Mapping[str, Store], family: Family = "oci", annotations: Mapping[str, str] | None = None
+    ) -> None:
+        """Take what is in it.
+
+        Args:
+            images: by platform, `os/architecture[/variant]`; the top of each is a manifest.
+            family: whose media type the index has.
+            annotations: of the index itself; Docker's have none.
 
         Raises:
             ImageError: one can't be read.
@@ -42,12 +51,16 @@ class IndexStore:
             parts = [parse_descriptor(entry, "a part") for entry in (*document["layers"], document["config"])]
             for part in (manifest, *parts):
                 self._holders.setdefault(part.digest, store)
-        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-        self._index: Final = json.dumps(index, separators=(",", ":")).encode()
+        index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX_TYPES[family], "manifests": entries}
+        if annotations:
+            index["annotations"] = dict(annotations)
+        text = json.dumps(index, separators=(",", ":"), ensure_ascii=False)
+        self._index: Final = text.encode("utf-8", "surrogatepass")
+        self._descriptor: Final = describe(INDEX_TYPES[family], self._index)
 
     def top(self) -> tuple[Descriptor, bytes]:
         """Return the index."""
-        return describe(OCI_INDEX, self._index), self._index
+        return self._descriptor, self._index
 
     def fetch(self, descriptor: Descriptor, limit: int) -> bytes:
         """Return a blob's content."""

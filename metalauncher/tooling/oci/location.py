@@ -97,6 +97,9 @@ def lies_here(text: str) -> str:
     quoted = shlex.quote(text)
     if os.path.isfile(os.path.join(text, "oci-layout")):
         return f"{text!r} is a layout here: write oci:{quoted}"
+    place, colon, _ = text.partition(":")
+    if colon and "/" not in place and os.path.isfile(os.path.join(place, "oci-layout")):
+        return f"{place!r} is a layout here: write oci:{quoted}, or for a registry's image docker://{quoted}"
     if os.path.isfile(text):
         forms = f"docker-archive:{quoted} or oci-archive:{quoted}"
         return f"{text!r} is a file here, and no image's name: an archive is {forms}"

@@ -6,7 +6,7 @@ Sources: the OCI image specification 1.1 (media-types.md), and Docker's image ma
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from metalauncher.explain.terminal import printable
 from metalauncher.tooling.oci.go_json import MANIFEST
@@ -24,6 +24,15 @@ from metalauncher.tooling.oci.model import (
 if TYPE_CHECKING:
     from typing import Any
 
+Family = Literal["oci", "docker"]
+MANIFEST_TYPES: Final[dict[Family, str]] = {
+    "oci": OCI_MANIFEST,
+    "docker": "application/vnd.docker.distribution.manifest.v2+json",
+}
+INDEX_TYPES: Final[dict[Family, str]] = {
+    "oci": OCI_INDEX,
+    "docker": "application/vnd.docker.distribution.manifest.list.v2+json",
+}
 ACCEPT: Final = ", ".join(sorted(INDEXES | MANIFESTS, key=lambda kind: ("oci" not in kind, kind)))
 OCI_TAR: Final = "application/vnd.oci.image.layer.v1.tar"  # a layer that is not compressed
 _SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+.*")
@@ -82,9 +91,9 @@ def _schema_1() -> ImageError:
     )
 
 
-def oci_layer_type(media_type: str) -> str:
-    """Return OCI's media type of a layer that may have Docker's."""
-    return _OF_DOCKER.get(media_type, media_type)
+def family_of(media_type: str) -> Family:
+    """Return whose media type that of a manifest or an index is."""
+    return "docker" if media_type.startswith(_DOCKER) else "oci"
 
 
 def in_family(media_type: str, manifest: str) -> str | None:

@@ -11,22 +11,21 @@ import io
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from metalauncher.tooling.oci.files import Folder, open_regular
 from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.layer_reader import open_tar
 from metalauncher.tooling.oci.model import (
-    INDEXES,
     MANIFEST_LIMIT,
-    OCI_CONFIG,
     OCI_INDEX,
     Descriptor,
     ImageError,
     parse_descriptor,
     parse_json,
 )
+from metalauncher.tooling.oci.parts import parts_of
 from metalauncher.tooling.oci.sources.layout import TAG, read_index
 from metalauncher.tooling.oci.tree import EXPANDED_LIMIT
 from metalauncher.tooling.oci.verified import Verified
@@ -35,46 +34,14 @@ from metalauncher.tooling.writing import leftovers, lock, sync, temporary_name, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from metalauncher.tooling.oci.model import Store
-    from metalauncher.tooling.oci.verified import Readable
 
     Say = Callable[[str], None]
 
 _CHUNK = 1 << 20
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _EMPTY_INDEX = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
-
-
-class _Parts(NamedTuple):
-    """What an image, or an index of several, is made of.
-
-    Attributes:
-        top: what the image's name is to name, and its content.
-        children: the manifests that `top` lists, where it is an index.
-        blobs: layers and configs, each once.
-    """
-
-    top: tuple[Descriptor, bytes]
-    children: tuple[tuple[Descriptor, bytes], ...]
-    blobs: tuple[Descriptor, ...]
-
-
-def _parts(store: Store) -> _Parts:
-    top = store.top()
-    children: list[tuple[Descriptor, bytes]] = []
-    if top[0].media_type in INDEXES:
-        entries = parse_json(top[1], "the index", MANIFEST)["manifests"]
-        images = [parse_descriptor(entry, "an image") for entry in entries]
-        children = [(image, store.fetch(image, MANIFEST_LIMIT)) for image in images]
-    blobs: dict[str, Descriptor] = {}
-    for _, manifest in children or [top]:
-        document = parse_json(manifest, "the manifest", MANIFEST)
-        for entry in (*document["layers"], document["config"]):
-            blob = parse_descriptor(entry, "a part")
-            blobs.setdefault(blob.digest, blob)
-    return _Parts(top, tuple(children), tuple(blobs.values()))
 
 
 def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
@@ -113,7 +80,7 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
 
 
 def _add(store: Store, directory: str, tag: str, say: Say) -> None:
-    parts = _parts(store)
+    parts = parts_of(store)
     with open_regular(os.path.join(directory, "index.json")) as file:
         index = parse_json(file.read(MANIFEST_LIMIT), "index.json", MANIFEST)
     made: list[str] = []
@@ -142,19 +109,13 @@ def _put(store: Store, blob: Descriptor, directory: str, made: list[str]) -> Non
     """Write a blob, unless it is there already, and whole."""
     folder, path = _place(blob, directory, made)
     if not _is_whole(path, blob):
-        write_stream(_source(store, blob), folder, path, made)
+        write_stream(store.open(blob), folder, path, made)
 
 
 def _entry(descriptor: Descriptor, name: str | None) -> dict[str, Any]:
     """Return what an index lists a manifest as."""
     entry = {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
     return {**entry, "annotations": {TAG: name}} if name else entry
-
-
-def _source(store: Store, blob: Descriptor) -> AbstractContextManager[Readable]:
-    if blob.media_type != OCI_CONFIG:
-        return store.open(blob)
-    return contextlib.nullcontext(io.BytesIO(store.fetch(blob, blob.size)))
 
 
 def _put_bytes(data: bytes, blob: Descriptor, directory: str, made: list[str]) -> None:
@@ -241,7 +202,7 @@ def write_oci_archive(store: Store, file: str, name: str | None, say: Say) -> No
         ImageError: the image can't be read.
         OSError: it can't be written. Either way the file is as before.
     """
-    parts = _parts(store)
+    parts = parts_of(store)
     index = _EMPTY_INDEX | {"manifests": [_entry(parts.top[0], name)]}
     with whole_tar(file) as (archive, _):
         append_bytes(archive, "oci-layout", _LAYOUT)
@@ -250,7 +211,7 @@ def write_oci_archive(store: Store, file: str, name: str | None, say: Say) -> No
             append_bytes(archive, _member(descriptor), data)
         for number, blob in enumerate(parts.blobs, 1):
             say(f"writing {file}: blob {number} of {len(parts.blobs)}")
-            with _source(store, blob) as source:
+            with store.open(blob) as source:
                 append(archive, _member(blob), blob.size, source)
                 source.read(1)  # its end, where its digest is looked at
 

@@ -165,6 +165,12 @@ def bundle_purl(identifier: str, version: str) -> str:
     return f"pkg:generic/{quote(identifier, safe='/')}@{quote(version, safe='')}"
 
 
+def image_purl(host: str, repository: str, digest: str) -> str:
+    """Return the package URL of an image in a registry, by its digest (package-url, type `oci`)."""
+    name = repository.rpartition("/")[2]
+    return f"pkg:oci/{name}@{quote(digest, safe='')}?repository_url={quote(f'{host}/{repository}', safe='/')}"
+
+
 def is_purl(text: str) -> bool:
     """Tell whether it has the form of a package URL."""
     return _PURL.fullmatch(text) is not None

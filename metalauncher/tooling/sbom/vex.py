@@ -49,6 +49,13 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
         Unable: as `run`.
     """
     refuse_arch(options)
+    if options.product_image is not None:
+        raise Unable(
+            f"--image {options.product_image}: is there for several platforms, each an image of its own",
+            need="--platform for one of them",
+            have=list(roots),
+            command=f"metalauncher vex --image {options.product_image} --platform {next(iter(roots))}",
+        )
     found: list[Stated] = []
     for platform, root in roots.items():
         try:

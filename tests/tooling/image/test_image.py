@@ -83,7 +83,14 @@ def test_same_bytes_on_every_build(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
     try:
         other = kit.tool(
             *("image", "--json", "--base", "scratch", "--executable", kit.executable, "--bundle", kit.new),
-            *("--bundle", kit.old, "--out", later / "layout", "--out", f"docker-archive:{later / 'two.tar'}:acme/run"),
+            *(
+                "--bundle",
+                kit.old,
+                "--out",
+                f"oci:{later / 'layout'}",
+                "--out",
+                f"docker-archive:{later / 'two.tar'}:acme/run",
+            ),
         )
     finally:
         os.umask(umask)
@@ -163,17 +170,19 @@ def test_links_of_the_base_are_followed(kit: Kit) -> None:
 
 
 def test_on_a_run_image(kit: Kit) -> None:
-    """A run image as base: only what is new is added, and labels tell of all; what contradicts it is refused."""
-    first = kit.tool(*kit.options()[:7], "--out", f"oci:{kit.out}:one")
-    assert first.code == 0
+    """A run image as base: its layer is replaced by one with all launchers; what contradicts it is refused."""
+    reference = debian(kit)
+    assert kit.tool(*kit.options(base=reference)[:7], "--out", f"oci:{kit.out}:one").code == 0
     document = kit.build(base=f"oci:{kit.out}:one", out=f"oci:{kit.out}:two").document
     assert document["launchers"] == ["buildpacks/lifecycle@0.17.7", "buildpacks/lifecycle@0.21.17"]
-    found = members(kit.out, document["layer"])
-    assert {name for name, info in found.items() if not info.isdir()} == {
-        "usr/lib/cnb/launchers.d/buildpacks_lifecycle@0.21.17.toml",
-        *[f"{FOLDER}/0.21.17/{name}" for name in ("launcher", "sbom.cdx.json", "sbom.spdx.json", "sbom.syft.json")],
-    }
     assert kit.tool("labels", "--verify", f"oci:{kit.out}:two").code == 0
+    # The same as from the base itself, byte for byte; and built on itself it is what it was.
+    assert kit.build(base=reference, out=f"oci:{kit.out}:three").document["manifest"] == document["manifest"]
+    again = kit.build(base=f"oci:{kit.out}:two", out=f"oci:{kit.out}:four").document
+    assert again["manifest"] == document["manifest"]
+    manifest, config = Layout(kit.out).image("two")
+    assert len(manifest["layers"]) == 3
+    assert [each["created_by"] for each in config["history"]].count("metalauncher image") == 1
     other = release(kit.folder / "other", "0.17.7", elf(size=999))
     answer = kit.refuse(
         "buildpacks/lifecycle@0.17.7 is installed already, and is another one",
@@ -183,16 +192,47 @@ def test_on_a_run_image(kit: Kit) -> None:
     assert "  have:    /usr/lib/cnb/launchers.d/buildpacks_lifecycle@0.17.7.toml: another executable" in answer.err
 
 
-def test_newer_executable_replaces_the_bases(kit: Kit) -> None:
-    """An update of metalauncher is the executable and what speaks of it in the new layer."""
-    kit.build(out=f"oci:{kit.out}:one")
+@pytest.mark.parametrize("what", ["elsewhere", "whiteout", "owner"])
+def test_layer_that_is_not_metalaunchers_alone(kit: Kit, what: str) -> None:
+    """A layer that says that metalauncher made it, and has what a new one would not bring, is kept."""
+    run = kit.build(base=debian(kit), out=f"oci:{kit.out}:one").document
+    layout = Layout(kit.out)
+    manifest, config = layout.image("one")
+    member = {
+        "elsewhere": file("etc/x", b"x"),
+        "whiteout": file("etc/.wh.os-release", b""),
+        "owner": folder("usr/lib/cnb/x"),
+    }
+    if what == "owner":
+        member[what][0].uid = 7
+    old = members(kit.out, run["layer"])
+    with tarfile.open(kit.folder / "layer.tar") as archive:
+        opened = [(info, archive.extractfile(info) if info.isreg() else None) for info in old.values()]
+        kept = [(info, b"" if found is None else found.read()) for info, found in opened]
+    layer = pack([*kept, member[what]], "metalauncher image")
+    config["rootfs"]["diff_ids"][-1] = layer.diff_id
+    layout.add(config, [*manifest["layers"][:-1], layout.put(layer.data, layer.media_type)], "odd")
+    layout.save()
     kit.use(elf(size=6000))
-    document = kit.build(base=f"oci:{kit.out}:one").document
+    document = kit.build(base=f"oci:{kit.out}:odd", out=f"oci:{kit.out}:new").document
+    manifest, _ = Layout(kit.out).image("new")
+    assert [each["digest"] for each in manifest["layers"][2:]] == [sha(layer.data), document["layer"]["digest"]]
     place = "usr/lib/cnb/metalauncher"
     assert set(members(kit.out, document["layer"])) == {
         "usr/bin/metalauncher",
         *[f"{place}/{name}" for name in ("contents.json", "openvex.json", *BOMS)],
     }
+
+
+def test_newer_executable_replaces_the_bases(kit: Kit) -> None:
+    """An update of metalauncher leaves nothing of the old one in the image, and is what a build from the base is."""
+    reference = debian(kit)
+    kit.build(base=reference, out=f"oci:{kit.out}:one")
+    kit.use(elf(size=6000))
+    document = kit.build(base=f"oci:{kit.out}:one").document
+    assert members(kit.out, document["layer"])["usr/bin/metalauncher"].size == 6000
+    assert len(Layout(kit.out).image("latest")[0]["layers"]) == 3
+    assert kit.build(base=reference, out=f"oci:{kit.out}:other").document["manifest"] == document["manifest"]
 
 
 def test_sboms_match_the_files(kit: Kit) -> None:
@@ -231,7 +271,7 @@ def test_archive(kit: Kit) -> None:
             assert member is not None
             assert sha(member.read()) == diff_id
     again = kit.build(base=reference, out=f"oci:{kit.folder}/again").document
-    assert (again["layer"]["expanded"], again["launchers"]) == (10240, document["launchers"])
+    assert (again["layer"], again["launchers"]) == (document["layer"], document["launchers"])
     assert kit.tool("labels", "--verify", reference).code == 0
     before = archive.read_bytes()
     kit.build("--out", f"docker-archive:{archive}:acme/run", base=debian(kit))

@@ -30,10 +30,10 @@ def test_other_tags_are_kept(kit: Kit) -> None:
     base(kit.out, [pack([folder("etc")])], tag="other")
     index = json.loads((kit.out / "index.json").read_text()) | {"annotations": {"a": "b"}}
     (kit.out / "index.json").write_text(json.dumps(index))
-    first = kit.build(out=f"{kit.out}:run").document
+    first = kit.build(out=f"oci:{kit.out}:run").document
     inode = layout.blob(first["layer"]["digest"]).stat().st_ino
-    kit.build(out=f"{kit.out}:again")
-    kit.build(out=f"{kit.out}:run")
+    kit.build(out=f"oci:{kit.out}:again")
+    kit.build(out=f"oci:{kit.out}:run")
     found = json.loads((kit.out / "index.json").read_text())
     assert [entry_["annotations"][REF_NAME] for entry_ in found["manifests"]] == ["other", "again", "run"]
     assert found["manifests"][0] == index["manifests"][0]

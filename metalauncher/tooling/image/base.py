@@ -1,0 +1,159 @@
+"""The base of a run image: what it is named, opened once, and read for each platform that is built for."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Final
+
+from metalauncher.tooling.architectures import this_architecture, to_go
+from metalauncher.tooling.console import Unable
+from metalauncher.tooling.oci.image import load_image
+from metalauncher.tooling.oci.location import lies_here, parse_location
+from metalauncher.tooling.oci.media_types import family_of
+from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.pinned import PinnedStore
+from metalauncher.tooling.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from metalauncher.tooling.image.parts import Part
+    from metalauncher.tooling.oci.image import Image
+    from metalauncher.tooling.oci.media_types import Family
+    from metalauncher.tooling.oci.sources.stores import Stores
+
+SCRATCH: Final = "scratch"
+_COMMAND = "metalauncher image --help"
+_PLACES = "a name in a registry, oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]"
+
+
+class Base:
+    """What an image is built on.
+
+    Attributes:
+        text: as it was named.
+        reference: its name in a registry; None where it is in none.
+    """
+
+    def __init__(self, text: str, stores: Stores) -> None:
+        """Open it; all that is read of it later is of what its name names when that is asked for first.
+
+        Raises:
+            Unable: it names no image, or none that can be opened.
+        """
+        self.text: Final = text
+        self.reference: Reference | None = None
+        self._store: PinnedStore | None = None
+        if text == SCRATCH:
+            return
+        try:
+            location = parse_location(text)
+            if location.kind == "registry" and (instead := lies_here(text)):
+                raise Unable(f"--base {text}: {instead}", command=_COMMAND)
+            self._store = PinnedStore(stores.open(location))
+            self.reference = Reference.parse(location.place) if location.kind == "registry" else None
+        except (ValueError, ImageError) as error:
+            raise Unable(f"--base: {error}", need=f"an image: {_PLACES}; or scratch", command=_COMMAND) from None
+
+    def family(self) -> Family:
+        """Return whose media types it has; OCI's for an empty one.
+
+        Raises:
+            Unable: it can't be read.
+        """
+        try:
+            return family_of(self._store.top()[0].media_type) if self._store else "oci"
+        except ImageError as error:
+            raise self.unusable(error) from None
+
+    def platform(self) -> str:
+        """Return what it is for: of several this machine's, as for an empty one.
+
+        Raises:
+            Unable: it can't be read.
+        """
+        here = f"linux/{to_go(this_architecture())}"
+        try:
+            return here if self._store is None else load_image(self._store, here).platform or here
+        except ImageError as error:
+            raise self.unusable(error) from None
+
+    def image(self, part: Part) -> Image | None:
+        """Return the base for a platform, which the executable has to run on; None for an empty one.
+
+        Raises:
+            Unable: it is for another platform.
+            ImageError: it can't be read.
+        """
+        executable = part.executable
+        if self._store is None:
+            if not executable.platform:
+                raise Unable(
+                    f"--executable {executable.file}: is a script, which an empty image can't start",
+                    need="an executable without dependencies",
+                    command="make static",
+                )
+            return None
+        asked = part.platform or executable.platform
+        base = load_image(self._store, asked or f"linux/{to_go(this_architecture())}")
+        wanted = asked or base.platform
+        if not f"{base.platform}/".startswith(f"{wanted}/") or not base.platform.startswith("linux/"):
+            whose = f"--platform {part.platform}" if part.platform else f"--executable {executable.file}"
+            raise Unable(
+                f"--base {self.text}: is for another platform than {whose}",
+                need=f"a base for {wanted or 'linux'}, or an executable for {base.platform or 'it'}",
+                have=[f"a base for {base.platform or 'no platform that it names'}"],
+                command=_COMMAND,
+            )
+        return base
+
+    def unusable(self, error: ImageError) -> Unable:
+        """Return what to say where it can't be read, or not be built on."""
+        headline = f"--base {self.text}: {error.reason}"
+        if self.reference is not None:
+            return _not_had(headline, self.reference, error)
+        if error.kind == "denied":
+            place = shlex.quote(parse_location(self.text).place)
+            return Unable(headline, need="a base that may be read", command=f"ls -ld {place}")
+        return Unable(
+            headline,
+            need=f"a whole image for linux: {_PLACES}, or scratch",
+            do="fetch it again into a new layout",
+            command="skopeo copy docker://NAME:TAG oci:DIR:TAG",
+        )
+
+
+def _not_had(headline: str, reference: Reference, error: ImageError) -> Unable:
+    if error.kind == "denied":
+        return Unable(
+            headline,
+            need="a base that may be read",
+            do=f"it was taken for {reference}, in a registry: log in there, or write oci:DIR[:NAME] for a layout",
+            command=f"skopeo login {shlex.quote(reference.host)}",
+        )
+    return Unable(
+        headline,
+        need=f"a whole image for linux: {_PLACES}, or scratch",
+        do=f"it was taken for {reference}, in a registry: see whether that answers, and has it",
+        command=f"skopeo inspect docker://{shlex.quote(str(reference))}",
+    )
+
+
+def lacking(images: Iterable[Image]) -> list[str]:
+    """Return what CNB asks of a run image and these have not, each with what adds it. Pure.
+
+    Source: the CNB Platform API, "Run Image", and the labels of "Target data".
+    """
+    found: dict[str, None] = {}
+    for image in images:
+        run = image.config.get("config")
+        user = str((run if isinstance(run, dict) else {}).get("User") or "").partition(":")[0]
+        if user in ("", "0", "root"):
+            found["a user that is not root (USER 1000:1000)"] = None
+        labels = image.labels
+        names = [f"io.buildpacks.base.distro.{name}" for name in ("name", "version")]
+        if "io.buildpacks.stack.id" not in labels and not all([labels.get(name) for name in names]):
+            found[f"its distribution (LABEL {names[0]}=debian {names[1]}=12)"] = None
+        if not (image.config.get("os") and image.config.get("architecture")):
+            found["os and architecture in its config (build it with --platform linux/amd64)"] = None
+    return list(found)
