@@ -69,6 +69,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "image --help",
         "image --json --base scratch --executable {root}/usr/bin/metalauncher --bundle {tarball} --out oci:{out}",
     ),
+    "executable": ("executable --help", "executable"),
     "labels": (
         "labels --help",
         "labels --root {root}",
