@@ -197,7 +197,7 @@ def add_run_image(command: Parser) -> None:
     )
     add_platform(command, "which image of several for different ones (default: each of them)")
     add_registries(command)
-    command.set_defaults(image=None, every_platform=False)
+    command.set_defaults(image=None, every_platform=False, unasked=())
 
 
 def add_format(command: Parser, *formats: str, default: str | None = None, more: str = "") -> None:

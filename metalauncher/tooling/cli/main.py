@@ -171,11 +171,15 @@ def _run_on_images(
     """Run a command on a run image; of an index on each of its images, or on all of them together."""
     from metalauncher.tooling.platforms import for_each
 
+    # What the image is there for, where nobody said which of it is meant.
+    unasked = () if options.platform is not None else tuple([_platform_of(opened) for opened in images])
+
     def run(opened: Opened, console: Console) -> int:
         own: dict[str, Any] = {
             "image": opened.image,
             "platform": opened.platform or None,
             "every_platform": len(images) > 1,
+            "unasked": unasked,
         }
         if getattr(options, "product_image", None) is not None and opened.image is not None:
             from metalauncher.tooling.run_image.product import product_of
@@ -188,6 +192,10 @@ def _run_on_images(
         status: int = module.run_together(options, {opened.platform: opened.root for opened in images}, console)
         return status
     return for_each(images, console, log, run)
+
+
+def _platform_of(opened: Opened) -> str:
+    return opened.platform or (opened.image.platform if opened.image is not None else "")
 
 
 def _absolute(path: bytes) -> bytes:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.architectures import this_architecture, to_go
 from metalauncher.tooling.console import Unable
-from metalauncher.tooling.oci.image import load_image
+from metalauncher.tooling.oci.image import load_image, platforms_of
 from metalauncher.tooling.oci.location import lies_here, parse_location
 from metalauncher.tooling.oci.media_types import family_of
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.pinned import PinnedStore
+from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, serves
 from metalauncher.tooling.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -77,6 +78,22 @@ class Base:
             return here if self._store is None else load_image(self._store, here).platform or here
         except ImageError as error:
             raise self.unusable(error) from None
+
+    def others(self, built: Iterable[str]) -> list[str]:
+        """Return the platforms for Linux that its index has, and that nothing is built for.
+
+        Raises:
+            Unable: it can't be read.
+        """
+        if self._store is None:
+            return []
+        try:
+            listed = platforms_of(self._store)
+        except ImageError as error:
+            raise self.unusable(error) from None
+        have = tuple(built)
+        linux = [one for one in listed if one.startswith(f"{DEFAULT_SYSTEM}/")]
+        return [one for one in linux if not any(serves(another, one) for another in have)]
 
     def image(self, part: Part) -> Image | None:
         """Return the base for a platform, which the executable has to run on; None for an empty one.
@@ -152,8 +169,9 @@ def lacking(images: Iterable[Image]) -> list[str]:
             found["a user that is not root (USER 1000:1000)"] = None
         labels = image.labels
         names = [f"io.buildpacks.base.distro.{name}" for name in ("name", "version")]
-        if "io.buildpacks.stack.id" not in labels and not all([labels.get(name) for name in names]):
-            found[f"its distribution (LABEL {names[0]}=debian {names[1]}=12)"] = None
+        wanting = [f"{name}={name.rpartition('.')[2].upper()}" for name in names if not labels.get(name)]
+        if "io.buildpacks.stack.id" not in labels and wanting:
+            found[f"its distribution (LABEL {' '.join(wanting)}, as in its /etc/os-release)"] = None
         if not (image.config.get("os") and image.config.get("architecture")):
             found["os and architecture in its config (build it with --platform linux/amd64)"] = None
     return list(found)

@@ -93,6 +93,12 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         kept = frozenset().union(*[one.store.kept for one in built])
         pushed = tuple([push.write(store, kept, console.progress) for push in pushes])
         console.progress("")
+        if not options.platform and (others := base.others([one.platform for one in built])):
+            asked = " ".join([f"--platform {one}" for one in (*[one.platform for one in built], *others)])
+            console.warn(
+                f"--base {base.text} is there for {', '.join(others)} as well, and the image is not:"
+                f" no app for that can be rebased onto it; to build for all: {asked}"
+            )
         if missing:
             console.warn(
                 f"--base {base.text} lacks what CNB asks of a run image: {'; '.join(missing)}:"

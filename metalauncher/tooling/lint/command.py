@@ -29,6 +29,7 @@ from metalauncher.tooling.lint.rules import RULES, Finding, in_order
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.location import SCHEMES
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.platforms import serves
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -75,6 +76,8 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         registry, findings, number = check_root(root, options.arch, options.image)
     if baseline is not None:
         findings += lint_baseline(registry, baseline)
+    if options.baseline is not None:
+        findings += _lost_platforms(options, console)
     findings = sorted(set(findings), key=in_order)
     counting = ("error", "warning") if options.strict else ("error",)
     if options.format == "json":
@@ -216,6 +219,23 @@ def _read_baseline(options: Namespace, console: Console) -> Registry | None:
     if not before.launchers:
         raise Unable(f"--baseline {given}: has no launcher to compare with", need=_BASELINE, command=command)
     return before
+
+
+def _lost_platforms(options: Namespace, console: Console) -> list[Finding]:
+    """Return a finding for each platform that a baseline's index has and the run image has not; once for all of them.
+
+    Raises:
+        Unable: the baseline can't be read.
+    """
+    now: tuple[str, ...] = options.unasked
+    if not now or options.platform not in {None, now[0]} or not options.baseline.startswith(SCHEMES):
+        return []
+    from metalauncher.tooling.run_image.opener import listed_platforms
+
+    before = listed_platforms(options.baseline, options, console, "--baseline")
+    lost = [one for one in before if not any(serves(another, one) for another in now)]
+    text = "the baseline has an image for it, and now there is none: no app for it can be rebased"
+    return [Finding(options.run_image, None, None, "ML015", f"{one}: {text}") for one in lost]
 
 
 def _read_directory(given: str) -> Registry:

@@ -282,6 +282,22 @@ def opened_run_images(
         yield tuple(found)
 
 
+def listed_platforms(name: str, options: Namespace, console: Console, option: str = "") -> tuple[str, ...]:
+    """Return all platforms for Linux that the index of a run image has, whichever is asked for; empty without one.
+
+    Args:
+        name: as for `opened_run_images`.
+        options: as for it.
+        console: as for it.
+        option: as for it.
+
+    Raises:
+        Unable: it can't be read.
+    """
+    with contextlib.closing(open_stores(options, console)) as stores:
+        return RunImages(stores, None, "", console, f"metalauncher {options.command} --help", option).platforms(name)
+
+
 def _renaming(image: RunImage, option: str) -> Callable[[str], str]:
     """Return what makes of a text about the root of an image one about the image, which `option` names."""
     here = f"--root {shlex.quote(decode(image.root.prefix))}"

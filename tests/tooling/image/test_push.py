@@ -178,7 +178,7 @@ def test_what_cnb_asks(kit: Kit) -> None:
         assert answer.code == 0
         (warning,) = [line for line in answer.err.splitlines() if line.startswith("Warning")]
         assert "a user that is not root (USER 1000:1000)" in warning
-        assert "LABEL io.buildpacks.base.distro.name=debian io.buildpacks.base.distro.version=12" in warning
+        assert "LABEL io.buildpacks.base.distro.name=NAME io.buildpacks.base.distro.version=VERSION, as" in warning
 
 
 def test_vex_of_what_was_pushed(kit: Kit, server: RealRegistry) -> None:

@@ -167,6 +167,39 @@ def test_baseline(platforms: Platforms, run: str) -> None:
     assert answer.err.startswith(f"ERROR: --baseline {alone}: is for linux/amd64, not for --platform linux/arm64\n")
 
 
+def test_platforms_of_the_baseline(platforms: Platforms, run: str) -> None:
+    """A platform that the baseline has and the run image has not is an error, once: its apps have nowhere to go."""
+    kit = platforms.kit
+    alone = f"oci:{kit.folder}/alone"
+    amd64 = [platforms.executables[0], *[bundle for bundle in platforms.bundles if "x86" in bundle.name]]
+    bundles = [word for bundle in amd64[1:] for word in ("--bundle", bundle)]
+    assert kit.tool(*("image", "--base", "scratch", "--executable", amd64[0], *bundles, "--out", alone)).code == 0
+    answer = kit.tool("lint", "--run-image", alone, "--baseline", run)
+    assert answer.code == 1
+    assert [line for line in answer.out.splitlines() if "ML015" in line] == [
+        f"{alone}: error: ML015: linux/arm64: the baseline has an image for it, and now there is none:"
+        " no app for it can be rebased"
+    ]
+    for same in (("--baseline", alone), ("--baseline", run, "--platform", "linux/amd64")):
+        answer = kit.tool("lint", "--run-image", alone, *same)
+        assert (answer.code, "ML015" in answer.out) == (0, False)
+    assert "ML015" not in kit.tool("lint", "--run-image", run, "--baseline", run).out
+
+
+def test_one_platform_of_a_base(platforms: Platforms, run: str) -> None:
+    """A base for several platforms, and an image for one of them, is warned of, unless it was asked for."""
+    kit = platforms.kit
+    out = ("--executable", platforms.executables[0], "--bundle", platforms.bundles[0], "--out", f"oci:{kit.folder}/one")
+    warning = (
+        f"Warning: --base {run} is there for linux/arm64 as well, and the image is not: no app for that can be rebased"
+        " onto it; to build for all: --platform linux/amd64 --platform linux/arm64"
+    )
+    for asked, warned in ((), True), (("--platform", "linux/amd64"), False):
+        answer = kit.tool("image", "--base", run, *asked, *out)
+        assert answer.code == 0
+        assert (warning in answer.err.splitlines()) == warned
+
+
 def test_labels(tool: Tool, run: str, lacking: str) -> None:
     """The same launchers give the same labels, which are printed once; where they differ a platform has to be named."""
     for form in ("dockerfile", "args"):
