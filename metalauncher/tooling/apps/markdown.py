@@ -6,6 +6,7 @@ It must not become markup, a link, or a mention of somebody.
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import TYPE_CHECKING, Final
 
 from metalauncher.explain.terminal import printable
@@ -47,7 +48,7 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]], number: int, room
 
 
 def fold(title: str, body: str) -> str:
-    """Return what is seen once its title is clicked."""
+    """Return what is seen once its title, HTML, is clicked."""
     return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
 
 
@@ -63,6 +64,14 @@ def as_code(text: str) -> str:
 
 def as_text(text: str) -> str:
     """Return text in which nothing is markup, a link or a mention."""
+    return _quiet(_PUNCTUATION.sub(r"\\\1", printable(shorten(text))))
+
+
+def as_html(text: str) -> str:
+    """Return text for where HTML stands, as in a title that is folded: there a backslash escapes nothing."""
+    return _quiet(escape(printable(shorten(text))))
+
+
+def _quiet(text: str) -> str:
     # A word joiner, which is not seen, keeps `@` from mentioning and `:`// from linking.
-    escaped = _PUNCTUATION.sub(r"\\\1", printable(shorten(text)))
-    return escaped.replace("@", "@\u2060").replace("://", ":\u2060//").replace("www.", "www\u2060.")
+    return text.replace("@", "@\u2060").replace("://", ":\u2060//").replace("www.", "www\u2060.")

@@ -126,8 +126,8 @@ def _tables(findings: Findings) -> Iterator[str]:
         yield from _apps("at-risk", "Apps at risk", findings.at_risk, ("Why", "What would serve it"))
     if unknown := findings.of("unknown"):
         yield from _apps("unknown", "Apps whose verdict is unknown", unknown, ("Why", "What to do"))
-    for matrix in [one for one in findings.matrices if one.needs]:
-        yield from _matrix(matrix)
+    for number, matrix in enumerate([one for one in findings.matrices if one.needs]):
+        yield from _matrix(matrix, f"matrix-{number}" if number else "matrix")
     if starting := findings.of("starts"):
         yield from _apps("rest", "Apps that start", starting, ("Why", "Notes"))
     if keeping := findings.of("keeps-own-launcher"):
@@ -194,9 +194,9 @@ def _last(result: Result) -> str:
     return f"{safe(result.remedy)}{notes}"
 
 
-def _matrix(matrix: Matrix) -> Iterator[str]:
+def _matrix(matrix: Matrix, name: str) -> Iterator[str]:
+    """Yield the section of a platform; its id, `name`, has nothing of what an image says."""
     platform = matrix.run_image.platform
-    name = f"matrix-{platform.replace('/', '-')}" if platform else "matrix"
     where = f" on {safe(platform)}" if platform else ""
     yield f'<section aria-labelledby="{name}-title">\n'
     yield f'<h2 id="{name}-title">What the apps recorded{where}, and the launchers</h2>\n'
@@ -209,8 +209,8 @@ def _matrix(matrix: Matrix) -> Iterator[str]:
         yield f'<th scope="colgroup" colspan="{len(launchers)}">Launchers of the run image</th>'
     yield "</tr>\n<tr>"
     for launcher in launchers:
-        name = f"{safe(launcher.id, NAME_LIMIT)}<wbr>@{safe(launcher.version, NAME_LIMIT)}"
-        yield f'<th scope="col"><code>{name}</code></th>'
+        shown = f"{safe(launcher.id, NAME_LIMIT)}<wbr>@{safe(launcher.version, NAME_LIMIT)}"
+        yield f'<th scope="col"><code>{shown}</code></th>'
     yield "</tr>\n</thead>\n<tbody>\n"
     for need in matrix.needs:
         yield _need(need)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, shorten, size_in_words
 from metalauncher.tooling.apps.check.findings import WORDS, counted
 from metalauncher.tooling.apps.check.report_text import by_platform, resting
-from metalauncher.tooling.apps.markdown import as_code, as_text, fold, table
+from metalauncher.tooling.apps.markdown import as_code, as_html, as_text, fold, table
 from metalauncher.tooling.console import count
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def markdown(findings: Findings) -> str:
         parts.append(fold(_KEPT, kept))
     for matrix in findings.matrices:
         if matrix.needs:
-            where = f" on {matrix.run_image.platform}" if matrix.run_image.platform else ""
+            where = f" on {as_html(matrix.run_image.platform)}" if matrix.run_image.platform else ""
             parts.append(fold(f"What the apps recorded{where}, and the run image's launchers", _matrix(matrix)))
     if findings.layers_read:
         read = f"{findings.layers_read:,} layers of {size_in_words(findings.bytes_read)} looked through"
@@ -75,7 +75,7 @@ def _platforms(findings: Findings) -> list[str]:
         return []
     rows = [
         (
-            matrix.run_image.platform,
+            as_text(matrix.run_image.platform),
             f"{sum(matrix.counts.values()):,}",
             ", ".join([counted(number, kind) for kind, number in matrix.counts.items() if number]),
         )

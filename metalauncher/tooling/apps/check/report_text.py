@@ -182,7 +182,7 @@ def _counted(counts: Mapping[Kind, int], paint: Paint) -> list[str]:
 def _of_platform(matrix: Matrix, paint: Paint) -> str:
     number = sum(matrix.counts.values())
     counts = ", ".join(_counted(matrix.counts, paint))
-    return f"{matrix.run_image.platform}: {count(number, 'app')}" + (f": {counts}" if counts else "")
+    return f"{paint(matrix.run_image.platform, '')}: {count(number, 'app')}" + (f": {counts}" if counts else "")
 
 
 def left_alone(findings: Findings) -> str:

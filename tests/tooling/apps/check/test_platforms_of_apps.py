@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import parse
 from bundles import Answer, Tool
 from containers import call, need, registry
 from harness import PROJECT
-from images import App, Layout, base, export, folder, index, make_app, pack
+from images import REF_NAME, App, Layout, base, export, folder, index, make_app, pack
 from jsonschema import Draft202012Validator
 from platforms import MACHINES, Shelf
 
@@ -248,3 +250,44 @@ def test_in_a_registry(fleet: Fleet, tmp_path: Path) -> None:
             one["app"]: [part["kind"] for part in one.get("platforms", [one])] for one in answer.document["results"]
         }
         assert kinds == {names[0]: ["starts", "refused"], names[1]: ["starts"]}
+
+
+HOSTILE = 'x"><img src=x onerror=alert(1)>|@team\x1b[31m\nx'
+
+
+def test_hostile_platform(fleet: Fleet) -> None:
+    """What an index calls a platform is text in every report: no markup, no attribute, no cell, no escape sequence."""
+    named = {"linux/amd64": "amd64", f"linux/{HOSTILE}": "arm64"}
+    runs = Layout(fleet.out)
+    children = runs.read(tagged(fleet.out, "full")["digest"])["manifests"]
+    runs.entries += [
+        child | {"annotations": {REF_NAME: go}} for child, go in zip(children, named.values(), strict=True)
+    ]
+    runs.save()
+    hostile = index(fleet.out, named, "hostile")
+    fleet.app("app", amd64=OLD, arm64=OLD)
+    app = index(fleet.place, {platform: f"app-{go}" for platform, go in named.items()}, "app")
+    answers = {
+        form: fleet.tool("check", app, "--run-image", hostile, "--format", form)
+        for form in ("html", "markdown", "text")
+    }
+    assert {answer.code for answer in answers.values()} == {0}, answers["text"].err
+    page = parse(answers["html"].out)
+    assert not page.find("img")
+    assert [one.attributes["id"] for one in page.find("table") if "matrix" in one.attributes["id"]] == [
+        "matrix",
+        "matrix-1",
+    ]
+    told = answers["markdown"].out
+    assert not re.search(r"(?<!\\)<img", told)
+    assert "@team" not in told
+    assert "<summary>What the apps recorded on linux/x&quot;&gt;&lt;img src=x" in told
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in told.splitlines() if row.startswith("| linux/")}) == 1
+    for answer in answers.values():
+        assert "\x1b" not in answer.out
+
+
+def tagged(directory: Path, tag: str) -> dict[str, Any]:
+    """Return a layout's entry of a tag."""
+    (entry,) = [one for one in Layout(directory).entries if one.get("annotations", {}).get(REF_NAME) == tag]
+    return entry
