@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from metalauncher.explain.terminal import printable
 from metalauncher.tooling.console import Console, Unable
 
 if TYPE_CHECKING:
@@ -54,10 +55,10 @@ class Section(Console):
         self.documents.append(json.loads(self.renamed(json.dumps(document))))
 
     def text(self, text: str) -> None:
-        """Give a text, under the platform's name where it is the first."""
+        """Give a text, under the platform's name, made printable, where it is the first."""
         if text and not self._begun:
             self._begun = True
-            super().text(f"{self._title}\n")
+            super().text(f"{printable(self._title)}\n")
         super().text(text)
 
     def say(self, *lines: str) -> None:

@@ -91,6 +91,22 @@ def test_list_and_lint(tool: Tool, run: str) -> None:
     assert answer.err == "linux/amd64: clean: 2 descriptors checked\nlinux/arm64: clean: 2 descriptors checked\n"
 
 
+def test_hostile_platform(tool: Tool, run: str) -> None:
+    """What an index calls a platform does not reach the terminal as it is."""
+    layout = layout_of(run)
+    (entry,) = layout.entries
+    amd, arm = layout.read(entry["digest"])["manifests"]
+    layout.entries += [amd | {"annotations": {REF_NAME: "amd64"}}, arm | {"annotations": {REF_NAME: "arm64"}}]
+    layout.save()
+    named = {"linux/a\x1b[31m\nmd64": "amd64", "linux/arm64": "arm64"}
+    hostile = index(layout.directory, named, "hostile")
+    for command in ("list", "matrix"):
+        answer = tool(command, "--run-image", hostile)
+        assert answer.code == 0
+        assert answer.out.splitlines()[0] == r"linux/a\x1b[31m\nmd64"
+        assert "\x1b" not in answer.out + answer.err
+
+
 @pytest.mark.parametrize("command", DOCUMENTS)
 def test_documents(tool: Tool, run: str, tmp_path: Path, command: str) -> None:
     """One document has, by platform, what each would have alone; it obeys the schema, and so do they."""
