@@ -40,6 +40,7 @@ _OLDER: Final = (
 )
 ARCHITECTURES: Final = tuple([known.name for known in _KNOWN])  # that lifecycle is released for
 _BY_ELF = {known.elf: known.name for known in (*_KNOWN, *_OLDER)}
+_LITTLE = {known.elf for known in (*_KNOWN, *_OLDER) if known.name != "s390x"}  # whose order of bytes is little
 _BY_GO = {known.go: known.name for known in _KNOWN}
 _BY_UNAME = {known.uname: known.name for known in _KNOWN}
 _GO = {known.name: known.go for known in (*_KNOWN, *_OLDER)}
@@ -53,10 +54,11 @@ def this_architecture(machine: str = os.uname().machine) -> str:
 
 
 def from_elf(machine: int, *, big_endian: bool) -> str:
-    """Return the architecture that an ELF file's header names."""
+    """Return the architecture that an ELF file's header names, which is none of ours if its order is another one."""
     if machine == 21 and big_endian:  # EM_PPC64 stands for both
         return "ppc64"
-    return _BY_ELF.get(machine, f"machine {machine}")
+    name = _BY_ELF.get(machine, f"machine {machine}")
+    return f"{name}, big-endian" if big_endian and machine in _LITTLE else name
 
 
 def from_go(architecture: str) -> str | None:

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from metalauncher.tooling.architectures import ARCHITECTURES, from_elf, from_go, runs, this_architecture, to_go
+from metalauncher.tooling.elf import inspect
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,18 @@ def test_32_bits() -> None:
     assert runs("s390x", "s390x")
     assert not runs("x86-64", "arm64")
     assert not runs("s390x", "386")
+
+
+def test_order_of_bytes() -> None:
+    """A program of the other order is for another machine: arm64's kernels start none for big-endian arm64."""
+    assert from_elf(183, big_endian=True) == "arm64, big-endian"
+    assert from_elf(62, big_endian=True) == "x86-64, big-endian"
+    assert (from_elf(22, big_endian=True), from_elf(21, big_endian=True)) == ("s390x", "ppc64")
+    head = bytearray(64)
+    head[:7], head[16:20] = b"\x7fELF\x02\x02\x01", b"\x00\x02\x00\xb7"
+    binary = inspect(bytes(head))
+    assert not isinstance(binary, str)
+    assert not runs("arm64", binary.machine)
 
 
 def test_unknown() -> None:
