@@ -159,6 +159,13 @@ def _build_all(
             built.append(_build(base, image, part, shape, os.path.join(folder, str(number)), console))
         except Unable as unable:
             raise unable if len(todo) == 1 else unable.about(part.platform) from None
+        platform = built[-1].platform
+        if platform in [one.platform for one in built[:-1]]:
+            raise Unable(
+                f"--platform {part.platform}: the base's image for it is for {platform}, which is asked for too",
+                need="platforms that the base has an image for each",
+                command=_COMMAND,
+            )
     _warn_of_differences(built, console)
     return built, lacking(bases)
 
@@ -200,7 +207,8 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
         read = read_base(image, kept, console)
     except ImageError as error:
         raise base.unusable(error) from None
-    platform = part.platform or (image.platform if image else executable.platform)
+    # A base says it with its variant, which stays in the config, and so belongs into the index.
+    platform = image.platform if image else part.platform or executable.platform
     time = created or dt.datetime.fromtimestamp(0, dt.UTC)
     scratch = Scratch(read, scratch_folder)
     try:

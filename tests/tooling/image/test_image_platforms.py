@@ -48,6 +48,27 @@ def test_index(platforms: Platforms) -> None:
         assert image.labels == found["labels"]
 
 
+def test_variant_of_the_base(platforms: Platforms) -> None:
+    """The index says which variant an image is for, as its config does, which has it from the base."""
+    layout = Layout(platforms.kit.folder / "base")
+    for go, variant in (("amd64", "v3"), ("arm64", "v9")):
+        manifest, config = layout.image(go)
+        layout.add(config | {"variant": variant}, manifest["layers"], f"{go}-{variant}")
+    layout.save()
+    named = {"linux/amd64/v3": "amd64-v3", "linux/arm64/v9": "arm64-v9"}
+    bases = index(layout.directory, named, "variants")
+    out = platforms.kit.out
+    twice = ("--platform", "linux/amd64", "--platform", "linux/amd64/v3", "--platform", "linux/arm64")
+    answer = platforms.kit.tool(*platforms.options(*twice, "--base", bases, "--out", f"oci:{out}:run"))
+    assert answer.code == 3
+    assert "the base's image for it is for linux/amd64/v3, which is asked for too" in answer.err
+    document = platforms.build(*BOTH, "--base", bases, "--out", f"oci:{out}:run").document
+    store = LayoutStore(str(out), "run")
+    assert platforms_of(store) == tuple(named)
+    assert [one["platform"] for one in document["platforms"]] == list(named)
+    assert [load_image(store, platform).platform for platform in named] == list(named)
+
+
 def test_one_digest(platforms: Platforms) -> None:
     """Built again elsewhere, with everything in another order, and as an archive: the same index, byte for byte."""
     kit = platforms.kit
