@@ -169,8 +169,15 @@ def _run_on_images(
     module: ModuleType, options: Namespace, images: tuple[Opened, ...], console: Console, log: EventLog | None
 ) -> int:
     """Run a command on a run image; of an index on each of its images, or on all of them together."""
+    from metalauncher.tooling.oci.platforms import contradict
     from metalauncher.tooling.platforms import for_each
 
+    for opened in images if options.command != "lint" else ():  # which has a rule for it
+        if opened.image is not None and contradict(opened.platform, opened.image.platform):
+            console.warn(
+                f"{options.run_image}: the index has an image for {opened.platform}, and its config says"
+                f" {opened.image.platform}: what is said of {opened.platform} is of that image"
+            )
     # What the image is there for, where nobody said which of it is meant.
     unasked = () if options.platform is not None else tuple([_platform_of(opened) for opened in images])
 

@@ -11,6 +11,7 @@ from metalauncher import __version__
 from metalauncher.explain.terminal import RED
 from metalauncher.registry import Registry, load_registry
 from metalauncher.tooling.console import GREEN, Console, Unable, count, decode, format_of
+from metalauncher.tooling.oci.platforms import contradict
 from metalauncher.tooling.platforms import for_each, of_all
 from metalauncher.tooling.roots import on_root
 from metalauncher.tooling.run_image.labels import (
@@ -176,6 +177,12 @@ def _verify_one(opened: Opened, name: str, form: str, console: Console) -> int:
             f"--verify {name}: is an unpacked root filesystem, without an image's config",
             need="a run image with labels",
             command=f"metalauncher labels --root {shlex.quote(decode(root.prefix))}",
+        )
+    if contradict(opened.platform, image.platform):
+        raise Unable(
+            f"--verify {name}: the index has it for {opened.platform}, and its config says {image.platform}",
+            need="an index whose images are for the platforms that it names",
+            command=f"metalauncher lint --run-image {shlex.quote(name)}",
         )
     registry = _startable(root, console)
     true = labels(registry) if registry.launchers else {}

@@ -29,7 +29,7 @@ from metalauncher.tooling.lint.rules import RULES, Finding, in_order
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.location import SCHEMES
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.platforms import serves
+from metalauncher.tooling.oci.platforms import contradict, serves
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -74,6 +74,9 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         registry, findings, number = check_paths([encode(path) for path in options.paths])
     else:
         registry, findings, number = check_root(root, options.arch, options.image)
+    if options.image is not None and contradict(options.platform or "", options.image.platform):
+        message = f"the index has it for {options.platform}, and its config says {options.image.platform}"
+        findings.append(Finding(options.run_image, None, None, "ML028", message))
     if baseline is not None:
         findings += lint_baseline(registry, baseline)
     if options.baseline is not None:

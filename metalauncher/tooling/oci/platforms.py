@@ -83,6 +83,12 @@ def _any_variant(image: str, wanted: str) -> bool:
     return len(asked) == 2 and normal(wanted).split("/")[:2] == has[:2]
 
 
+def contradict(listed: str, own: str) -> bool:
+    """Tell whether an index has an image for another system or architecture than its config names, if it names both."""
+    first, second = normal(listed).split("/")[:2], normal(own).split("/")[:2]
+    return len(first) == len(second) == 2 and all((*first, *second)) and first != second
+
+
 def select(platforms: list[str], wanted: str) -> int | None:
     """Return which of several platforms is the one that is wanted; None if none is.
 

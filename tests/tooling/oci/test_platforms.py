@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalauncher.tooling.oci.platforms import normal, parse_platform, select, serves
+from metalauncher.tooling.oci.platforms import contradict, normal, parse_platform, select, serves
 
 # containerd's own names for what Debian, uname, Docker and Go call these (platforms/database.go).
 SAME = {
@@ -74,3 +74,11 @@ def test_chosen() -> None:
     assert serves("linux/amd64/v3", "linux/amd64")
     assert not serves("linux/amd64", "linux/arm64")
     assert not serves("linux/arm/v6", "linux/arm/v7")
+
+
+def test_contradict() -> None:
+    """Another system or architecture is a contradiction; a variant, another name for the same, and silence are none."""
+    assert contradict("linux/arm64", "linux/amd64")
+    assert contradict("windows/amd64", "linux/amd64")
+    assert not contradict("linux/arm64/v9", "linux/aarch64")
+    assert not any([contradict("linux/arm64", silent) or contradict(silent, "linux/arm64") for silent in ("", "linux")])

@@ -159,6 +159,29 @@ def test_executable_of_another_platform(kit: Kit) -> None:
     assert answer.out == "/usr/bin/metalauncher: error: ML028: is for x86-64, and its image for arm64\n"
 
 
+def test_index_that_contradicts_its_image(tool: Tool, run: str) -> None:
+    """An index that has one platform's image for another one too is no sound run image, though the image itself is."""
+    layout = layout_of(run)
+    (entry,) = layout.entries
+    layout.entries.append(layout.read(entry["digest"])["manifests"][0] | {"annotations": {REF_NAME: "amd64"}})
+    layout.save()
+    lying = index(layout.directory, {"linux/amd64": "amd64", "linux/arm64": "amd64"}, "lying")
+    answer = tool("lint", "--run-image", lying)
+    assert answer.code == 1
+    message = "the index has it for linux/arm64, and its config says linux/amd64"
+    assert answer.out == f"linux/arm64\n{lying}: error: ML028: {message}\n"
+    assert answer.err == "linux/amd64: clean: 2 descriptors checked\nlinux/arm64: 1 error: 2 descriptors checked\n"
+    answer = tool("labels", "--verify", lying)
+    assert answer.code == 3
+    assert f"ERROR: linux/arm64: --verify {lying}: {message}\n" in answer.err
+    for command in ("list", "labels"):
+        warning = (
+            f"Warning: {lying}: the index has an image for linux/arm64, and its config says linux/amd64:"
+            " what is said of linux/arm64 is of that image\n"
+        )
+        assert tool(command, "--run-image", lying).err.startswith(warning)
+
+
 def test_baseline(platforms: Platforms, run: str) -> None:
     """Each platform is held against the baseline's image for it; where there was none, nothing is missed."""
     kit = platforms.kit
