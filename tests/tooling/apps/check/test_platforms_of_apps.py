@@ -10,7 +10,7 @@ import pytest
 from bundles import Answer, Tool
 from containers import call, need, registry
 from harness import PROJECT
-from images import App, Layout, base, export, folder, index, make_app, pack
+from images import OCI, REF_NAME, App, Layout, base, export, folder, index, make_app, pack
 from jsonschema import Draft202012Validator
 from platforms import MACHINES, Shelf
 
@@ -47,6 +47,19 @@ class Fleet:
         reference = index(self.place, {f"linux/{one}": f"{tag}-{one}" for one in apps}, tag)
         self.layout = Layout(self.place)
         return reference
+
+    def index(self, *entries: tuple[str, dict[str, Any]]) -> str:
+        """Make an index of tags, each with what its entry has besides; return how to refer to it."""
+        manifests = []
+        for tag, fields in entries:
+            (found,) = [one for one in self.layout.entries if one["annotations"][REF_NAME] == tag]
+            manifests.append({key: found[key] for key in ("mediaType", "digest", "size")} | fields)
+        media_type = f"{OCI}.index.v1+json"
+        document = {"schemaVersion": 2, "mediaType": media_type, "manifests": manifests}
+        made = self.layout.put(json.dumps(document).encode(), media_type)
+        self.layout.entries.append(made | {"annotations": {REF_NAME: "made"}})
+        self.layout.save()
+        return f"oci:{self.place}:made"
 
     def check(self, *arguments: str | Path) -> Answer:
         """Run `check` on the run image."""
@@ -248,3 +261,36 @@ def test_in_a_registry(fleet: Fleet, tmp_path: Path) -> None:
             one["app"]: [part["kind"] for part in one.get("platforms", [one])] for one in answer.document["results"]
         }
         assert kinds == {names[0]: ["starts", "refused"], names[1]: ["starts"]}
+
+
+AMD64, ARM64 = ({"platform": {"os": "linux", "architecture": one}} for one in ("amd64", "arm64"))
+
+
+@pytest.mark.parametrize("tag", ["old-arm64", "nested"])
+@pytest.mark.parametrize("fields", [{}, {"platform": None}, {"platform": {"os": "linux"}}], ids=str)
+def test_entry_without_a_platform(fleet: Fleet, tag: str, fields: dict[str, Any]) -> None:
+    """What an index does not say the platform of, beside images that have one, is not passed over."""
+    fleet.app("old", amd64=OLD, arm64=OLD)
+    fleet.app("nested", amd64=OLD, arm64=OLD)
+    app = fleet.index(("old-amd64", AMD64), (tag, fields))
+    (result,) = fleet.document(app, code=3)["results"]
+    reason = "is an index that names the platform of some images, and not that of manifest 2"
+    assert (result["kind"], result["reason"]) == ("unknown", reason)
+    (result,) = fleet.document(app, "--platform", "linux/amd64", code=0)["results"]
+    assert result["kind"] == "starts"
+    answer = fleet.tool("list", "--run-image", app)
+    assert (answer.code, answer.err.splitlines()[0]) == (3, f"ERROR: {app}: {reason}")
+
+
+def test_entry_with_a_type(fleet: Fleet) -> None:
+    """An entry with a type of its own is judged, where it is an image's, or runtimes have no other for a platform."""
+    fleet.app("old", amd64=OLD, arm64=OLD)
+    for kind in (f"{OCI}.config.v1+json", f"{OCI}.manifest.v1+json", "application/vnd.acme.notes"):
+        app = fleet.index(("old-amd64", AMD64), ("old-arm64", {**ARM64, "artifactType": kind}))
+        (result,) = fleet.document(app, code=1)["results"]
+        assert [part["kind"] for part in result["platforms"]] == ["starts", "refused"]
+        fleet.layout.entries.pop()
+    notes = {"artifactType": "application/vnd.acme.notes"}
+    app = fleet.index(("old-arm64", notes), ("old-arm64", {**AMD64, **notes}), ("old-amd64", AMD64))
+    (result,) = fleet.document(app, code=0)["results"]
+    assert result["kind"] == "starts"
