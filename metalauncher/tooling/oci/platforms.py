@@ -78,6 +78,11 @@ def serves(image: str, wanted: str) -> bool:
     return normal(image) == normal(wanted) or _any_variant(image, wanted)
 
 
+def one_machine(image: str, other: str) -> bool:
+    """Tell whether two images may be for one machine: a variant does not count, as in a rebase; "" is for any."""
+    return not image or not other or normal(image).split("/")[:2] == normal(other).split("/")[:2]
+
+
 def _any_variant(image: str, wanted: str) -> bool:
     asked, has = wanted.lower().split("/"), normal(image).split("/")
     return len(asked) == 2 and normal(wanted).split("/")[:2] == has[:2]

@@ -294,3 +294,35 @@ def test_entry_with_a_type(fleet: Fleet) -> None:
     app = fleet.index(("old-arm64", notes), ("old-arm64", {**AMD64, **notes}), ("old-amd64", AMD64))
     (result,) = fleet.document(app, code=0)["results"]
     assert result["kind"] == "starts"
+
+
+def alone(fleet: Fleet, run: str, tag: str, platform: str) -> str:
+    """Give a run image's image for a platform a tag of its own; return how to refer to it."""
+    layout = Layout(fleet.out)
+    (whole,) = [one for one in layout.entries if one["annotations"][REF_NAME] == run.rpartition(":")[2]]
+    children = layout.read(whole["digest"])["manifests"]
+    (child,) = [one for one in children if platform.endswith("/" + one["platform"]["architecture"])]
+    layout.entries.append(
+        {key: child[key] for key in ("mediaType", "digest", "size")} | {"annotations": {REF_NAME: tag}}
+    )
+    layout.save()
+    return f"oci:{fleet.out}:{tag}"
+
+
+def test_against_another_machine(fleet: Fleet) -> None:
+    """A run image of before for another machine is refused: no app would have started there, and a gate would pass."""
+    old = fleet.app("old", arm64=OLD)
+    now = alone(fleet, fleet.run, "now", "linux/arm64")
+    was = alone(fleet, fleet.full, "was", "linux/arm64")
+    other = alone(fleet, fleet.full, "other", "linux/amd64")
+    listed = index(fleet.out, {"linux/arm64": "now"}, "listed")
+    wrong = index(fleet.out, {"linux/amd64": "other", "linux/arm64": "other"}, "wrong")
+    for run, before in ((now, other), (listed, other), (listed, wrong), (fleet.run, wrong)):
+        answer = fleet.tool("check", old, "--run-image", run, "--against", before, "--fail-on", "regressions")
+        message = f"ERROR: --against {before}: is for linux/amd64, and {run} for linux/arm64"
+        assert (answer.code, answer.err.splitlines()[0]) == (3, message)
+    answer = fleet.tool("check", old, "--run-image", now, "--against", was, "--fail-on", "regressions")
+    assert answer.code == 1
+    answer = fleet.tool("lint", "--run-image", other, "--baseline", was)
+    message = f"ERROR: --baseline {was}: is for linux/arm64, and {other} for linux/amd64"
+    assert (answer.code, answer.err.splitlines()[0]) == (3, message)
