@@ -17,6 +17,7 @@ from metalauncher.tooling.oci.reference import InvalidReference, Reference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_PLATFORMS_LIMIT = 32  # that an index names; the official images with most have a dozen
 _SHOWN = 10  # names, or images, in a message
 
 
@@ -38,10 +39,12 @@ def platforms(entries: Sequence[Descriptor]) -> tuple[str, ...]:
     """Return the platforms that an index says it has images for, each once, in its order and in Go's names.
 
     Raises:
-        ImageError: it says so of some, and not of others: which machines get those is not known.
+        ImageError: it has too many; or says so of some, and not of others: which machines get those is not known.
     """
     images = _images(entries)
     found = tuple(dict.fromkeys([normal(entry.platform) for entry in images if _is_whole(entry.platform)]))
+    if len(found) > _PLATFORMS_LIMIT:
+        raise ImageError("too-large", f"is an index for {len(found)} platforms; {_PLATFORMS_LIMIT} are allowed")
     unnamed = next((entry for entry in images if not _is_whole(entry.platform)), None)
     if found and unnamed is not None:
         number = entries.index(unnamed) + 1

@@ -45,6 +45,8 @@ class Judges:
 
     def _judge_one(self, name: str, store: Store, listed: str) -> Result:
         """Return the verdict over an app's image for one platform, as its index has it; "" where there is no index."""
+        if listed and self._of(listed) is None:
+            return self._not_there(name, None, listed)
         try:
             image = load_image(store, listed)
         except ImageError as error:
@@ -53,10 +55,13 @@ class Judges:
         mine = self._of(platform)
         if mine is not None:
             return self._judges[mine].judge_image(name, image)._replace(platform=platform)
+        return self._not_there(name, image.manifest.digest, platform)
+
+    def _not_there(self, name: str, digest: str | None, platform: str) -> Result:
         have = ", ".join(self._platforms)
         return Result(
             name,
-            image.manifest.digest,
+            digest,
             "unknown",
             f"is for {platform}, which the run image is not there for: it has {have}"
             if platform

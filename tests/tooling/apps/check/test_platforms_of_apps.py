@@ -326,3 +326,24 @@ def test_against_another_machine(fleet: Fleet) -> None:
     answer = fleet.tool("lint", "--run-image", other, "--baseline", was)
     message = f"ERROR: --baseline {was}: is for linux/arm64, and {other} for linux/amd64"
     assert (answer.code, answer.err.splitlines()[0]) == (3, message)
+
+
+def test_many_platforms(fleet: Fleet) -> None:
+    """What is not judged is not fetched; an index of more platforms than there are is not gone through at all."""
+    fleet.app("new", amd64=NEW, arm64=NEW)
+    made_up = [{"platform": {"os": "linux", "architecture": f"x{number}"}} for number in range(31)]
+    app = fleet.index(("new-amd64", AMD64), *[("new-arm64", fields) for fields in made_up])
+    gone = next(one["digest"] for one in fleet.layout.entries if one["annotations"][REF_NAME] == "new-arm64")
+    fleet.layout.blob(gone).unlink()
+    (result,) = fleet.document(app, code=3)["results"]
+    assert len(result["platforms"]) == 32
+    assert {part["reason"][:20] for part in result["platforms"] if part["kind"] == "unknown"} == {
+        *[f"is for linux/x{number}, which"[:20] for number in range(31)],
+    }
+    fleet.layout.entries.pop()
+    app = fleet.index(("new-amd64", AMD64), ("new-arm64", ARM64), *[("new-arm64", fields) for fields in made_up])
+    (result,) = fleet.document(app, code=3)["results"]
+    reason = "is an index for 33 platforms; 32 are allowed"
+    assert (result["kind"], result["reason"]) == ("unknown", reason)
+    answer = fleet.tool("list", "--run-image", app)
+    assert (answer.code, answer.err.splitlines()[0]) == (3, f"ERROR: {app}: {reason}")
