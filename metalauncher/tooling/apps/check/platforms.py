@@ -9,7 +9,7 @@ from metalauncher.tooling.apps.check.verdict import Result, in_sum
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image, platforms_of
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.pinned import PinnedStore
-from metalauncher.tooling.oci.platforms import select
+from metalauncher.tooling.oci.platforms import under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,9 +77,5 @@ class Judges:
         return self._judges[self._default].judge_unpacked(name, directory)._replace(platform=self._default)
 
     def _of(self, platform: str) -> str | None:
-        """Return on which of the run image's platforms an app's starts; a variant does not count, as in a rebase."""
-        number = select(self._platforms, platform) if platform else None
-        if number is not None:
-            return self._platforms[number]
-        system_and_architecture = platform.split("/")[:2]
-        return next((one for one in self._platforms if one.split("/")[:2] == system_and_architecture), None)
+        """Return on which of the run image's platforms an app's starts."""
+        return under(self._platforms, platform)

@@ -15,7 +15,7 @@ from metalauncher.tooling.apps.check.judge import Judge
 from metalauncher.tooling.apps.check.platforms import Judges
 from metalauncher.tooling.console import Unable, decode
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
-from metalauncher.tooling.oci.platforms import one_machine, serves
+from metalauncher.tooling.oci.platforms import one_machine, under
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -172,10 +172,10 @@ class _Before:
         """Return that of before for each platform that it is there for; one that names none is for all."""
         listed = self._reader.platforms(name)
         if listed:
-            have = {one: next((other for other in listed if serves(other, one)), None) for one in platforms}
+            have = {one: under(list(listed), one) for one in platforms}
             return {one: self._reader.on(other).read(name) for one, other in have.items() if other is not None}
         alone = self._reader.read(name)
-        return {one: alone for one in platforms if not alone.platform or serves(alone.platform, one)}
+        return {one: alone for one in platforms if one_machine(alone.platform, one)}
 
 
 def _shown(one: One) -> ShownRunImage:

@@ -347,3 +347,19 @@ def test_many_platforms(fleet: Fleet) -> None:
     assert (result["kind"], result["reason"]) == ("unknown", reason)
     answer = fleet.tool("list", "--run-image", app)
     assert (answer.code, answer.err.splitlines()[0]) == (3, f"ERROR: {app}: {reason}")
+
+
+def test_variants(fleet: Fleet) -> None:
+    """A variant does not count: not in what each platform comes to, and not in what is held against before."""
+    fleet.app("old", amd64=OLD, arm64=OLD)
+    app = index(fleet.place, {"linux/amd64": "old-amd64", "linux/arm64/v9": "old-arm64"}, "v9")
+    document = fleet.document(app, code=1)
+    found = [(one["platform"], one["counts"]["refused"]) for one in document["platforms"]]
+    assert found == [("linux/amd64", 0), ("linux/arm64", 1)]
+    for one in MACHINES:
+        alone(fleet, fleet.run, one.rpartition("/")[2], one)
+    run = index(fleet.out, {"linux/amd64": "amd64", "linux/arm64/v9": "arm64"}, "run-v9")
+    old = f"oci:{fleet.place}:old"
+    before = ("--against", fleet.full, "--fail-on", "regressions", "--json")
+    answer = fleet.tool("check", old, "--run-image", run, *before)
+    assert (answer.code, answer.document["regressions"]) == (1, 1)
