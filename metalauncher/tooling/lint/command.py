@@ -29,7 +29,7 @@ from metalauncher.tooling.lint.rules import RULES, Finding, in_order
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.location import SCHEMES
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.platforms import contradict, serves
+from metalauncher.tooling.oci.platforms import contradict, one_machine, serves
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -210,6 +210,7 @@ def _read_baseline(options: Namespace, console: Console) -> Registry | None:
         command = f"metalauncher list --all --run-image {shlex.quote(given)}"
         try:
             with opened_run_image(given, options, console, "--baseline") as opened:
+                _hold(opened.image, options)
                 before = load_registry(opened.root)
         except NoSuchPlatform:
             if not options.every_platform:
@@ -222,6 +223,22 @@ def _read_baseline(options: Namespace, console: Console) -> Registry | None:
     if not before.launchers:
         raise Unable(f"--baseline {given}: has no launcher to compare with", need=_BASELINE, command=command)
     return before
+
+
+def _hold(before: RunImage | None, options: Namespace) -> None:
+    """Refuse a baseline for another machine: its launchers served none of the apps of the run image.
+
+    Raises:
+        Unable: it is.
+    """
+    image: RunImage | None = options.image
+    if before is None or image is None or one_machine(before.platform, image.platform):
+        return
+    raise Unable(
+        f"--baseline {options.baseline}: is for {before.platform}, and {options.run_image} for {image.platform}",
+        need=_BASELINE,
+        command=f"metalauncher list --all --run-image {shlex.quote(options.baseline)}",
+    )
 
 
 def _lost_platforms(options: Namespace, console: Console) -> list[Finding]:

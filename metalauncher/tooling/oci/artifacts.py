@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from metalauncher.tooling.oci.model import INDEXES, MANIFESTS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -21,6 +23,8 @@ _IMAGE_CONFIGS = frozenset(
         "application/octet-stream",
     )
 )
+# What an index may say that an entry is, and is an image: the type of its config (referrers), or of its manifest.
+_IMAGES = _IMAGE_CONFIGS | MANIFESTS | INDEXES
 _EMPTY = "application/vnd.oci.empty.v1+json"
 # What a media type begins with: what people call it.
 _KINDS: Final = {
@@ -75,4 +79,4 @@ def is_beside_images(descriptor: Descriptor) -> bool:
     """Tell whether an index says of an entry that it is none of its images: an attestation, a signature."""
     if descriptor.platform == "unknown/unknown" or _ATTESTATION in descriptor.annotations:
         return True
-    return bool(descriptor.artifact_type)
+    return bool(descriptor.artifact_type) and descriptor.artifact_type not in _IMAGES

@@ -17,6 +17,7 @@ from metalauncher.tooling.oci.reference import InvalidReference, Reference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_PLATFORMS_LIMIT = 32  # that an index names; the official images with most have a dozen
 _SHOWN = 10  # names, or images, in a message
 
 
@@ -35,12 +36,37 @@ class Named(NamedTuple):
 
 
 def platforms(entries: Sequence[Descriptor]) -> tuple[str, ...]:
-    """Return the platforms that an index says it has images for, each once, in its order and in Go's names."""
-    return tuple(dict.fromkeys([normal(entry.platform) for entry in _images(entries) if entry.platform]))
+    """Return the platforms that an index says it has images for, each once, in its order and in Go's names.
+
+    Raises:
+        ImageError: it has too many; or says so of some, and not of others: which machines get those is not known.
+    """
+    images = _images(entries)
+    found = tuple(dict.fromkeys([normal(entry.platform) for entry in images if _is_whole(entry.platform)]))
+    if len(found) > _PLATFORMS_LIMIT:
+        raise ImageError("too-large", f"is an index for {len(found)} platforms; {_PLATFORMS_LIMIT} are allowed")
+    unnamed = next((entry for entry in images if not _is_whole(entry.platform)), None)
+    if found and unnamed is not None:
+        number = entries.index(unnamed) + 1
+        reason = f"is an index that names the platform of some images, and not that of manifest {number}"
+        raise ImageError("unsupported", reason)
+    return found
+
+
+def _is_whole(platform: str) -> bool:
+    return "/" in platform
 
 
 def _images(entries: Sequence[Descriptor]) -> list[Descriptor]:
-    return [entry for entry in entries if entry.media_type in INDEXES | MANIFESTS and not is_beside_images(entry)]
+    """Return the images; of what says that it is none, that which alone is for a platform: runtimes take it there."""
+    known = [entry for entry in entries if entry.media_type in INDEXES | MANIFESTS]
+    images = [entry for entry in known if not is_beside_images(entry)]
+    have = {"unknown/unknown", *[normal(entry.platform) for entry in images]}
+    return images + [
+        entry
+        for entry in known
+        if is_beside_images(entry) and _is_whole(entry.platform) and normal(entry.platform) not in have
+    ]
 
 
 def for_platform(entries: Sequence[Descriptor], platform: str) -> Descriptor:

@@ -121,7 +121,7 @@ def platforms_of(store: Store) -> tuple[str, ...]:
     Empty where there is no index, or one that names no platform: `load_image` takes such an image whatever is asked.
 
     Raises:
-        ImageError: it can't be had, or is not an image that is read here.
+        ImageError: it can't be had, is not an image that is read here, or names the platforms of some images alone.
     """
     descriptor, data = store.top()
     for _ in range(_NESTING_LIMIT):

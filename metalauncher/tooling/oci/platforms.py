@@ -78,6 +78,22 @@ def serves(image: str, wanted: str) -> bool:
     return normal(image) == normal(wanted) or _any_variant(image, wanted)
 
 
+def one_machine(image: str, other: str) -> bool:
+    """Tell whether two images may be for one machine: a variant does not count, as in a rebase; "" is for any."""
+    return not image or not other or normal(image).split("/")[:2] == normal(other).split("/")[:2]
+
+
+def under(platforms: list[str], wanted: str) -> str | None:
+    """Return the run image's platform that an app for one runs on; None if none is.
+
+    The one that `select` finds, else the first for the same machine: a variant does not count, as in a rebase.
+    """
+    number = select(platforms, wanted) if wanted else None
+    if number is not None:
+        return platforms[number]
+    return next((one for one in platforms if wanted and one_machine(one, wanted)), None)
+
+
 def _any_variant(image: str, wanted: str) -> bool:
     asked, has = wanted.lower().split("/"), normal(image).split("/")
     return len(asked) == 2 and normal(wanted).split("/")[:2] == has[:2]

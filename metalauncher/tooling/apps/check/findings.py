@@ -17,6 +17,7 @@ from metalauncher.tooling.apps.check.bounds import API_LIMIT, listed, shorten
 from metalauncher.tooling.apps.check.gate import DEFAULT_GATE, Gate
 from metalauncher.tooling.apps.check.verdict import AT_RISK, KINDS, URGENCY, Kind, Result
 from metalauncher.tooling.apps.launcher_inventory import OwnLauncher, Release, count_releases
+from metalauncher.tooling.oci.platforms import under
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -226,14 +227,17 @@ def find(
 ) -> Findings:
     """Put results in order, and hold what the apps recorded against the run image's launchers."""
     ordered = tuple(sorted(results, key=_by_urgency))
-    matrices = tuple([_matrix(ordered, image) for image in run_image.platforms or (run_image,)])
+    images = run_image.platforms or (run_image,)
+    platforms = [image.platform for image in images]
+    matrices = tuple([_matrix(ordered, image, platforms) for image in images])
     return Findings(run_image, against, platform, ordered, unchecked, tuple(bundles), matrices, version, gate)
 
 
-def _matrix(results: tuple[Result, ...], run_image: RunImage) -> Matrix:
-    """Return what is to be said of one run image: of several, about the results for its platform."""
+def _matrix(results: tuple[Result, ...], run_image: RunImage, platforms: list[str]) -> Matrix:
+    """Return what is to be said of one run image: of several, about the results of what would run on its platform."""
     if run_image.platform:
-        results = tuple([one for result in results for one in result.judged if one.platform == run_image.platform])
+        judged = [one for result in results for one in result.judged]
+        results = tuple([one for one in judged if under(platforms, one.platform or "") == run_image.platform])
     needs = _needs(results, run_image)
     regressed = sum([result.regressed for result in results])
     return Matrix(run_image, needs[:NEEDS_LIMIT], max(0, len(needs) - NEEDS_LIMIT), _counts(results), regressed)

@@ -23,6 +23,7 @@ from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.platforms import one_machine
 from metalauncher.tooling.run_image.model import architecture_of
 
 if TYPE_CHECKING:
@@ -284,8 +285,7 @@ def _volume_doubts(app: AppImage, tree: Tree, touched: set[str]) -> list[str]:
 
 def _mismatch(app: AppImage, run: RunImage) -> str:
     """Say where the two images are for different machines; a variant does not count, as in a rebase."""
-    ours, theirs = (image.platform.split("/")[:2] for image in (app.image, run))
-    if not run.platform or not app.image.platform or ours == theirs:
+    if one_machine(app.image.platform, run.platform):
         return ""
     return f"is for {app.image.platform}, the run image for {run.platform}"
 

@@ -9,7 +9,7 @@ from metalauncher.tooling.apps.check.verdict import Result, in_sum
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image, platforms_of
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.pinned import PinnedStore
-from metalauncher.tooling.oci.platforms import select
+from metalauncher.tooling.oci.platforms import under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +45,8 @@ class Judges:
 
     def _judge_one(self, name: str, store: Store, listed: str) -> Result:
         """Return the verdict over an app's image for one platform, as its index has it; "" where there is no index."""
+        if listed and self._of(listed) is None:
+            return self._not_there(name, None, listed)
         try:
             image = load_image(store, listed)
         except ImageError as error:
@@ -53,10 +55,13 @@ class Judges:
         mine = self._of(platform)
         if mine is not None:
             return self._judges[mine].judge_image(name, image)._replace(platform=platform)
+        return self._not_there(name, image.manifest.digest, platform)
+
+    def _not_there(self, name: str, digest: str | None, platform: str) -> Result:
         have = ", ".join(self._platforms)
         return Result(
             name,
-            image.manifest.digest,
+            digest,
             "unknown",
             f"is for {platform}, which the run image is not there for: it has {have}"
             if platform
@@ -72,9 +77,5 @@ class Judges:
         return self._judges[self._default].judge_unpacked(name, directory)._replace(platform=self._default)
 
     def _of(self, platform: str) -> str | None:
-        """Return on which of the run image's platforms an app's starts; a variant does not count, as in a rebase."""
-        number = select(self._platforms, platform) if platform else None
-        if number is not None:
-            return self._platforms[number]
-        system_and_architecture = platform.split("/")[:2]
-        return next((one for one in self._platforms if one.split("/")[:2] == system_and_architecture), None)
+        """Return on which of the run image's platforms an app's starts."""
+        return under(self._platforms, platform)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalauncher.explain.which import digest
@@ -14,7 +15,7 @@ from metalauncher.tooling.apps.check.judge import Judge
 from metalauncher.tooling.apps.check.platforms import Judges
 from metalauncher.tooling.console import Unable, decode
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
-from metalauncher.tooling.oci.platforms import serves
+from metalauncher.tooling.oci.platforms import one_machine, under
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -135,6 +136,7 @@ class _Before:
             platform, image = images[0]
             listed = self._reader.platforms(self._name)
             before = (self._reader.on(platform) if listed else self._reader).read(self._name)
+            self._hold(before, image, name)
             return Under((One(platform, image, before),), name, whole, self._name, before.digest)
         found = self._by_platform(self._name, [platform for platform, _ in images])
         if not found:
@@ -144,19 +146,36 @@ class _Before:
                 need=f"a run image of before for one of {have}",
                 command=f"metalauncher list --run-image {self._name}",
             )
+        for platform, image in images:
+            if platform in found:
+                self._hold(found[platform], image, name)
         ones = tuple([One(platform, image, found.get(platform)) for platform, image in images])
         distinct = {one.digest for one in found.values()}
         digest_ = next(iter(distinct)) if len(distinct) == 1 else self._reader.digest(self._name)
         return Under(ones, name, whole, self._name, digest_)
 
+    def _hold(self, before: RunImage, image: RunImage, name: str) -> None:
+        """Refuse a run image of before for another machine: no app of the one would have started on the other.
+
+        Raises:
+            Unable: it is.
+        """
+        if one_machine(before.platform, image.platform):
+            return
+        raise Unable(
+            f"--against {self._name}: is for {before.platform}, and {name} for {image.platform}",
+            need="the run image that the apps ran on before",
+            command=f"metalauncher list --run-image {shlex.quote(self._name or '')}",
+        )
+
     def _by_platform(self, name: str, platforms: Sequence[str]) -> dict[str, RunImage]:
         """Return that of before for each platform that it is there for; one that names none is for all."""
         listed = self._reader.platforms(name)
         if listed:
-            have = {one: next((other for other in listed if serves(other, one)), None) for one in platforms}
+            have = {one: under(list(listed), one) for one in platforms}
             return {one: self._reader.on(other).read(name) for one, other in have.items() if other is not None}
         alone = self._reader.read(name)
-        return {one: alone for one in platforms if not alone.platform or serves(alone.platform, one)}
+        return {one: alone for one in platforms if one_machine(alone.platform, one)}
 
 
 def _shown(one: One) -> ShownRunImage:

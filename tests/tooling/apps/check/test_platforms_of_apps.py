@@ -12,7 +12,7 @@ from browser import parse
 from bundles import Answer, Tool
 from containers import call, need, registry
 from harness import PROJECT
-from images import REF_NAME, App, Layout, base, export, folder, index, make_app, pack
+from images import OCI, REF_NAME, App, Layout, base, export, folder, index, make_app, pack
 from jsonschema import Draft202012Validator
 from platforms import MACHINES, Shelf
 
@@ -49,6 +49,19 @@ class Fleet:
         reference = index(self.place, {f"linux/{one}": f"{tag}-{one}" for one in apps}, tag)
         self.layout = Layout(self.place)
         return reference
+
+    def index(self, *entries: tuple[str, dict[str, Any]]) -> str:
+        """Make an index of tags, each with what its entry has besides; return how to refer to it."""
+        manifests = []
+        for tag, fields in entries:
+            (found,) = [one for one in self.layout.entries if one["annotations"][REF_NAME] == tag]
+            manifests.append({key: found[key] for key in ("mediaType", "digest", "size")} | fields)
+        media_type = f"{OCI}.index.v1+json"
+        document = {"schemaVersion": 2, "mediaType": media_type, "manifests": manifests}
+        made = self.layout.put(json.dumps(document).encode(), media_type)
+        self.layout.entries.append(made | {"annotations": {REF_NAME: "made"}})
+        self.layout.save()
+        return f"oci:{self.place}:made"
 
     def check(self, *arguments: str | Path) -> Answer:
         """Run `check` on the run image."""
@@ -291,3 +304,105 @@ def tagged(directory: Path, tag: str) -> dict[str, Any]:
     """Return a layout's entry of a tag."""
     (entry,) = [one for one in Layout(directory).entries if one.get("annotations", {}).get(REF_NAME) == tag]
     return entry
+
+
+AMD64, ARM64 = ({"platform": {"os": "linux", "architecture": one}} for one in ("amd64", "arm64"))
+
+
+@pytest.mark.parametrize("tag", ["old-arm64", "nested"])
+@pytest.mark.parametrize("fields", [{}, {"platform": None}, {"platform": {"os": "linux"}}], ids=str)
+def test_entry_without_a_platform(fleet: Fleet, tag: str, fields: dict[str, Any]) -> None:
+    """What an index does not say the platform of, beside images that have one, is not passed over."""
+    fleet.app("old", amd64=OLD, arm64=OLD)
+    fleet.app("nested", amd64=OLD, arm64=OLD)
+    app = fleet.index(("old-amd64", AMD64), (tag, fields))
+    (result,) = fleet.document(app, code=3)["results"]
+    reason = "is an index that names the platform of some images, and not that of manifest 2"
+    assert (result["kind"], result["reason"]) == ("unknown", reason)
+    (result,) = fleet.document(app, "--platform", "linux/amd64", code=0)["results"]
+    assert result["kind"] == "starts"
+    answer = fleet.tool("list", "--run-image", app)
+    assert (answer.code, answer.err.splitlines()[0]) == (3, f"ERROR: {app}: {reason}")
+
+
+def test_entry_with_a_type(fleet: Fleet) -> None:
+    """An entry with a type of its own is judged, where it is an image's, or runtimes have no other for a platform."""
+    fleet.app("old", amd64=OLD, arm64=OLD)
+    for kind in (f"{OCI}.config.v1+json", f"{OCI}.manifest.v1+json", "application/vnd.acme.notes"):
+        app = fleet.index(("old-amd64", AMD64), ("old-arm64", {**ARM64, "artifactType": kind}))
+        (result,) = fleet.document(app, code=1)["results"]
+        assert [part["kind"] for part in result["platforms"]] == ["starts", "refused"]
+        fleet.layout.entries.pop()
+    notes = {"artifactType": "application/vnd.acme.notes"}
+    app = fleet.index(("old-arm64", notes), ("old-arm64", {**AMD64, **notes}), ("old-amd64", AMD64))
+    (result,) = fleet.document(app, code=0)["results"]
+    assert result["kind"] == "starts"
+
+
+def alone(fleet: Fleet, run: str, tag: str, platform: str) -> str:
+    """Give a run image's image for a platform a tag of its own; return how to refer to it."""
+    layout = Layout(fleet.out)
+    (whole,) = [one for one in layout.entries if one["annotations"][REF_NAME] == run.rpartition(":")[2]]
+    children = layout.read(whole["digest"])["manifests"]
+    (child,) = [one for one in children if platform.endswith("/" + one["platform"]["architecture"])]
+    layout.entries.append(
+        {key: child[key] for key in ("mediaType", "digest", "size")} | {"annotations": {REF_NAME: tag}}
+    )
+    layout.save()
+    return f"oci:{fleet.out}:{tag}"
+
+
+def test_against_another_machine(fleet: Fleet) -> None:
+    """A run image of before for another machine is refused: no app would have started there, and a gate would pass."""
+    old = fleet.app("old", arm64=OLD)
+    now = alone(fleet, fleet.run, "now", "linux/arm64")
+    was = alone(fleet, fleet.full, "was", "linux/arm64")
+    other = alone(fleet, fleet.full, "other", "linux/amd64")
+    listed = index(fleet.out, {"linux/arm64": "now"}, "listed")
+    wrong = index(fleet.out, {"linux/amd64": "other", "linux/arm64": "other"}, "wrong")
+    for run, before in ((now, other), (listed, other), (listed, wrong), (fleet.run, wrong)):
+        answer = fleet.tool("check", old, "--run-image", run, "--against", before, "--fail-on", "regressions")
+        message = f"ERROR: --against {before}: is for linux/amd64, and {run} for linux/arm64"
+        assert (answer.code, answer.err.splitlines()[0]) == (3, message)
+    answer = fleet.tool("check", old, "--run-image", now, "--against", was, "--fail-on", "regressions")
+    assert answer.code == 1
+    answer = fleet.tool("lint", "--run-image", other, "--baseline", was)
+    message = f"ERROR: --baseline {was}: is for linux/arm64, and {other} for linux/amd64"
+    assert (answer.code, answer.err.splitlines()[0]) == (3, message)
+
+
+def test_many_platforms(fleet: Fleet) -> None:
+    """What is not judged is not fetched; an index of more platforms than there are is not gone through at all."""
+    fleet.app("new", amd64=NEW, arm64=NEW)
+    made_up = [{"platform": {"os": "linux", "architecture": f"x{number}"}} for number in range(31)]
+    app = fleet.index(("new-amd64", AMD64), *[("new-arm64", fields) for fields in made_up])
+    gone = next(one["digest"] for one in fleet.layout.entries if one["annotations"][REF_NAME] == "new-arm64")
+    fleet.layout.blob(gone).unlink()
+    (result,) = fleet.document(app, code=3)["results"]
+    assert len(result["platforms"]) == 32
+    assert {part["reason"][:20] for part in result["platforms"] if part["kind"] == "unknown"} == {
+        *[f"is for linux/x{number}, which"[:20] for number in range(31)],
+    }
+    fleet.layout.entries.pop()
+    app = fleet.index(("new-amd64", AMD64), ("new-arm64", ARM64), *[("new-arm64", fields) for fields in made_up])
+    (result,) = fleet.document(app, code=3)["results"]
+    reason = "is an index for 33 platforms; 32 are allowed"
+    assert (result["kind"], result["reason"]) == ("unknown", reason)
+    answer = fleet.tool("list", "--run-image", app)
+    assert (answer.code, answer.err.splitlines()[0]) == (3, f"ERROR: {app}: {reason}")
+
+
+def test_variants(fleet: Fleet) -> None:
+    """A variant does not count: not in what each platform comes to, and not in what is held against before."""
+    fleet.app("old", amd64=OLD, arm64=OLD)
+    app = index(fleet.place, {"linux/amd64": "old-amd64", "linux/arm64/v9": "old-arm64"}, "v9")
+    document = fleet.document(app, code=1)
+    found = [(one["platform"], one["counts"]["refused"]) for one in document["platforms"]]
+    assert found == [("linux/amd64", 0), ("linux/arm64", 1)]
+    for one in MACHINES:
+        alone(fleet, fleet.run, one.rpartition("/")[2], one)
+    run = index(fleet.out, {"linux/amd64": "amd64", "linux/arm64/v9": "arm64"}, "run-v9")
+    old = f"oci:{fleet.place}:old"
+    before = ("--against", fleet.full, "--fail-on", "regressions", "--json")
+    answer = fleet.tool("check", old, "--run-image", run, *before)
+    assert (answer.code, answer.document["regressions"]) == (1, 1)
