@@ -205,6 +205,7 @@ def test_built_by_buildah(buildah: Buildah, context: Path, tmp_path: Path) -> No
     assert ended.err.startswith("ERROR: failed to read metadata: ")
 
 
+@pytest.mark.thorough
 def test_built_for_another_platform(buildah: Buildah, context: Path, tmp_path: Path) -> None:
     """Built for arm64 on whatever machine: the base for arm64, and what `metalauncher image --platform` makes of it."""
     executable = arm_executable()

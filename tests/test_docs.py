@@ -199,6 +199,7 @@ def follow(page: str, folder: Path) -> int:
     return len(found)
 
 
+@pytest.mark.thorough
 def test_multi_platform_page(tmp_path: Path) -> None:
     """Every command of docs/multi-platform.md does what the page says, with the executables for both architectures."""
     need("skopeo")

@@ -24,6 +24,7 @@ EXCEPTED = {
     "apps/line_file.py:open_locked": "written to as well, so opened once for both; it is looked at before it is read",
     "apps/line_file.py:__init__": "the same file, or one of reading.py's, by its descriptor",
     "apps/page.py:_asset": RESOURCE,
+    "image/push.py:write": "a destination's own `copy`, of a blob: no file",
     "oci/layer_writer.py:_add": OWN,
     "oci/http/transport.py:_tls_context": "is given text that reading.py read; what else is trusted is the system's",
     "oci/write.py:write_archive": OWN,

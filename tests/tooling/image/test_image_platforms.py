@@ -226,6 +226,7 @@ def test_skopeo_reads_it(platforms: Platforms) -> None:
         assert (verified.code, verified.err) == (0, "the labels are true\n")
 
 
+@pytest.mark.thorough
 def test_real_executables(kit: Kit) -> None:
     """The executables that `make static ARCH=all` makes, together: one index."""
     executables = [static_form().executable, arm_executable()]
