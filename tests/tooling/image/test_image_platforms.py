@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 
+import pytest
 from bundles import as_process, elf, release
 from containers import call, need, registry
 from harness import PROJECT, static_form

@@ -104,7 +104,9 @@ def test_add_killed_at_random_moments(tool: Tool, tmp_path: Path, prepared: Call
         assert status in (0, -9)
         seen[check_and_finish(tool, arguments, before, after)] += 1
     assert seen.total() == TIMES + 1
-    assert min(seen["before"], seen["before, leftover"], seen["after"]) > 0, seen
+    # Whether a moment of the few milliseconds that leave something over is among them is chance on a busy machine; the
+    # next test has each of them.
+    assert min(seen["before"], seen["after"]) > 0, seen
 
 
 @pytest.mark.parametrize("replace", [False, True], ids=["add", "replace"])
