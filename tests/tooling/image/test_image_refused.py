@@ -122,7 +122,9 @@ def test_platform_of_an_index(kit: Kit) -> None:
         answer = kit.tool("labels", "--verify", f"oci:{layout.directory}:both", "--platform", f"linux/{wanted}")
         assert answer.code == 3
         assert message in answer.err
-    kit.build(base=f"oci:{layout.directory}:both")
+    answer = kit.tool(*kit.options("--json", base=f"oci:{layout.directory}:both"))
+    assert (answer.code, said(answer).count("\n")) == (0, 1)
+    assert " is there for linux/arm64 as well, and the image is not: " in said(answer)
     _, found = Layout(kit.out).image("latest")
     assert found["architecture"] == "amd64"
     answer = kit.refuse("is for another platform than --executable", base=f"oci:{layout.directory}:arm64")
