@@ -12,7 +12,7 @@ from metalauncher.tooling.oci.location import lies_here, parse_location
 from metalauncher.tooling.oci.media_types import family_of
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.pinned import PinnedStore
-from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, serves
+from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, one_machine
 from metalauncher.tooling.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Base:
             raise self.unusable(error) from None
         have = tuple(built)
         linux = [one for one in listed if one.startswith(f"{DEFAULT_SYSTEM}/")]
-        return [one for one in linux if not any(serves(another, one) for another in have)]
+        return [one for one in linux if not any(one_machine(another, one) for another in have)]
 
     def image(self, part: Part) -> Image | None:
         """Return the base for a platform, which the executable has to run on; None for an empty one.

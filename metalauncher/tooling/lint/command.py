@@ -29,7 +29,7 @@ from metalauncher.tooling.lint.rules import RULES, Finding, in_order
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.location import SCHEMES
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.platforms import contradict, one_machine, serves
+from metalauncher.tooling.oci.platforms import contradict, one_machine
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -253,7 +253,7 @@ def _lost_platforms(options: Namespace, console: Console) -> list[Finding]:
     from metalauncher.tooling.run_image.opener import listed_platforms
 
     before = listed_platforms(options.baseline, options, console, "--baseline")
-    lost = [one for one in before if not any(serves(another, one) for another in now)]
+    lost = [one for one in before if not any(one_machine(another, one) for another in now)]
     text = "the baseline has an image for it, and now there is none: no app for it can be rebased"
     return [Finding(options.run_image, None, None, "ML015", f"{one}: {text}") for one in lost]
 
