@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import images
 import pytest
@@ -28,7 +29,7 @@ from metalauncher.tooling.cli.model import outline
 EXAMPLES = [example for command in outline() for example in command.examples]
 OLD, NEW = "lifecycle-v0.17.7+linux.x86-64.tgz", "lifecycle-v0.21.17+linux.x86-64.tgz"
 # What CNB asks of a run image: without it there is a warning.
-RUN_IMAGE = {
+RUN_IMAGE: dict[str, Any] = {
     "User": "1000:1000",
     "Labels": {"io.buildpacks.base.distro.name": "debian", "io.buildpacks.base.distro.version": "12"},
 }
