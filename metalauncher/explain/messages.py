@@ -123,7 +123,7 @@ def can_not_read(launcher: Launcher, oddities: Sequence[str]) -> str:
 
 
 def decided_by(selection: Selection) -> str:
-    """Say which rule of the ranking put the first launcher before the second (docs/descriptor.md)."""
+    """Say which rule of the ranking put the first launcher before the second (docs/reference/descriptor.md)."""
     chosen = selection.ranked[0]
     better = [
         launcher

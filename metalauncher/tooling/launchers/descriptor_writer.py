@@ -180,7 +180,7 @@ def _unable(bundle: Bundle, reason: str) -> Unable:
     where = f"{bundle.source}: {TOML}" if bundle.lifecycle_toml is not None else bundle.source
     return Unable(
         f"{where}: {reason}",
-        need="what docs/descriptor.md says of a descriptor",
+        need="what docs/reference/descriptor.md says of a descriptor",
         do="give it on the command line, or take a sound bundle",
         command=COMMAND,
     )

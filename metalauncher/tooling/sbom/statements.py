@@ -1,4 +1,4 @@
-"""A vendor's statements about vulnerabilities of bundles, a small TOML file. docs/sbom.md is the format's reference."""
+"""A vendor's statements about vulnerabilities of bundles, in a TOML file. docs/vendors/sbom.md describes the format."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def read_statements(file: bytes, launchers: Mapping[str, Product], own: Product 
 
 
 def _unable(headline: str) -> Unable:
-    return Unable(headline, need="statements as docs/sbom.md describes them", command="metalauncher vex --help")
+    return Unable(headline, need="statements as docs/vendors/sbom.md describes them", command="metalauncher vex --help")
 
 
 def _given(document: dict[str, Any], launchers: Mapping[str, Product], own: Product | None) -> Given:

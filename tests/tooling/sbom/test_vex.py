@@ -23,7 +23,7 @@ from metalauncher.tooling.sbom.vulnerabilities import Vulnerability, judge, know
 
 LAUNCHER = "usr/lib/cnb/launchers/buildpacks/lifecycle/0.21.17/launcher"
 PURL = "pkg:generic/buildpacks/lifecycle@0.21.17"
-HEAD = "  need:    statements as docs/sbom.md describes them\n  do:      metalauncher vex --help\n"
+HEAD = "  need:    statements as docs/vendors/sbom.md describes them\n  do:      metalauncher vex --help\n"
 
 
 @pytest.fixture
@@ -413,7 +413,7 @@ def test_output(run_image: Tool, tmp_path: Path) -> None:
 
 def test_keys_are_documented() -> None:
     """The page lists every key of the file, every status and every justification, and no other key."""
-    page = (PROJECT / "docs/sbom.md").read_text()
+    page = (PROJECT / "docs/vendors/sbom.md").read_text()
     listed = set(re.findall(r"^\| `([a-z0-9-]+)`", page, flags=re.MULTILINE))
     assert listed == set(KEYS) - {"statement"} | set(STATEMENT_KEYS)
     for word in (*STATUSES, *JUSTIFICATIONS):

@@ -103,6 +103,6 @@ def _wrong(file: str, reason: str) -> Unable:
         f"--allow {file}: {reason}",
         need="a TOML file with [[allow]] tables: case, reason, and where wanted field, a, b",
         have=[f"files that come with metalauncher: {', '.join(SHIPPED)}"],
-        do="docs/compare.md shows one",
+        do="docs/vendors/compare.md shows one",
         command=_COMMAND,
     )

@@ -520,7 +520,7 @@ def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str,
         answer = tool("check", apps["fine"], "--run-image", f"{registry.host}/org/run:1", "--no-cache")
     assert answer.code == 3
     assert answer.err.splitlines()[-2:] == [
-        "  do:      log in as somebody who may read it; docs/registries.md says where logins are looked for",
+        "  do:      log in as a user who may read it; docs/reference/container-registries.md lists the login files",
         f"           skopeo login {registry.host}",
     ]
     answer = tool("check", apps["fine"], "--run-image", f"oci:{tmp_path}/none")
