@@ -63,9 +63,38 @@ def test_make_commands_exist(page: Path) -> None:
         assert run.returncode == 0, run.stderr
 
 
-def test_readme_leads_with_two_commands() -> None:
-    """The first thing in the README is how to see it work and how to test it."""
-    assert re.match(r"# metalauncher\n\n```console\n\$ make demo .*\n\$ make test .*\n```\n", README)
+def test_readme_outline() -> None:
+    """The README is short, says first what this is, and its first commands show it at work and test it."""
+    lines = README.splitlines()
+    assert len(lines) <= 110
+    assert max(map(len, lines)) <= 140
+    assert re.findall(r"^## (\w+)", README, flags=re.MULTILINE) == [
+        "Try", "Install", "Vendors", "Platforms", "On", "How", "Commands", "Configuration", "Limits", "Pages"
+    ]  # fmt: skip
+    assert re.match(r"\$ make demo .*\n\$ make test .*\n$", blocks(PROJECT / "README.md", "console")[0])
+
+
+READERS = ("vendors", "platforms", "on-call", "reference", "contributors")
+
+
+@pytest.mark.parametrize(
+    "page", sorted(PROJECT.glob("docs/*/*.md")), ids=lambda page: f"{page.parent.name}/{page.name}"
+)
+def test_pages_begin_with_their_reader(page: Path) -> None:
+    """Below its title each page says whom it is for, and what they will have done at its end."""
+    assert page.parent.name in READERS
+    title, first = page.read_text().split("\n\n", 2)[:2]
+    assert re.fullmatch(r"# .+", title)
+    assert re.match(r"\*\*For\*\* .+\. \*\*At the end\*\* .+\.", first, flags=re.DOTALL), first
+
+
+def test_pages_are_listed() -> None:
+    """The list of all pages has each of them, and the README leads to it."""
+    index = (PROJECT / "docs/README.md").read_text()
+    listed = set(re.findall(r"^\|.*\]\(([^)]+)\)", index, flags=re.MULTILINE))
+    there = {str(page.relative_to(PROJECT / "docs")) for page in PROJECT.glob("docs/**/*.md")} - {"README.md"}
+    assert listed == there | {"metalauncher.1", "../CONTRIBUTING.md"}
+    assert "(docs/README.md)" in README
 
 
 def test_readme_commands() -> None:
@@ -76,9 +105,9 @@ def test_readme_commands() -> None:
     assert listed == {command.path[0] for command in outline() if command.path and command.path[0].isalpha()}
 
 
-def test_readme_which(image: Image) -> None:
-    """`metalauncher --which` answers as the README shows it."""
-    shown = next(block for block in blocks(PROJECT / "README.md", "console") if "--which" in block)
+def test_which_of_the_troubleshooting_page(image: Image) -> None:
+    """`metalauncher --which` answers as the page shows it."""
+    shown = next(block for block in blocks(PROJECT / "docs/troubleshooting.md", "console") if "--which" in block)
     command, path, *reasons = shown.splitlines()
     image.use_registry()
     image.use_app("p09-mixed")

@@ -71,7 +71,7 @@ def test_commands(yard: Yard, tmp_path: Path) -> None:
 def test_run_image_page_leads_here() -> None:
     """Who makes a run image reads there what becomes of apps that exist."""
     page = (PROJECT / "docs/vendors/run-image.md").read_text()
-    assert "[`metalauncher patch`](patch.md)" in page.partition("## For platforms")[2]
+    assert "[`metalauncher patch`](../platforms/patch.md)" in page.partition("## Builders")[2]
 
 
 def test_codes() -> None:
