@@ -35,7 +35,9 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     console = Console(environment)
     options: Namespace | None = None
     try:
-        options = parser().parse_args([decode(argument) for argument in arguments])
+        words = [decode(argument) for argument in arguments]
+        options = parser().parse_args(words)
+        options.command_line = shlex.join(["metalauncher", *words])
         log = None
         if "log_format" in options:
             from metalauncher.tooling.log import EventLog

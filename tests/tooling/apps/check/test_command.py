@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -430,6 +432,22 @@ def test_as_process(apps: dict[str, str], world: World, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_page_is_reproducible(tool: Tool, world: World, apps: dict[str, str], tmp_path: Path) -> None:
+    """With SOURCE_DATE_EPOCH the same question gives the same page; what is no time is refused before the work."""
+    words = ("check", apps["fine"], "--run-image", world.reference(world.run("page", world.rig.run_layer("0.17.7"))))
+    epoch, wrong = {"SOURCE_DATE_EPOCH": "1700000000"}, {"SOURCE_DATE_EPOCH": "now"}
+    first, second = (tool(*words, "--format", "html", environ=epoch) for _ in range(2))
+    assert first == second
+    assert '<time datetime="2023-11-14T22:13:20Z">2023-11-14 22:13 UTC</time>' in first.out
+    assert f"<code>metalauncher {shlex.join(words)} --format html</code>" in first.out
+    journal = tmp_path / "journal.jsonl"
+    answer = tool(*words, "--format", "html", "--resume", str(journal), environ=wrong)
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith("ERROR: SOURCE_DATE_EPOCH: 'now' is no number of seconds since 1970\n")
+    assert not journal.exists()
+    assert tool(*words, environ=wrong).code == 0  # the text has no time
+
+
 def test_launchers_that_cant_start(tool: Tool, world: World, apps: dict[str, str], tmp_path: Path) -> None:
     """The matrix agrees with the verdict: a launcher that can't be exec'd runs nothing; also after a merge."""
     layer = world.rig.run_layer(more=[images.file("/usr/lib/cnb/launchers.d/x.toml", descriptor("0.21.17"))])
@@ -442,7 +460,11 @@ def test_launchers_that_cant_start(tool: Tool, world: World, apps: dict[str, str
     again = tool("check", "--merge", str(results))
     assert (again.code, again.out) == (1, answer.out)
     page = tool("check", apps["fine"], "--run-image", broken, "--format", "html").out
-    assert tool("check", "--merge", str(results), "--format", "html").out == page
+    merged = tool("check", "--merge", str(results), "--format", "html").out
+    made = re.compile("<div><dt>(?:Made|Command)</dt>.*\n")
+    assert len(made.findall(page)) == len(made.findall(merged)) == 2
+    assert f"<dd><code>metalauncher check --merge {results} --format html</code></dd>" in merged
+    assert made.sub("", merged) == made.sub("", page)
     assert "<small>none that covers it can be started</small>" in page
     document = tool("check", apps["fine"], "--run-image", broken, "--json").document
     assert list(schema().iter_errors(document)) == []
