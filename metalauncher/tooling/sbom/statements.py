@@ -150,6 +150,8 @@ def _check_status(values: Mapping[str, str], key: str) -> None:
         for name in ("justification", "impact-statement"):
             if values[name]:
                 raise _Wrong(f"{key}: {name}", f"belongs to not_affected, not to {status}")
+    if status != "affected" and values["action-statement"]:
+        raise _Wrong(f"{key}: action-statement", f"belongs to affected, not to {status}")
     if status == "affected" and not values["action-statement"]:
         raise _Wrong(f"{key}: action-statement", "is missing: affected needs it")
 
