@@ -164,6 +164,6 @@ def _judge_unpacked(judge: Judge | Judges, app: str, directory: str) -> Result:
     """Return the verdict over an unpacked app; what is only the folder around one is named wrongly."""
     within = root_within(encode(directory))
     if within is not None:
-        reason = f"is no root filesystem, but holds one: dir:{decode(within)}"
+        reason = f"is not a root filesystem, but contains one: dir:{decode(within)}"
         return Result(app, None, "unknown", reason, wrong_name=True)
     return judge.judge_unpacked(app, directory)

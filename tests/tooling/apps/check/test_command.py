@@ -116,10 +116,10 @@ def test_wrong_names_are_errors(check: Any, tool: Tool, apps: dict[str, str], wo
     (bundle / "rootfs/usr").mkdir(parents=True)
     (bundle / "rootfs/etc").mkdir()
     answer = check(f"dir:{bundle}", *tolerant)
-    assert (answer.code, f"is no root filesystem, but holds one: dir:{bundle}/rootfs" in answer.out) == (3, True)
+    assert (answer.code, f"is not a root filesystem, but contains one: dir:{bundle}/rootfs" in answer.out) == (3, True)
     answer = tool("check", apps["fine"], "--run-image", apps["fine"], *tolerant)
     assert (answer.code, answer.out) == (3, "")
-    assert "is an app image, and no run image" in answer.err
+    assert "is an app image, not a run image" in answer.err
 
 
 def test_text(check: Any, apps: dict[str, str]) -> None:
@@ -321,7 +321,7 @@ WRONG = {
         "docker-archive:/none-such: is not there",
     ),
     "no such root": (("oci:x", "--run-image", "dir:/none-such"), "dir:/none-such: there is no such directory"),
-    "no such root directory": (("oci:x", "--root", "/none-such"), "--root: '/none-such' is no directory"),
+    "no such root directory": (("oci:x", "--root", "/none-such"), "--root: '/none-such' is not a directory"),
     "platform": (
         ("oci:x", "--run-image", "oci:x", "--platform", "amd46"),
         "argument --platform: 'amd46' is not a platform, OS/ARCH[/VARIANT] such as linux/amd64 or linux/arm64",
@@ -391,7 +391,7 @@ def test_app_and_run_image_confused(tool: Tool, check: Any, apps: dict[str, str]
     """An app image as the run image proves nothing; a run image as the app is no app to be rebuilt."""
     answer = tool("check", apps["fine"], "--run-image", apps["fine"])
     assert (answer.code, answer.out) == (3, "")
-    reason = "is an app image, and no run image: it has the label io.buildpacks.lifecycle.metadata"
+    reason = "is an app image, not a run image: it has the label io.buildpacks.lifecycle.metadata"
     assert answer.err.startswith(f"ERROR: {apps['fine']}: {reason}\n")
     for number, config in enumerate(
         (
@@ -415,10 +415,10 @@ def test_root_one_folder_too_high(tool: Tool, apps: dict[str, str], tmp_path: Pa
     (rootfs / "usr/lib/cnb/launchers.d").mkdir(parents=True)
     if command == "check dir:":
         answer = tool("check", apps["fine"], "--run-image", f"dir:{rootfs.parent}")
-        expected = f"dir:{rootfs.parent}: is no root filesystem, but holds one: dir:{rootfs}"
+        expected = f"dir:{rootfs.parent}: is not a root filesystem, but contains one: dir:{rootfs}"
     else:
         answer = tool(command, *([apps["fine"]] if command == "check" else []), "--root", rootfs.parent)
-        expected = f"--root: {str(rootfs.parent)!r} is no root filesystem, but holds one"
+        expected = f"--root: {str(rootfs.parent)!r} is not a root filesystem, but contains one"
         assert f"  do:      name {rootfs}, or whichever is meant\n" in answer.err
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.startswith(f"ERROR: {expected}\n")
@@ -542,7 +542,7 @@ def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str,
         answer = tool("check", apps["fine"], "--run-image", f"{registry.host}/org/run:1", "--no-cache")
     assert answer.code == 3
     assert answer.err.splitlines()[-2:] == [
-        "  do:      log in as somebody who may read it; docs/registries.md says where logins are looked for",
+        "  do:      log in as a user who may read it; docs/reference/container-registries.md lists the login files",
         f"           skopeo login {registry.host}",
     ]
     answer = tool("check", apps["fine"], "--run-image", f"oci:{tmp_path}/none")
