@@ -291,6 +291,9 @@ def test_hostile_platform(fleet: Fleet) -> None:
         "matrix",
         "matrix-1",
     ]
+    (row,) = [one for one in page.find("tr") if "data-needs" in one.attributes]
+    counted = [one.attributes["data-need"] for one in page.find("tr") if "data-need" in one.attributes]
+    assert row.attributes["data-needs"].split() == counted == ["0.0", "1.0"]  # what a filter of apps counts
     told = answers["markdown"].out
     assert not re.search(r"(?<!\\)<img", told)
     assert "@team" not in told
