@@ -18,6 +18,7 @@ from metalauncher.tooling.oci.reference import Reference
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from metalauncher.tooling.image.attach import Attached
     from metalauncher.tooling.oci.destination import Destination, Tagged
     from metalauncher.tooling.oci.model import Store
     from metalauncher.tooling.oci.sources.stores import Stores
@@ -32,11 +33,13 @@ class Pushed(NamedTuple):
         target: the image's name in full.
         sent: bytes of blobs that were sent; those of mounted layers are not.
         was_there: the tag named this image already: nothing was done.
+        attached: what was attached to the image, or to those of the index, in the order of their manifests.
     """
 
     target: Reference
     sent: int
     was_there: bool
+    attached: tuple[Attached, ...] = ()
 
 
 def parse_target(text: str) -> Reference:

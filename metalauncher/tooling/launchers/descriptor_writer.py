@@ -71,7 +71,7 @@ def declare(bundle: Bundle, wishes: Wishes, path: str | None = None) -> tuple[La
     except InvalidValue as error:
         raise _unable(bundle, f"{error.key}: {error.reason}") from None
     if not isinstance(found, Launcher):
-        raise _unable(bundle, "launcher.masked: a mask is no bundle")
+        raise _unable(bundle, "launcher.masked: a mask is not a bundle")
     return found, render(descriptor)
 
 

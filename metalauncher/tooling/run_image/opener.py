@@ -141,7 +141,7 @@ class RunImages:
         return self._read(name, reference, read_run_image)
 
     def read_whole(self, name: str, reference: Location) -> RunImage:
-        """Read all that the commands look at of a run image that is no directory.
+        """Read all that the commands look at of a run image that is not a directory.
 
         Raises:
             Unable: as `read`.
