@@ -85,7 +85,9 @@ def test_pages_are_listed() -> None:
 
 def test_which_of_the_troubleshooting_page(image: Image) -> None:
     """`metalauncher --which` answers as the page shows it."""
-    shown = next(block for block in blocks(PROJECT / "docs/on-call/troubleshooting.md", "console") if "--which" in block)
+    shown = next(
+        block for block in blocks(PROJECT / "docs/on-call/troubleshooting.md", "console") if "--which" in block
+    )
     command, path, *reasons = shown.splitlines()
     image.use_registry()
     image.use_app("p09-mixed")

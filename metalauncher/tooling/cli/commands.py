@@ -243,8 +243,8 @@ def _lint() -> Parser:
     command.add_argument(
         "--baseline",
         metavar="DIR|IMAGE",
-        help="a root, a directory of descriptors, or an image of before (oci:DIR[:NAME], ..., docker://NAME):"
-        " whatever it served is to be served still",
+        help="a root, a directory of descriptors, or the previous image (oci:DIR[:NAME], ...,"
+        " docker://NAME): every app that started on it still has to start",
     )
     command.add_argument(
         "--arch", choices=ARCHITECTURES, help="the run image's (default: that of its metalauncher, or this machine's)"

@@ -41,7 +41,7 @@ def check() -> Parser:
     command.add_argument(
         "--root", "--registry-root", metavar="DIR", dest="root", help="an unpacked root filesystem in place of that"
     )
-    command.add_argument("--against", metavar="IMAGE", help="the run image of before: what changes is said")
+    command.add_argument("--against", metavar="IMAGE", help="the previous run image: the report says what changes")
     add_platform(
         command, f"which image of several for different ones, and what --run-image is for (default: {DEFAULT_PLATFORM})"
     )
@@ -137,7 +137,7 @@ def patch() -> Parser:
     """Return the parser of `patch`."""
     command = Parser(
         "metalauncher patch",
-        "Have apps that exist use the run image's launcher, without a rebuild: each is written anew under another tag,"
+        "Have apps that exist use the run image's launcher, without a rebuild: each is written again under another tag,"
         " its own launcher's layer replaced, if it is proved to start. Without --apply this is a plan: nothing is"
         " written but the journal. APP is a name in a registry. Read docs/platforms/patch.md first: it begins with"
         " what undoes this. Exit 1: apps are refused; 3: something is not finished, or the command line is wrong.",

@@ -57,7 +57,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     if options.fail_on == "regressions" and options.against is None:
         raise Unable(
             "--fail-on regressions: nothing says what started before",
-            need="--against IMAGE, the run image of before",
+            need="--against IMAGE, the previous run image",
             command="metalauncher check oci:app --run-image oci:new-run --against oci:run --fail-on regressions",
         )
     shard = parse_shard(options.shard, console.environment) if options.shard else None

@@ -61,7 +61,7 @@ def merge(options: Namespace, console: Console) -> int:
         raise AssertionError("there is at least one file")
     if options.fail_on == "regressions" and first.against is None:
         raise Unable(
-            "--fail-on regressions: these results say nothing of a run image of before",
+            "--fail-on regressions: these results say nothing of a previous run image",
             need="results of runs with --against IMAGE",
             command=_COMMAND,
         )
@@ -83,7 +83,7 @@ def _refuse_missing(shards: list[Shard]) -> None:
     totals = sorted({shard.of for shard in shards})
     if len(totals) > 1:
         have = [f"parts of {total}" for total in totals]
-        raise Unable("the files are of fleets parted differently", have=have, command=_COMMAND)
+        raise Unable("the files are of fleets that were divided differently", have=have, command=_COMMAND)
     if not totals:
         return
     there = {shard.number for shard in shards}

@@ -220,7 +220,7 @@ def open_apply(path: str) -> tuple[Journal, Contents]:
             raise Unable(
                 f"{path}: was planned by metalauncher {found.asked.metalauncher}, and this is {__version__}",
                 need="the version that made the plan: another one may write other bytes",
-                do="or plan anew, to a new journal",
+                do="or plan again, with a new journal",
                 command=found.asked.command(beside(path)),
             )
         missing = found.asked.apps - len(found.entries)

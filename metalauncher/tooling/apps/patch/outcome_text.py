@@ -30,7 +30,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     "defect": ("{about}", "report it, and run the same command again", "metalauncher --version"),
     "no-run-image-inside": (
         "its labels don't say where its run image ends",
-        "build the app anew: squashed images can't be rebased either",
+        "rebuild the app: squashed images can't be rebased either",
         SHOW_CONFIG,
     ),
     "inside-without-metalauncher": (
@@ -49,13 +49,13 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
         _RENAME,
     ),
     "named-without-metalauncher": (
-        "the run image that its label names has no metalauncher, so that the next rebase would kill the app: {about}",
+        "the run image that its label names has no metalauncher, so that the next rebase would break the app: {about}",
         f"push a run image with metalauncher under that name, or {_ONTO_ANOTHER}",
         _RENAME,
     ),
     "does-not-start": (
         "would not start on {about}",
-        "mend that, and plan it again with a new journal",
+        "fix that, and plan it again with a new journal",
         SHOW_CONFIG,
     ),
     "unknown": (

@@ -16,7 +16,7 @@ _CHECK: Final = "metalauncher check --inventory {app}"
 SHOW_MANIFEST: Final = "skopeo inspect --raw docker://{app}"
 # Of an image whose Docker manifest lists media types of OCI, as a rebase may leave it, skopeo shows the manifest alone.
 SHOW_CONFIG: Final = f"skopeo inspect --config --raw docker://{{app}} || {SHOW_MANIFEST}"
-_REBUILD: Final = "build the app anew"
+_REBUILD: Final = "rebuild the app"
 # What is wrong with a document, or with a value in one.
 _WRONG: Final[Mapping[str, str]] = {
     "too-large": "is too large",

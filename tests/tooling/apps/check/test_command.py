@@ -94,7 +94,7 @@ def test_regressions_alone(check: Any, apps: dict[str, str], world: World, tmp_p
     check(apps["old"], "--resume", str(tmp_path / "other"))
     tool_answer = as_process("check", "--merge", tmp_path / "other", "--fail-on", "regressions")
     assert (tool_answer.code, tool_answer.out) == (3, "")
-    assert "these results say nothing of a run image of before" in tool_answer.err
+    assert "these results say nothing of a previous run image" in tool_answer.err
 
 
 def test_wrong_names_are_errors(check: Any, tool: Tool, apps: dict[str, str], world: World, tmp_path: Path) -> None:

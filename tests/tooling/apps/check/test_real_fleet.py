@@ -263,7 +263,7 @@ def test_parts_are_the_whole(served: Served, whole: dict[str, Any], tool: Tool, 
     other.write_text(files[0].read_text().replace('"shard": [1, 3]', '"shard": [1, 2]', 1))
     parted = tool("check", "--merge", files[1], other)
     assert (parted.code, parted.out) == (3, "")
-    assert parted.err.startswith("ERROR: the files are of fleets parted differently\n")
+    assert parted.err.startswith("ERROR: the files are of fleets that were divided differently\n")
     other.write_text(files[0].read_text().replace('"supported"', '"sported"', 1))
     damaged = tool("check", "--merge", other, *files[1:])
     assert damaged.err.startswith(f"ERROR: {other}: has an invalid launcher: apis.platform.supported is missing\n")
