@@ -48,7 +48,7 @@ def said(module: Path) -> Iterator[str]:
 
 
 def test_the_list() -> None:
-    """Each word has something in its place, which is not itself gone; it is found across lines, and not within others."""
+    """Each word has a replacement that is not itself gone; it is found across lines, and not within other words."""
     words = gone()
     assert len(words) > 30
     assert [word for word, instead in words.items() if found(instead)] == []
