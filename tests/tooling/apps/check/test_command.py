@@ -443,7 +443,7 @@ def test_page_is_reproducible(tool: Tool, world: World, apps: dict[str, str], tm
     journal = tmp_path / "journal.jsonl"
     answer = tool(*words, "--format", "html", "--resume", str(journal), environ=wrong)
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith("ERROR: SOURCE_DATE_EPOCH: 'now' is no number of seconds since 1970\n")
+    assert answer.err.startswith("ERROR: SOURCE_DATE_EPOCH: 'now' is not seconds since 1970\n")
     assert not journal.exists()
     assert tool(*words, environ=wrong).code == 0  # the text has no time
 
