@@ -28,6 +28,7 @@ class Built(NamedTuple):
         layer: the one that was added.
         labels: that were added.
         launchers: their names, as the registry has them.
+        missing: what CNB asks of a run image, and the base has not.
     """
 
     platform: str
@@ -35,6 +36,7 @@ class Built(NamedTuple):
     layer: NewLayer
     labels: dict[str, str]
     launchers: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 class Written(NamedTuple):

@@ -18,7 +18,7 @@ from containers import call, need
 from harness import PROJECT, static_form
 from images import OCI, SHIM, Layer, Layout, base, config_of, file, folder, link, pack, sha
 from images import tar as make_tar
-from kit import BOMS, FOLDER, Kit, debian, members
+from kit import BOMS, FOLDER, Kit, debian, members, said
 from sboms import check_cyclonedx, check_spdx
 
 from metalauncher.tooling.oci.image import load_image
@@ -96,7 +96,7 @@ def test_same_bytes_on_every_build(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
         os.umask(umask)
         monkeypatch.undo()
         time.tzset()
-    assert other.err == ""
+    assert said(other) == ""
     assert (other.document["manifest"], other.document["layer"]) == (first["manifest"], first["layer"])
     assert (later / "two.tar").read_bytes() == archive.read_bytes()
     assert tree(later / "layout") == before
@@ -381,7 +381,7 @@ def test_talk(kit: Kit) -> None:
     digest = json.loads((kit.out / "index.json").read_text())["manifests"][0]["digest"]
     assert answer.code == 0
     assert answer.out == f"oci:{kit.out}:latest {digest}\n"
-    assert answer.err.startswith("one layer of ")
+    assert said(answer).startswith("one layer of ")
     assert answer.err.endswith(" unpacked) on scratch: metalauncher and 2 launchers\n")
     assert stat.S_IMODE(kit.out.stat().st_mode) == 0o755
     shown = on_terminal(None, "labels", "--verify", f"oci:{kit.out}")

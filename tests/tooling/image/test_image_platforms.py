@@ -11,7 +11,7 @@ from containers import call, need, registry
 from harness import PROJECT, static_form
 from images import Layout, base, file, folder, index, pack, sha
 from jsonschema import Draft202012Validator
-from kit import ARM, FOLDER, Kit, arm_executable, members
+from kit import ARM, FOLDER, Kit, arm_executable, members, said
 from platforms import BOTH, MACHINES, Platforms
 
 from metalauncher.tooling.oci.image import load_image, platforms_of
@@ -115,7 +115,7 @@ def test_text(platforms: Platforms) -> None:
     answer = kit.tool(*platforms.options(*BOTH, "--base", "scratch", "--out", f"oci:{kit.out}"))
     digest = json.loads((kit.out / "index.json").read_text())["manifests"][0]["digest"]
     assert (answer.code, answer.out) == (0, f"oci:{kit.out}:latest {digest}\n")
-    first, second = answer.err.splitlines()
+    first, second = said(answer).splitlines()
     assert first.startswith("linux/amd64: one layer of ")
     assert second.startswith("linux/arm64: one layer of ")
     assert second.endswith(" unpacked) on scratch: metalauncher and 2 launchers")

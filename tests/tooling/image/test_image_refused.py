@@ -100,7 +100,8 @@ def test_base_that_may_not_be_read(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("metalauncher.tooling.image.base.load_image", closed)  # root itself may read everything
     answer = kit.refuse(f"--base {reference}: oci-layout: permission denied", base=reference)
-    assert answer.err.endswith(f"  need:    a base that may be read\n  do:      ls -ld {kit.folder}/base\n")
+    look = f"  do:      look at what is there\n           ls -ld {kit.folder}/base\n"
+    assert answer.err.endswith("  need:    a base that can be read\n" + look)
 
 
 def test_platform_of_an_index(kit: Kit) -> None:
@@ -287,3 +288,14 @@ def test_foreign_layer(kit: Kit) -> None:
     layout.add(config_of([layer]), [blob], "base")
     layout.save()
     kit.refuse("has a foreign layer", base=f"oci:{layout.directory}")
+
+
+def test_tag_that_is_not_there(kit: Kit) -> None:
+    """What is wrong with a name is not to be found in the directory's rights: the layout's own list is."""
+    debian(kit)
+    wrong = f"oci:{kit.folder}/base:13"
+    for answer in (kit.tool(*kit.options(base=wrong)), kit.tool("list", "--run-image", wrong)):
+        assert answer.code == 3
+        assert f"{wrong}: there is no image '13'; there is 12\n" in answer.err
+        last = ["  do:      name an image that is in the layout", f"           cat {kit.folder}/base/index.json"]
+        assert answer.err.splitlines()[-2:] == last

@@ -529,8 +529,7 @@ def test_missing_extra(run_image: Tool, tmp_path: Path) -> None:
         done = run("sbom", "--format", style)
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr == (
-            f"ERROR: sbom: Python has no module '{module}' here\n"
-            "  need:    what the extra 'sbom' of the package installs\n"
+            f"ERROR: sbom needs the Python module '{module}', which is not installed\n"
             "  do:      pip install 'metalauncher[sbom]'\n"
         )
     assert run("vex").returncode == 0

@@ -395,6 +395,6 @@ def _refuse(path: str, reason: str) -> Unable:
     return Unable(
         f"{path}: {reason}",
         need="a journal that metalauncher patch --journal made",
-        do="see what is there",
+        do="look at what is there",
         command=f"ls -l {shlex.quote(path)}",
     )

@@ -513,16 +513,16 @@ def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str,
     answer = tool("check", apps["fine"], "--run-image", f"{host}/run:1", "--insecure", host, "--no-cache")
     assert answer.code == 3
     assert answer.err.splitlines()[-2:] == [
-        "  do:      see whether the registry answers, and has it",
+        "  do:      check that the registry answers, and has the image",
         f"           skopeo inspect docker://{host}/run:1",
     ]
     with hostile(lambda _: Reply("401 Unauthorized", headers={"WWW-Authenticate": "Basic realm=x"})) as registry:
         answer = tool("check", apps["fine"], "--run-image", f"{registry.host}/org/run:1", "--no-cache")
     assert answer.code == 3
     assert answer.err.splitlines()[-2:] == [
-        "  do:      log in as somebody who may read it; docs/registries.md says where logins are looked for",
+        "  do:      log in as a user who may read it (docs/registries.md)",
         f"           skopeo login {registry.host}",
     ]
     answer = tool("check", apps["fine"], "--run-image", f"oci:{tmp_path}/none")
     assert answer.code == 3
-    assert answer.err.splitlines()[-2:] == ["  do:      see what is there", f"           ls -ld {tmp_path}/none"]
+    assert answer.err.splitlines()[-2:] == ["  do:      look at what is there", f"           ls -ld {tmp_path}/none"]
