@@ -145,7 +145,7 @@ def _open_images(options: Namespace, console: Console) -> AbstractContextManager
     """
     if options.root is not None:
         raise Unable(
-            "there are two run images: --run-image and --root",
+            "--run-image and --root are both given",
             need="one of --run-image IMAGE and --root DIR",
             command=f"metalauncher {options.command} --help",
         )

@@ -66,7 +66,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     targets = tuple([parse_target(text) for text in options.push])
     if not outputs and not targets:
         raise Unable(
-            "there is no place to write the image to",
+            "no target is given for the image",
             need="--push HOST/REPOSITORY:TAG, for a registry, or --out oci:DIR, for this machine; or both",
             command=_COMMAND,
         )
@@ -97,8 +97,8 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         if not options.platform and (others := base.others([one.platform for one in built])):
             asked = " ".join([f"--platform {one}" for one in (*[one.platform for one in built], *others)])
             console.warn(
-                f"--base {base.text} is there for {', '.join(others)} as well, and the image is not:"
-                f" no app for that can be rebased onto it; to build for all: {asked}"
+                f"--base {base.text} is also for {', '.join(others)}, the image is not:"
+                f" apps for that can't be rebased onto it; to build for all: {asked}"
             )
         if missing := dict.fromkeys([text for one in built for text in one.missing]):
             console.warn(
@@ -212,10 +212,10 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
         scratch.install(executable, part.bundles, architecture_of(platform), created, console)
         registry = load_registry(scratch.root)
         for broken in registry.invalid:
-            console.warn(f"left out: {broken}")
+            console.warn(f"invalid descriptor: {broken}")
         if not registry.launchers:
             raise Unable(
-                "there would be no launcher in the image",
+                "the image would have no launcher",
                 need="a bundle, or a base that has one",
                 command=f"metalauncher image --bundle lifecycle-v0.21.17+linux.{architecture_of(platform)}.tgz …",
             )

@@ -185,7 +185,7 @@ def test_on_a_run_image(kit: Kit) -> None:
     assert [each["created_by"] for each in config["history"]].count("metalauncher image") == 1
     other = release(kit.folder / "other", "0.17.7", elf(size=999))
     answer = kit.refuse(
-        "buildpacks/lifecycle@0.17.7 is installed already, and is another one",
+        "buildpacks/lifecycle@0.17.7 is already installed, with other content",
         *("--bundle", other),
         base=f"oci:{kit.out}:one",
     )
@@ -248,7 +248,7 @@ def test_sboms_match_the_files(kit: Kit) -> None:
                 check_cyclonedx(text) if "cdx" in name else check_spdx(json.loads(text))
                 assert sha(whose).removeprefix("sha256:") in text
     kit.executable.write_bytes(elf(size=5001))
-    kit.refuse(f"--executable {kit.executable}.contents.json: speaks of another executable")
+    kit.refuse(f"--executable {kit.executable}.contents.json: describes another executable")
     kit.executable.with_name("metalauncher.contents.json").unlink()
     answer = kit.refuse(f"--executable {kit.executable}: is not metalauncher's executable")
     assert "and NAME.contents.json beside it" in answer.err
