@@ -59,7 +59,7 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "its launcher is not a program, but leads to {found}",
         "a launcher of the app's own",
         "",
-        "nothing: there is no launcher to replace",
+        "nothing to do: there is no launcher to replace",
         _CHECK,
     ),
     "schema-1": Text(
@@ -128,7 +128,7 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "its label {place} is false",
         "an app that may start on another run image",
         "",
-        "pass --force where you know that it may",
+        "pass --force if you know that it may",
         _CHECK,
     ),
     "no-layer": Text(
