@@ -152,7 +152,9 @@ class Push:
         do, command = "see whether the registry answers; the same command does what is missing", ""
         match error.kind:
             case "denied":
-                do = "log in as somebody who may write there; docs/registries.md says where logins are looked for"
+                do = (
+                    "log in as a user who may write there; docs/reference/container-registries.md lists the login files"
+                )
                 command = f"skopeo login {host}"
             case "moved" | "immutable":
                 do = "see who writes that tag, or push to another one"
