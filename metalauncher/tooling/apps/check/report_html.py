@@ -14,7 +14,14 @@ from metalauncher.tooling.apps.check.bounds import (
     size_in_words,
 )
 from metalauncher.tooling.apps.check.findings import WORDS, counted
-from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS, by_platform, notes_shown, own_launcher, resting
+from metalauncher.tooling.apps.check.report_text import (
+    ASSUMPTIONS,
+    about_platforms,
+    by_platform,
+    notes_shown,
+    own_launcher,
+    resting,
+)
 from metalauncher.tooling.apps.check.verdict import AT_RISK
 from metalauncher.tooling.apps.page import (
     APP_LIMIT,
@@ -100,7 +107,8 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
 
 
 def _is_unsure(findings: Findings) -> bool:
-    return bool(findings.of("unknown") or findings.unchecked or not findings.results)
+    unclear = findings.owed or findings.warnings
+    return bool(findings.of("unknown") or findings.unchecked or unclear or not findings.results)
 
 
 def _body(findings: Findings) -> Iterator[str]:
@@ -113,6 +121,8 @@ def _body(findings: Findings) -> Iterator[str]:
     if findings.left_alone:
         yield f'<p class="note"><strong>{findings.left_alone:,} left alone</strong> by'
         yield f" {code(findings.gate.text)}: the run does not fail by them.</p>\n"
+    for text in about_platforms(findings):
+        yield f'<p class="note">{safe(text)}.</p>\n'
     if findings.bundles:
         names = ", ".join([code(name) for name in findings.bundles])
         yield f'<p class="note do"><strong>To be added to the run image:</strong> {names}</p>\n'
