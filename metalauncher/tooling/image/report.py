@@ -25,14 +25,14 @@ class Built(NamedTuple):
     Attributes:
         platform: `os/architecture[/variant]`.
         store: holds the image.
-        layer: the one that was added.
+        layer: the one that was added; None where the base had all of it.
         labels: that were added.
         launchers: their names, as the registry has them.
     """
 
     platform: str
     store: AmendedStore
-    layer: NewLayer
+    layer: NewLayer | None
     labels: dict[str, str]
     launchers: tuple[str, ...]
 
@@ -68,14 +68,15 @@ def report(built: Sequence[Built], written: Written, console: Console, form: str
     places = [*written.outputs, *[str(one.target) for one in written.pushed]]
     console.out([f"{place} {written.digest}" for place in places])
     for push in written.pushed:
-        was = "names this image already: nothing was sent" if push.was_there else f"pushed, {push.sent:,} bytes sent"
-        console.say(f"{push.target}: {was}")
+        was = "names this image already" if push.was_there else "pushed"
+        console.say(f"{push.target}: {was}, {push.sent:,} bytes sent")
     for one in built:
         platform = f"{one.platform}: " if len(built) > 1 else ""
-        console.say(
-            f"{platform}one layer of {one.layer.layer.blob.size:,} bytes ({one.layer.expanded:,} unpacked)"
-            f" on {written.base}: metalauncher and {count(len(one.launchers), 'launcher')}"
-        )
+        added = "no layer"
+        if one.layer is not None:
+            added = f"one layer of {one.layer.layer.blob.size:,} bytes ({one.layer.expanded:,} unpacked)"
+        has = f"metalauncher and {count(len(one.launchers), 'launcher')}"
+        console.say(f"{platform}{added} on {written.base}{'' if one.layer else ', which has all of it'}: {has}")
 
 
 def _document(built: Sequence[Built], written: Written) -> dict[str, Json]:
@@ -96,15 +97,18 @@ def _document(built: Sequence[Built], written: Written) -> dict[str, Json]:
 
 
 def _image(one: Built) -> dict[str, Any]:
-    blob = one.layer.layer.blob
-    return {
-        "manifest": one.store.top()[0].digest,
-        "layer": {
+    layer = None
+    if one.layer is not None:
+        blob = one.layer.layer.blob
+        layer = {
             "digest": blob.digest,
             "diff_id": one.layer.layer.diff_id,
             "size": blob.size,
             "expanded": one.layer.expanded,
-        },
+        }
+    return {
+        "manifest": one.store.top()[0].digest,
+        "layer": layer,
         "launchers": list(one.launchers),
         "labels": dict(one.labels),
     }

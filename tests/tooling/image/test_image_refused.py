@@ -98,7 +98,7 @@ def test_base_that_may_not_be_read(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
     def closed(*_: object) -> None:
         raise ImageError("denied", "oci-layout: permission denied")
 
-    monkeypatch.setattr("metalauncher.tooling.image.base.load_image", closed)  # root itself may read everything
+    monkeypatch.setattr("metalauncher.tooling.image.base.Images.load", closed)  # root itself may read everything
     answer = kit.refuse(f"--base {reference}: oci-layout: permission denied", base=reference)
     assert answer.err.endswith(f"  need:    a base that may be read\n  do:      ls -ld {kit.folder}/base\n")
 
