@@ -211,7 +211,7 @@ def with_terminal(screen: Terminal, action: Callable[[], Any]) -> Any:
 
 
 def descriptor(data: bytes) -> None:
-    """Check a descriptor: a launcher with every value as docs/descriptor.md has it, a mask, or InvalidDescriptor."""
+    """Check a descriptor: a launcher with the values of docs/reference/descriptor.md, a mask, or InvalidDescriptor."""
     path = bench().put(data)
     reference = _reference(data)
     try:

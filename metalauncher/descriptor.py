@@ -1,6 +1,6 @@
 """One descriptor: a TOML document -> the launcher that it declares. Pure. Must not know files or records.
 
-docs/descriptor.md is the format's reference.
+docs/reference/descriptor.md is the format's reference.
 """
 
 from __future__ import annotations

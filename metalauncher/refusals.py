@@ -1,7 +1,7 @@
 """Why a dispatch ends without a launcher, and with which exit code. Facts alone: must not know files or wording.
 
-The codes are CNB's own where CNB has one (11, 12, 1, and 82 of the 80s reserved for launch); docs/exit-codes.md lists
-them. `explain/` turns a refusal into the text that people read.
+The codes are CNB's own where CNB has one (11, 12, 1, and 82 of the 80s reserved for launch);
+docs/on-call/exit-codes.md lists them. `explain/` turns a refusal into the text that people read.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def refuse(  # noqa: PLR0911  # one return for each refusal, in their order
     policy: Policy, registry: Registry, found: Record | InvalidMetadata | None, sifted: Sifted
 ) -> Refusal:
-    """Return the first refusal that applies, in the order of docs/exit-codes.md.
+    """Return the first refusal that applies, in the order of docs/on-call/exit-codes.md.
 
     Args:
         policy: what the variables ask for.

@@ -1,4 +1,4 @@
-"""The rooms of the house, as docs/architecture.md draws them: who may import whom, read from the source."""
+"""docs/contributors/architecture.md tells the truth: which module may import which, read from the source."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def above_tooling(imports: Mapping[str, list[Import]]) -> dict[str, list[Import]
 
 
 def test_who_imports_whom() -> None:
-    """Nothing is imported but what docs/architecture.md allows."""
+    """Nothing is imported but what docs/contributors/architecture.md allows."""
     assert list(strangers(IMPORTS)) == []
 
 
@@ -253,7 +253,7 @@ def test_no_circle_of_types() -> None:
 
 def test_the_page_has_every_module() -> None:
     """The page's tables name the modules above tooling/, its rooms with what each may import, and no others."""
-    page = (PROJECT / "docs/architecture.md").read_text().partition("Whatever file a user names")[0]
+    page = (PROJECT / "docs/contributors/architecture.md").read_text().partition("Whatever file a user names")[0]
     cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
     rows = [[re.findall(r"`([a-z_]+)`", cell) for cell in row] for row in cells]
     modules = {name.removeprefix("explain.") for name in TREES if name and room(name) in ("dispatch", "explain")}
@@ -265,7 +265,10 @@ def test_the_page_has_every_module() -> None:
 def test_the_page_names_the_judgement() -> None:
     """What the page says of the modules that make a verdict is of all that there are, and of no others."""
     table = (
-        (PROJECT / "docs/architecture.md").read_text().partition("| module of `apps/check` |")[2].partition("\n\n")[0]
+        (PROJECT / "docs/contributors/architecture.md")
+        .read_text()
+        .partition("| module of `apps/check` |")[2]
+        .partition("\n\n")[0]
     )
     names = [name for line in table.splitlines() for name in re.findall(r"`([a-z_]+)`", line.split(" | ")[0])]
     room = "tooling.apps.check."

@@ -254,7 +254,7 @@ def test_address_randomisation(persona: int, enter: Enter) -> None:
         assert check(enter(("persona", persona))).values("personality") == [f"{persona:x}"]
 
 
-SECURITY = (PROJECT / "docs/security.md").read_text()
+SECURITY = (PROJECT / "docs/reference/security.md").read_text()
 _LISTED = re.search(r"```system-calls\n(.+?)```", SECURITY, re.DOTALL)
 assert _LISTED
 # What a dispatch may ask of the kernel, as the page says: to read. The launcher is a program of one call.
@@ -262,7 +262,7 @@ ALLOWED = " ".join(_LISTED[1].split()) + " exit_group"
 
 
 def test_a_seccomp_allow_list(jail: Jail, native: Native, enter: Enter) -> None:
-    """A successful dispatch gets by with the calls that docs/security.md lists; the same list kills a refusal."""
+    """A successful dispatch needs no call beyond docs/reference/security.md's; the same list kills a refusal."""
     if jail.form.is_script:
         started = enter(("seccomp", ALLOWED))  # Python asks for much more: that the filter bites is shown by it
         assert started.exit_code == -SIGSYS

@@ -118,10 +118,10 @@ class Buildah:
         return "bud", "--isolation=chroot", *LIMITS, "--tls-verify=false", "-q", *same, *given
 
     def build_as_the_page_says(self, tag: str, labels: Sequence[str], *options: str, context: Path) -> None:
-        """Build with labels as docs/run-image.md has it: their arguments go before the context."""
+        """Build with labels as docs/vendors/run-image.md has it: their arguments go before the context."""
         (recipe,) = re.findall(
             r"^xargs -a labels\.args sh -c 'buildah build .*?(\"\$@\" \.)' --$",
-            (PROJECT / "docs/run-image.md").read_text(),
+            (PROJECT / "docs/vendors/run-image.md").read_text(),
             flags=re.MULTILINE,
         )
         command = [*self._command, *self._first(), *options, *self._last(tag, context)[:-1]]
@@ -247,7 +247,9 @@ def test_two_lines_of_a_vendor(buildah: Buildah, context: Path, tmp_path: Path) 
     )
     assert made.code == 0
     buildah("pull", "-q", f"docker-archive:{tmp_path}/made.tar")
-    (lines,) = re.findall(r"```dockerfile\n(.*?)```", (PROJECT / "docs/run-image.md").read_text(), flags=re.DOTALL)
+    (lines,) = re.findall(
+        r"```dockerfile\n(.*?)```", (PROJECT / "docs/vendors/run-image.md").read_text(), flags=re.DOTALL
+    )
     lines = lines.replace("--from=metalauncher", "--from=localhost/metalauncher")
     (tmp_path / "Dockerfile").write_text(f"FROM {buildah.address}/base:1\n{lines}")
     buildah("bud", "-q", "--tls-verify=false", "-f", tmp_path / "Dockerfile", "-t", "vendor", tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import textwrap
 import tomllib
 from pathlib import Path
@@ -16,7 +15,7 @@ from containers import debian_members, machine_files, need
 from harness import PROJECT, Image, static_form
 from images import Layout, base, export, index, make_app, pack
 from kit import ARM, arm_executable
-from pages import agrees, blocks, commands
+from pages import agrees, blocks, follow
 from sboms import install_dispatcher, sha256, sidecar
 
 from metalauncher import descriptor
@@ -25,24 +24,32 @@ from metalauncher.descriptor import Launcher
 from metalauncher.explain.options import help_text
 from metalauncher.places import Root
 from metalauncher.registry import read_descriptor
-from metalauncher.tooling.cli.model import outline
 from metalauncher.tooling.run_image.labels import MIRRORS
 
-PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("launchers.d/*.md")])
-README = (PROJECT / "README.md").read_text()
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("launchers.d/*.md")])
 NAMES = [str(page.relative_to(PROJECT)) for page in PAGES]
 
 
 def test_there_are_pages() -> None:
     """The globs above find the pages at all."""
-    assert {"README.md", "docs/descriptor.md", "docs/exit-codes.md", "launchers.d/README.md"} <= set(NAMES)
+    assert {"README.md", "docs/reference/descriptor.md", "docs/on-call/exit-codes.md", "launchers.d/README.md"} <= set(
+        NAMES
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_lead_to_files(page: Path) -> None:
-    """Every relative link of every page names a file of the project."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    """Every relative link of every page names a file of the project, and a heading of it where it names one."""
+    for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)]*))?\)", page.read_text()):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what links may name of a page: its headings, as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -53,22 +60,32 @@ def test_make_commands_exist(page: Path) -> None:
         assert run.returncode == 0, run.stderr
 
 
-def test_readme_leads_with_two_commands() -> None:
-    """The first thing in the README is how to see it work and how to test it."""
-    assert re.match(r"# metalauncher\n\n```console\n\$ make demo .*\n\$ make test .*\n```\n", README)
+READERS = ("vendors", "platforms", "on-call", "reference", "contributors")
 
 
-def test_readme_commands() -> None:
-    """The README's table has every command that there is, and no other."""
-    table = README.partition("## Commands")[2].partition("\n## ")[0]
-    cells = re.findall(r"^\|[^|]*\|([^|]*)\|$", table, flags=re.MULTILINE)
-    listed = {word for cell in cells for word in re.findall(r"`([a-z]+)`", cell)}
-    assert listed == {command.path[0] for command in outline() if command.path and command.path[0].isalpha()}
+@pytest.mark.parametrize(
+    "page", sorted(PROJECT.glob("docs/*/*.md")), ids=lambda page: f"{page.parent.name}/{page.name}"
+)
+def test_pages_begin_with_their_reader(page: Path) -> None:
+    """Below its title each page says whom it is for, and what they will have done at its end."""
+    assert page.parent.name in READERS
+    title, first = page.read_text().split("\n\n", 2)[:2]
+    assert re.fullmatch(r"# .+", title)
+    assert re.match(r"\*\*For\*\* .+\. \*\*At the end\*\* .+\.", first, flags=re.DOTALL), first
 
 
-def test_readme_which(image: Image) -> None:
-    """`metalauncher --which` answers as the README shows it."""
-    shown = next(block for block in blocks(PROJECT / "README.md", "console") if "--which" in block)
+def test_pages_are_listed() -> None:
+    """The list of all pages has each of them, and the README leads to it."""
+    index = (PROJECT / "docs/README.md").read_text()
+    listed = set(re.findall(r"^\|.*\]\(([^)]+)\)", index, flags=re.MULTILINE))
+    there = {str(page.relative_to(PROJECT / "docs")) for page in PROJECT.glob("docs/**/*.md")} - {"README.md"}
+    assert listed == there | {"metalauncher.1", "../CONTRIBUTING.md"}
+    assert "(docs/README.md)" in (PROJECT / "README.md").read_text()
+
+
+def test_which_of_the_troubleshooting_page(image: Image) -> None:
+    """`metalauncher --which` answers as the page shows it."""
+    shown = next(block for block in blocks(PROJECT / "docs/troubleshooting.md", "console") if "--which" in block)
     command, path, *reasons = shown.splitlines()
     image.use_registry()
     image.use_app("p09-mixed")
@@ -84,7 +101,7 @@ def test_readme_which(image: Image) -> None:
 
 def test_descriptor_example(tmp_path: Path) -> None:
     """The example of the descriptor's page is a valid descriptor, of the launcher it speaks of."""
-    (example,) = blocks(PROJECT / "docs/descriptor.md", "toml")
+    (example,) = blocks(PROJECT / "docs/reference/descriptor.md", "toml")
     file = tmp_path / "example.toml"
     file.write_text(example)
     launcher = read_descriptor(bytes(file), str(file))
@@ -95,14 +112,14 @@ def test_descriptor_example(tmp_path: Path) -> None:
 
 def test_descriptor_fields() -> None:
     """The descriptor's page lists every key that [launcher] may have, and no other: an unlisted one is refused."""
-    page = (PROJECT / "docs/descriptor.md").read_text()
+    page = (PROJECT / "docs/reference/descriptor.md").read_text()
     listed = set(re.findall(r"^\| `launcher\.([a-z0-9-]+)`", page, flags=re.MULTILINE))
     assert listed == descriptor.LAUNCHER_KEYS
 
 
 def test_exit_codes() -> None:
     """The page of exit codes has every code that the program can exit with, and no other."""
-    page = (PROJECT / "docs/exit-codes.md").read_text()
+    page = (PROJECT / "docs/on-call/exit-codes.md").read_text()
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", page, flags=re.MULTILINE)}
     owned = {kind.exit_code for kind in errors.Refused.__subclasses__()}
     owned |= {errors.USAGE, errors.INTERNAL, errors.DRY_RUN}
@@ -158,7 +175,7 @@ OF_CNB: dict[str, Any] = {
 
 
 def test_run_image_page(tmp_path: Path) -> None:
-    """Every command of docs/run-image.md does what the page says, one after another, in one directory."""
+    """Every command of docs/vendors/run-image.md does what the page says, one after another, in one directory."""
     need("umoci")
     for version in ("0.17.7", "0.20.20", "0.21.17"):
         release(tmp_path, version, elf(size=int(version.split(".")[1]) * 100))
@@ -172,36 +189,12 @@ def test_run_image_page(tmp_path: Path) -> None:
         Cmd=["sh"],
         **OF_CNB,
     )
-    assert follow("docs/run-image.md", tmp_path) > 15
-
-
-def follow(page: str, folder: Path) -> int:
-    """Run a page's commands, one after another, in one directory; return how many there are."""
-    tools = folder / "tools"
-    tools.mkdir()
-    (tools / "metalauncher").write_text(f'#!/bin/sh\nexec {sys.executable} -m metalauncher "$@"\n')
-    (tools / "metalauncher").chmod(0o755)
-    environ = {"PATH": f"{tools}:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(PROJECT), "HOME": str(folder)}
-    found = commands(PROJECT / page)
-    for command, shown in found:
-        run = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command],
-            cwd=folder,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-        )
-        assert run.returncode == 0, f"{command}\n{run.stdout}"
-        said = run.stdout.splitlines()
-        assert agrees(shown, said) or (not shown and command.startswith("umoci")), f"{command}\n{run.stdout}"
-    return len(found)
+    assert follow(PROJECT / "docs/vendors/run-image.md", tmp_path) > 15
 
 
 @pytest.mark.thorough
 def test_multi_platform_page(tmp_path: Path) -> None:
-    """Every command of docs/multi-platform.md does what the page says, with the executables for both architectures."""
+    """Every command of docs/vendors/multi-platform.md does what the page says, with both executables."""
     need("skopeo")
     executables = {"x86_64": static_form().executable, "aarch64": arm_executable()}
     for machine, source in executables.items():
@@ -223,15 +216,15 @@ def test_multi_platform_page(tmp_path: Path) -> None:
             export(apps, go, make_app(name, metadata.format(api), "0.12", web=False), "symlink", f"{name}-{go}")
         apps.save()
         index(tmp_path / "apps", {platform: f"{name}-{go}" for platform, go in both.items()}, name)
-    assert follow("docs/multi-platform.md", tmp_path) > 6
+    assert follow(PROJECT / "docs/vendors/multi-platform.md", tmp_path) > 6
 
 
 def test_mask_of_the_run_image_page(tool: Tool, tmp_path: Path) -> None:
     """The ConfigMap's content, mounted as the page says, masks the launcher that it names."""
-    text = next(block for block in blocks(PROJECT / "docs/run-image.md", "yaml") if "kind: ConfigMap" in block)
+    text = next(block for block in blocks(PROJECT / "docs/vendors/run-image.md", "yaml") if "kind: ConfigMap" in block)
     name, content = re.findall(r"^  (\S+\.toml): \|\n((?:    .*\n)+)", text, flags=re.MULTILINE)[0]
     assert tool.on("bundle", "add", release(tmp_path, "0.20.20", elf())).code == 0
-    (place,) = re.findall(r"mountPath: (\S+)", (PROJECT / "docs/run-image.md").read_text())
+    (place,) = re.findall(r"mountPath: (\S+)", (PROJECT / "docs/vendors/run-image.md").read_text())
     file = tool.root / place.lstrip("/") / name
     file.parent.mkdir(parents=True)
     file.write_text(textwrap.dedent(content))
@@ -240,7 +233,7 @@ def test_mask_of_the_run_image_page(tool: Tool, tmp_path: Path) -> None:
 
 def test_two_lines_of_a_vendor() -> None:
     """The page and our own Dockerfile have the same two lines."""
-    (page,) = blocks(PROJECT / "docs/run-image.md", "dockerfile")
+    (page,) = blocks(PROJECT / "docs/vendors/run-image.md", "dockerfile")
     own = (PROJECT / "image/Dockerfile").read_text()
     for line in page.splitlines():
         assert line.startswith("COPY --from=metalauncher ")
@@ -250,14 +243,14 @@ def test_two_lines_of_a_vendor() -> None:
 def test_labels_of_the_run_image_page() -> None:
     """The page lists the labels that there are."""
     listed = re.findall(
-        r"^\| `(io\.buildpacks\.[^`]+)`", (PROJECT / "docs/run-image.md").read_text(), flags=re.MULTILINE
+        r"^\| `(io\.buildpacks\.[^`]+)`", (PROJECT / "docs/vendors/run-image.md").read_text(), flags=re.MULTILINE
     )
     assert set(listed) == set(MIRRORS)
 
 
 def test_sbom_page(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of the page about SBOMs do what it shows, and its statements are valid."""
-    page = PROJECT / "docs/sbom.md"
+    page = PROJECT / "docs/vendors/sbom.md"
     monkeypatch.chdir(tmp_path)
     tool.root.rename(tmp_path / "rootfs")
     root = tmp_path / "rootfs"

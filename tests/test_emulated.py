@@ -132,7 +132,7 @@ def test_its_description(form: Form) -> None:
 
 
 def test_system_calls(app: Image) -> None:
-    """A dispatch makes none but the calls that docs/security.md lists, and not the one that is x86-64's alone."""
+    """A dispatch makes only the calls that docs/reference/security.md lists, without the one that is x86-64's alone."""
     app.use_metadata((APPS / "p06-bom300k/layers/config/metadata.toml").read_bytes())
     app.environ["CNB_PLATFORM_API"] = "0.6"
     app.etc.mkdir(parents=True)

@@ -182,7 +182,7 @@ def test_the_next_in_the_ranking_runs(name: str, app: Image, native: Native) -> 
         0,
         f"{app.root}/usr/lib/cnb/launchers/example/second/1.0/launcher\n",
     )
-    assert f"  warning: {FIRST} goes first, but can't be started: {reason}\n" in foretold.stderr
+    assert f"  warning: {FIRST} ranks first, but can't be started: {reason}\n" in foretold.stderr
 
 
 def place_only(image: Image) -> Path:

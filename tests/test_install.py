@@ -1,4 +1,4 @@
-"""docs/install.md: every way to install, from what `make release` makes and not from the tree, by the page's own lines.
+"""docs/vendors/install.md: every way to install, from what `make release` makes, by the page's own lines.
 
 The names in the page are put for those that are here: a version, a registry on loopback, a file in place of PyPI.
 """
@@ -25,7 +25,7 @@ from releases import ARCHITECTURES, Release
 from metalauncher import __version__
 
 pytestmark = pytest.mark.thorough
-PAGE = (PROJECT / "docs/install.md").read_text()
+PAGE = (PROJECT / "docs/vendors/install.md").read_text()
 HERE = os.uname().machine
 # What `pip install` alone has to be told of here.
 LIMITS = ("--ulimit", "nproc=4096:4096", "--ulimit", "nofile=1024:1024")

@@ -1,4 +1,4 @@
-"""docs/promises.md: what it says is versioned is, and it leaves nothing out."""
+"""docs/reference/promises.md: what it says is versioned is, and it leaves nothing out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metalauncher.tooling.run_image.labels import ENTRYPOINT
 from metalauncher.tooling.sbom.contents import PLACE
 from metalauncher.tooling.sbom.files import SHIM
 
-PAGE = (PROJECT / "docs/promises.md").read_text()
+PAGE = (PROJECT / "docs/reference/promises.md").read_text()
 
 
 def test_every_schema_is_listed() -> None:

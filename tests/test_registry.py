@@ -55,7 +55,7 @@ def test_there_are_cases() -> None:
 
 @pytest.mark.parametrize("file", VALID, ids=lambda file: file.stem)
 def test_valid(file: Path) -> None:
-    """Every field of a descriptor is read as docs/descriptor.md says."""
+    """Every field of a descriptor is read as docs/reference/descriptor.md says."""
     found = read_descriptor(str(file).encode(), "shown")
     assert isinstance(found, Launcher)
     assert {
@@ -110,7 +110,7 @@ def test_launcher_in_words() -> None:
 
 
 def test_a_launcher_of_nothing_but_its_apis() -> None:
-    """What a descriptor need not say has the value that docs/descriptor.md gives it."""
+    """What a descriptor need not say has the value that docs/reference/descriptor.md gives it."""
     versions = ApiSet([ApiVersion.parse("0.7")])
     found = Launcher(identifier="a/b", version="1.0", platform=versions, buildpack=versions)
     assert (found.priority, found.opt_in_env, found.requires, found.sha256, found.descriptor) == (0, None, (), None, "")

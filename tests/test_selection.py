@@ -244,7 +244,7 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize("holding", COMBINATIONS, ids=lambda holding: "+".join(sorted(holding)).replace(" ", "-"))
 def test_order_of_checks(holding: set[str], tmp_path: Path) -> None:
-    """Of all that is wrong at once the first in the order of docs/exit-codes.md is reported."""
+    """Of all that is wrong at once the first in the order of docs/on-call/exit-codes.md is reported."""
     directory = tmp_path / "usr/lib/cnb/launchers.d"
     directory.mkdir(parents=True)
     if "no descriptor" not in holding:

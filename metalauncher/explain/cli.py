@@ -61,7 +61,7 @@ def _run(
             if len(arguments) < 2:
                 raise UsageError("--launch needs ARGV0, the path as it was invoked")
             if become is None:
-                raise UsageError("what pip installs does not dispatch: use the static executable or the zipapp")
+                raise UsageError("the pip package does not dispatch: use the static executable or the zipapp")
             from metalauncher.launch import launch
 
             return launch(environ, become, 2, execfn, arguments[1])
@@ -71,7 +71,7 @@ def _run(
             print_text(f"metalauncher {__version__}\n" if command == b"--version" else help_text())
             return 0
         case b"":
-            raise UsageError("what to do? --which, --launch, --version or --help")
+            raise UsageError("no command: use --which, --launch, --version or --help")
         case _:
             return _tool(arguments, environment)
 
@@ -87,7 +87,7 @@ def _tool(arguments: list[bytes], environment: Mapping[bytes, bytes]) -> int:
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("metalauncher.tooling"):
             raise
-        text = f"{command!r} is a command of the package, not of this form: pip install metalauncher has it"
+        text = f"{command!r} needs the Python package: pip install metalauncher"
         raise UsageError(text) from None
     return main(arguments, environment)
 
@@ -110,7 +110,7 @@ def _question(arguments: list[bytes]) -> Question:
     for argument in rest:
         option, equals, value = argument.partition(b"=")
         if option == b"--output":
-            raise UsageError("--which writes to standard output alone: metalauncher --which > FILE")
+            raise UsageError("--which has no --output: use metalauncher --which > FILE")
         takes_value = _OPTIONS.get(option)
         if takes_value is None or (equals and not takes_value):
             raise UsageError(f"--which has no option {_text(argument)!r}")
@@ -122,9 +122,9 @@ def _question(arguments: list[bytes]) -> Question:
             _set(question, option, value)
     question.as_json = _is_json(formats)
     if question.root is not None and not _is_directory(question.root):
-        raise UsageError(f"--root: {_text(question.root)!r} is no directory")
+        raise UsageError(f"--root: {_text(question.root)!r} is not a directory")
     if question.root is not None and (within := _root_within(question.root)):
-        raise UsageError(f"--root: {_text(question.root)!r} is no root filesystem, but holds one: {within!r}")
+        raise UsageError(f"--root: {_text(question.root)!r} is not a root filesystem, but contains one: {within!r}")
     if question.metadata is not None and not _is_there(question.metadata):
         raise UsageError(f"--metadata: {_text(question.metadata)!r} is not there")
     return question

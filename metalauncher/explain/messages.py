@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from metalauncher.apis import ApiSet, ApiVersion
+    from metalauncher.decision import Decision
     from metalauncher.descriptor import Launcher
     from metalauncher.record import Buildpack, Record
     from metalauncher.selection import Rejection, Selection
     from metalauncher.versions import VersionKey
 
+GIVEN = b"--platform-api"  # stands in the environment where this option says what CNB_PLATFORM_API is
 ONLY = "the only launcher that covers the app"
 _NEED_LIMIT = 50  # buildpacks listed one by one: a hostile record has a million
 # What a metadata.toml may hold that some launchers can't read.
@@ -37,14 +39,18 @@ _ODDITIES: Mapping[str, str] = {
 }
 
 
-def platform_need(text: str) -> str:
+def platform_need(text: str, environment: Mapping[bytes, bytes]) -> str:
     """Say which Platform API is needed, and who says so."""
-    return f"Platform API {text} (CNB_PLATFORM_API)" if text else "no Platform API: CNB_PLATFORM_API is not set"
+    source = "--platform-api" if GIVEN in environment else "CNB_PLATFORM_API"
+    return f"Platform API {text} ({source})" if text else "no Platform API: CNB_PLATFORM_API is not set"
 
 
-def app_needs(record: Record | None) -> list[str]:
+def app_needs(decision: Decision) -> list[str]:
     """Say what the app needs, and who says so."""
-    return [] if record is None else [platform_need(record.platform_text), *buildpack_needs(record)]
+    record = decision.record
+    if record is None:
+        return []
+    return [platform_need(record.platform_text, decision.environment), *buildpack_needs(record)]
 
 
 def buildpack_needs(record: Record | None) -> list[str]:
@@ -94,7 +100,7 @@ def why(reason: Rejection) -> str:
     """Say why a launcher was left out."""
     match reason:
         case OptInNotGiven():
-            return f"is eligible only with {reason.variable}=true"
+            return f"is used only with {reason.variable}=true"
         case KeyMissing():
             return f"requires '{reason.key}' in metadata.toml"
         case NotPinned():
@@ -123,7 +129,7 @@ def can_not_read(launcher: Launcher, oddities: Sequence[str]) -> str:
 
 
 def decided_by(selection: Selection) -> str:
-    """Say which rule of the ranking put the first launcher before the second (docs/descriptor.md)."""
+    """Say which rule of the ranking put the first launcher before the second (docs/reference/descriptor.md)."""
     chosen = selection.ranked[0]
     better = [
         launcher

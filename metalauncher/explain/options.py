@@ -22,18 +22,18 @@ WHICH = {
 # Commands of the package (metalauncher.tooling), which the forms that dispatch do not hold.
 TOOLS = {
     "bundle": "install, remove and show launchers",
-    "list": "show the launchers in effect, and what is left aside",
+    "list": "show the launchers in effect, and those that are not",
     "matrix": "show which launcher serves which APIs, and the gaps",
     "lint": "check the descriptors and their launchers",
     "probe": "run the launchers to prove what they claim",
     "compare": "run two launchers side by side, and say what differs",
     "check": "prove that apps will start on a run image",
-    "patch": "have apps that exist use the run image's launcher",
+    "patch": "make existing apps use the run image's launcher",
     "image": "build a run image without a daemon",
-    "executable": "write out the executable for run images",
+    "executable": "save the static executable for run images",
     "labels": "print a run image's labels, or check them",
     "sbom": "print the SBOM of metalauncher and the launchers",
-    "vex": "print what known vulnerabilities mean for them",
+    "vex": "print which known vulnerabilities affect them",
     "schema": "print the JSON Schema of a file or a document",
     "completion": "print a shell's completion of this command line",
 }
@@ -52,7 +52,7 @@ usage: metalauncher --which [--format FORMAT] [--json] [--quiet]
        metalauncher --version
        metalauncher --help
 
-At container start, become the launcher that covers the app's CNB APIs.
+At container start, become the launcher that supports the app's CNB APIs.
 
   --which               print the path of the launcher that would run, and why;
                         exit as the dispatch would; run nothing

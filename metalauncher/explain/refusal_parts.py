@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HAVE_LIMIT = 20  # launchers and broken descriptors listed one by one
 
 GO_BACK = "if it started before a rebase, redeploy the app's image from before that rebase"
-ALLOW_DEPRECATED = "unset CNB_DEPRECATION_MODE: images carry quiet"
+ALLOW_DEPRECATED = "start the container without CNB_DEPRECATION_MODE=error"
 INSPECT = ("docker image inspect --format '{{json .Config.Env}}' IMAGE",)
 # What a container gets besides its image's config, and that decides.
 _DECIDING = (b"METALAUNCHER_PIN", b"CNB_DEPRECATION_MODE")
@@ -91,7 +91,7 @@ def have(decision: Decision) -> list[str]:
     registry = decision.registry
     launchers = sorted(registry.launchers, key=by_rank, reverse=True)
     lines = [f"{describe(launcher)} ({launcher.descriptor})" for launcher in launchers]
-    lines += [f"left out: {broken}" for broken in registry.invalid]
+    lines += [f"invalid: {broken}" for broken in registry.invalid]
     lines += [f"masked: {image} by {mask}" for image, mask in registry.masked if image]
     if len(lines) > HAVE_LIMIT:
         lines[HAVE_LIMIT:] = [f"and {len(lines) - HAVE_LIMIT} more"]
@@ -100,9 +100,9 @@ def have(decision: Decision) -> list[str]:
 
 def unmask(decision: Decision, platform_api: ApiVersion | None = None) -> list[str]:
     """Name the masks that take away launchers which would do."""
-    would = "may do" if decision.record is None else "would do"
+    supports = "may support" if decision.record is None else "supports"
     return [
-        f"remove the mask {mask}: it takes away {launcher!r}, which is in this run image and {would}"
+        f"remove the mask {mask}: it hides {launcher!r}, which {supports} the app"
         for launcher, _, mask in masked_that_cover(decision, platform_api)
     ]
 

@@ -61,8 +61,8 @@ _ABSENT = (
 _PAGE = "docs/troubleshooting.md"
 
 
-def refusal_lines(refusal: Refusal, decision: Decision) -> list[str]:
-    """Return the whole text of a refusal, line by line."""
+def refusal_lines(refusal: Refusal, decision: Decision, *, asked: bool = False) -> list[str]:
+    """Return the whole text of a refusal, line by line; without the commands of `--which` where that is `asked`."""
     text = text_of(refusal, decision)
     lines = ["ERROR: " + line for line in text.headline]
     for label, texts in (
@@ -71,7 +71,7 @@ def refusal_lines(refusal: Refusal, decision: Decision) -> list[str]:
         ("have:", text.have),
         ("now:", text.now),
         ("fix:", _then_rebase(text.fix)),
-        ("details:", text.details or ask_which(decision.environment)),
+        ("details:", text.details or (() if asked else ask_which(decision.environment))),
         ("about:", [f"metalauncher {__version__}, exit code {refusal.exit_code}: {_PAGE}"]),
     ):
         lines += [f"  {label if number == 0 else '':<9}{line}" for number, line in enumerate(texts)]
@@ -109,9 +109,9 @@ def _platform_malformed(refusal: PlatformApiMalformed) -> Text:
     return Text(
         # A blank one is what launchers since 0.18 call absent.
         headline=[f"failed to parse platform API '{refusal.text}'" if refusal.text.strip() else _ABSENT],
-        what=["the app did not start: CNB_PLATFORM_API, which says how it was built, is no API version"],
+        what=["the app did not start: CNB_PLATFORM_API is not an API version"],
         need=[f"CNB_PLATFORM_API as MAJOR.MINOR, such as 0.12; it is {refusal.text!r}"],
-        now=["start the container with the CNB_PLATFORM_API of the image's config, unchanged"],
+        now=["start the container with CNB_PLATFORM_API as the image's config has it"],
         details=INSPECT,
     )
 
@@ -161,7 +161,7 @@ def _platform_not_covered(refusal: PlatformApiNotCovered, decision: Decision) ->
             "the app did not start: no launcher in this run image supports the Platform API it was built with",
             how_far("Platform", refusal.api, sets, refusal.deprecated),
         ],
-        need=[platform_need(refusal.text)],
+        need=[platform_need(refusal.text, decision.environment)],
         have=have(decision),
         now=[ALLOW_DEPRECATED if refusal.deprecated else GO_BACK],
         fix=unmask(decision, refusal.api) or [*opt_in(refusal, decision), add],
@@ -193,9 +193,7 @@ def _buildpacks_not_covered(refusal: BuildpackApisNotCovered, decision: Decision
         sets = [(refusal.launcher, refusal.launcher.buildpack)]
         what.append(how_far("Buildpack", offender.api, sets, refusal.deprecated))
         if refusal.each_covered:
-            what.append(
-                "each of these APIs is supported by some launcher here, but no single one supports them together"
-            )
+            what.append("each of these APIs has a launcher here, but no launcher supports all of them")
         apis = [buildpack.api for buildpack in record.buildpacks if buildpack.api is not None]
         add = add_launcher(record.platform_api, apis, "all of these APIs", refusal.deprecated)
         fix = unmask(decision) or [*opt_in_for_all(refusal, decision), add]
@@ -214,9 +212,9 @@ def _key_missing(refusal: MetadataKeyMissing, decision: Decision) -> Text:
         headline=[f"no launcher can read this app's metadata: '{refusal.key}' is missing from it"],
         what=[
             "the app did not start: the launchers here that support its APIs can't read its metadata.toml",
-            f"{refusal.launcher!r} covers the app's APIs, but requires '{refusal.key}' in metadata.toml",
+            f"{refusal.launcher!r} supports the app's APIs, but requires '{refusal.key}' in metadata.toml",
         ],
-        need=[*app_needs(decision.record), f"a launcher that reads a metadata.toml without '{refusal.key}'"],
+        need=[*app_needs(decision), f"a launcher that reads a metadata.toml without '{refusal.key}'"],
         have=have(decision),
         now=[GO_BACK],
         fix=unmask(decision)
@@ -236,11 +234,11 @@ def _metadata_unreadable(refusal: MetadataUnreadable, decision: Decision) -> Tex
     remedy = _METADATA_REMEDIES.get(refusal.errno or 0)
     return Text(
         headline=_unreadable(refusal),
-        what=["the app did not start: the file that says what it was built with can't be used"],
+        what=["the app did not start: its metadata.toml can't be used"],
         need=["the app's metadata.toml, which says which Buildpack APIs the app was built with"],
         have=[f"{refusal.path}: {refusal.detail}"],
         now=[remedy] if remedy else [],
-        fix=[] if remedy else ["rebuild the app, whose file this is; to look at it:"],
+        fix=[] if remedy else ["rebuild the app; to look at the file first:"],
         details=(copy_out(refusal.path),),
     )
 
@@ -250,14 +248,11 @@ def _metadata_unread(refusal: MetadataUnreadable, record: Record, decision: Deci
     held = name_oddities(record.oddities)
     covering = decision.sifted.covering
     pinned = bool(covering) and not can_not_read(covering[0], record.oddities)  # else that one would have been started
-    who = "no launcher that METALAUNCHER_PIN names" if pinned else "no launcher here that covers the app"
+    who = "no launcher that METALAUNCHER_PIN names" if pinned else "no launcher here that supports the app"
     return Text(
         headline=_unreadable(refusal),
-        what=[
-            f"the app did not start: the file that says what it was built with is not TOML, and {who} reads it all the"
-            " same"
-        ],
-        need=[*app_needs(record), f"a launcher that can read {held}"],
+        what=[f"the app did not start: its metadata.toml is not valid TOML, and {who} reads it anyway"],
+        need=[*app_needs(decision), f"a launcher that can read {held}"],
         have=[
             f"{launcher!r} ({launcher.descriptor}) {can_not_read(launcher, record.oddities)}"
             for launcher in covering[:HAVE_LIMIT]
@@ -273,10 +268,10 @@ def _metadata_missing(refusal: MetadataUnreadable, decision: Decision) -> Text:
     if b"CNB_PLATFORM_API" not in decision.environment and not _exists(refusal.path.rpartition("/config/")[0]):
         return Text(
             headline=_unreadable(refusal),
-            what=["this is a run image, started by itself: there is no app in it, and so nothing to start"],
+            what=["this is a run image without an app: there is nothing to start"],
             need=["an app image that was built on this run image, or rebased onto it"],
             now=["start the app's image instead"],
-            fix=["to see which launchers this run image has, ask about an app that is yet to be:"],
+            fix=["to see which launchers this run image has:"],
             details=ask_which(decision.environment, " --platform-api 0.12 --buildpack-api example/app=0.10"),
         )
     return Text(
@@ -287,8 +282,7 @@ def _metadata_missing(refusal: MetadataUnreadable, decision: Decision) -> Text:
         ],
         need=["the app's metadata.toml, which says which Buildpack APIs the app was built with"],
         now=[
-            "check that CNB_LAYERS_DIR is that of the image's config, and that no volume lies over it; else rebuild the"
-            " app",
+            "check that CNB_LAYERS_DIR is as in the image's config, and that no volume hides it; else rebuild the app",
         ],
         details=(copy_out(refusal.path), *INSPECT),
     )
@@ -330,19 +324,19 @@ def _is_half_named(launcher: Launcher, pin: str) -> bool:
 
 
 def _pin(refusal: PinUnsatisfied, decision: Decision) -> Text:
-    complaint = f"is malformed: {refusal.malformed}" if refusal.malformed else "is not among those that cover this app"
+    complaint = f"is malformed: {refusal.malformed}" if refusal.malformed else "is not available for this app"
     pin = "METALAUNCHER_PIN as ID, ID@VERSION or ID@RANGE" if refusal.malformed else f"METALAUNCHER_PIN={refusal.pin}"
     covering = decision.sifted.covering
     without = ", ".join([repr(launcher) for launcher in covering])
     meant = [repr(launcher) for launcher in covering if _is_half_named(launcher, refusal.pin)]
-    what = ["the app did not start: METALAUNCHER_PIN asks for a launcher that can't be had"]
+    what = ["the app did not start: METALAUNCHER_PIN names no launcher that can start it"]
     if refusal.malformed is None and decision.record is not None:
         left_out = decision.sifted.left_out
         named = [pair for pair in left_out if is_pinned(pair[0], decision.policy)]
-        what += [f"{launcher!r} is left out: {why(reason)}" for launcher, reason in named] or [
+        what += [f"{launcher!r} can't be used: {why(reason)}" for launcher, reason in named] or [
             f"no launcher here is called {refusal.pin}",
             *[
-                f"{launcher!r}, should that be meant, is left out: {why(reason)}"
+                f"if you meant {launcher!r}, it can't be used: {why(reason)}"
                 for launcher, reason in left_out
                 if _is_half_named(launcher, refusal.pin)
             ],
@@ -352,10 +346,10 @@ def _pin(refusal: PinUnsatisfied, decision: Decision) -> Text:
     return Text(
         headline=[f"pinned launcher '{refusal.pin}' {complaint}"],
         what=what,
-        need=[pin, *app_needs(decision.record)],
+        need=[pin, *app_needs(decision)],
         have=have(decision),
         now=[f"unset METALAUNCHER_PIN: without it {covering[0]!r} would be started"] if covering else [],
-        fix=[f"name one of the launchers that cover this app: {without}"] if covering else ["unset METALAUNCHER_PIN"],
+        fix=[f"name a launcher that supports this app: {without}"] if covering else ["unset METALAUNCHER_PIN"],
     )
 
 
@@ -364,14 +358,14 @@ def _nothing_executed(refusal: NothingExecuted, decision: Decision) -> Text:
     tried = [str(failure) for failure in refusal.failures[:HAVE_LIMIT]]
     more = len(refusal.failures) - HAVE_LIMIT
     tried += [f"and {more} more"] if more > 0 else []
-    tried += [f"left out: {broken}" for broken in decision.registry.invalid[:HAVE_LIMIT]]
+    tried += [f"invalid: {broken}" for broken in decision.registry.invalid[:HAVE_LIMIT]]
     return Text(
         headline=[f"failed to launch: {refusal.failures[0].path}: {refusal.failures[0].reason}"],
-        what=["the app did not start: metalauncher chose a launcher for it, but the kernel would not start its file"],
-        need=app_needs(decision.record),
+        what=["the app did not start: metalauncher chose a launcher for it, which can't be started"],
+        need=app_needs(decision),
         have=tried,
         now=[limit] if limit else [GO_BACK],
-        fix=[] if limit else ["repair the launcher in the run image (metalauncher lint finds what is wrong with it)"],
+        fix=[] if limit else ["repair the launcher in the run image (metalauncher lint says what is wrong)"],
     )
 
 
@@ -383,4 +377,9 @@ _LIMITS: Mapping[int, str] = {  # by errno: E2BIG, EAGAIN, ENOMEM
 
 
 def _then_rebase(fix: Sequence[str]) -> list[str]:
-    return [f"{line}; then rebase again" if line.startswith("add ") else line for line in fix]
+    return [_with_rebase(line) if line.startswith("add ") else line for line in fix]
+
+
+def _with_rebase(line: str) -> str:
+    add, comma, otherwise = line.partition(", or ")
+    return f"{add}; then rebase again{comma}{otherwise}"

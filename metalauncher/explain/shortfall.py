@@ -31,25 +31,25 @@ def how_far(kind: str, api: ApiVersion, sets: Sequence[tuple[Launcher, ApiSet]],
     newest, best = max([(apis.newest, launcher) for launcher, apis in sets], key=_bound)
     oldest, first = min([(apis.oldest, launcher) for launcher, apis in sets], key=_bound)
     if api > newest:
-        return f"{best!r}, up to {kind} API {newest}: {api} is too new for it"
+        return f"{best!r} supports {kind} API up to {newest}: {api} is too new"
     if api < oldest:
-        return f"{first!r}, from {kind} API {oldest}: {api} is too old for it"
+        return f"{first!r} supports {kind} API from {oldest}: {api} is too old"
     for launcher, apis in sets:
         if apis.covers(api) and (not deprecated or apis.deprecates(api)):
             reason = (
                 f"{api} is deprecated, and CNB_DEPRECATION_MODE=error"
                 if deprecated
-                else f"it is eligible only with {launcher.opt_in_env}=true"
+                else f"it is used only with {launcher.opt_in_env}=true"
             )
-            return f"{launcher!r} supports {kind} API {api}, but is left out: {reason}"
+            return f"{launcher!r} supports {kind} API {api}, but can't be used: {reason}"
     older = max([(apis.newest, launcher) for launcher, apis in sets if apis.newest < api], key=_bound, default=None)
     newer = min([(apis.oldest, launcher) for launcher, apis in sets if apis.oldest > api], key=_bound, default=None)
     if older and newer:
         return (
-            f"{api} is too new for {older[1]!r}, up to {kind} API {older[0]}, and too old for {newer[1]!r}, from"
-            f" {newer[0]}"
+            f"{kind} API {api} is too new for {older[1]!r} (up to {older[0]}) and too old for {newer[1]!r} (from"
+            f" {newer[0]})"
         )
-    return f"{best!r}, up to {kind} API {newest}: {api} is not among what it supports"
+    return f"{best!r} supports {kind} API up to {newest}, but not {api}"
 
 
 def _bound(pair: tuple[ApiVersion, Launcher]) -> ApiVersion:
@@ -75,10 +75,10 @@ def culprits(refusal: BuildpackApisNotCovered, decision: Decision) -> list[str]:
         else:
             more += 1
     if more:
-        lines.append(f"and {more} more that it does not support")
+        lines.append(f"and {more} more <- not supported")
     if fine:
-        lines.append(f"{fine} other buildpack{'s are' if fine > 1 else ' is'} fine with it ({record.metadata})")
-    return [platform_need(record.platform_text), *lines]
+        lines.append(f"{fine} other buildpack{'s are' if fine > 1 else ' is'} supported ({record.metadata})")
+    return [platform_need(record.platform_text, decision.environment), *lines]
 
 
 def opt_in(refusal: PlatformApiNotCovered, decision: Decision) -> list[str]:
@@ -88,7 +88,7 @@ def opt_in(refusal: PlatformApiNotCovered, decision: Decision) -> list[str]:
     variables = {
         launcher.opt_in_env: None for launcher in decision.registry.launchers if launcher.platform.covers(refusal.api)
     }
-    return [f"set {variable}=true to make that launcher eligible, or" for variable in variables]
+    return [f"set {variable}=true to allow that launcher, or" for variable in variables]
 
 
 def opt_in_for_all(refusal: BuildpackApisNotCovered, decision: Decision) -> list[str]:
@@ -107,15 +107,13 @@ def opt_in_for_all(refusal: BuildpackApisNotCovered, decision: Decision) -> list
         and record.keys.issuperset(launcher.requires)
         and not decision.policy.opts_in(launcher.opt_in_env)
     }
-    return [
-        f"set {variable}=true to make the launcher here eligible that supports them all, or" for variable in variables
-    ]
+    return [f"set {variable}=true to allow a launcher here that supports them all, or" for variable in variables]
 
 
 def add_launcher(platform_api: ApiVersion | None, apis: Sequence[ApiVersion], what: str, deprecated: bool) -> str:
     """Say which releases of lifecycle have a launcher for these APIs."""
     if deprecated:
-        return "unset CNB_DEPRECATION_MODE, or rebuild the app with newer APIs"
+        return "remove CNB_DEPRECATION_MODE=error, or rebuild the app with newer APIs"
     spans, oldest, newest = supporting(platform_api, apis), RELEASES[0][0], RELEASES[-1][1]
     if not spans:
         none = f"no lifecycle from {oldest} to {newest} has one"

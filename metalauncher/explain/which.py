@@ -10,7 +10,7 @@ from metalauncher.environment import metadata_path
 from metalauncher.execute import Itself
 from metalauncher.explain.forecast import NOTHING_AGAINST, foretell
 from metalauncher.explain.jsontext import dump
-from metalauncher.explain.messages import app_needs, can_not_read, decided_by, describe, name_oddities, why
+from metalauncher.explain.messages import GIVEN, app_needs, can_not_read, decided_by, describe, name_oddities, why
 from metalauncher.explain.predict import foretell_failure, locate
 from metalauncher.explain.refusal_text import refusal_lines
 from metalauncher.explain.terminal import (
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 _NO_FILE = "--buildpack-api"  # stands in for the file's path where there is none
 _NO_CONFIG = (
-    "note: --root has no image's config: give CNB_PLATFORM_API as it is there with --platform-api V, and what else is"
-    " there of CNB_* and METALAUNCHER_* as variables"
+    "note: --root has no image's config: pass its CNB_PLATFORM_API with --platform-api V, and its other CNB_* and"
+    " METALAUNCHER_* as variables"
 )
 SCHEMA_VERSION = 1  # of the JSON document: schemas/which.schema.json
 
@@ -117,7 +117,7 @@ def _foretell(launcher: Launcher | None, decision: Decision) -> Forecast:
 def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes) -> int:
     """Answer: the path on stdout, the reasons on stderr, or one JSON document on stdout; return the exit code."""
     if question.platform_api is not None:
-        environment = {**environment, b"CNB_PLATFORM_API": question.platform_api}
+        environment = {**environment, b"CNB_PLATFORM_API": question.platform_api, GIVEN: b""}
     root = root_from(environment) if question.root is None else Root(question.root, whole=True)
     registry = load_registry(root)
     metadata = question.metadata or root.locate_layers(metadata_path(environment))
@@ -129,7 +129,7 @@ def which(question: Question, environment: Mapping[bytes, bytes], execfn: bytes)
     if answer.launcher is not None:
         _write_path(locate(answer.launcher, root))
     if not isinstance(answer.outcome, Selection):
-        write_message("ERROR: ", RED, refusal_lines(answer.outcome, decision), environment)
+        write_message("ERROR: ", RED, refusal_lines(answer.outcome, decision, asked=True), environment)
     if question.root is not None and isinstance(answer.outcome, PlatformApiAbsent):
         write_lines(STDERR, [_NO_CONFIG])
     if not question.quiet:
@@ -177,10 +177,11 @@ def explanation(answer: Answer) -> list[str]:
         lines.append(f"launcher: {answer.launcher!r} ({answer.launcher.descriptor})")
         lines.append(f"  because it is {rule(answer, answer.outcome)}")
         lines += [
-            f"  warning: {other!r} goes first, but can't be started: {reason}" for other, reason in _passed_over(answer)
+            f"  warning: {other!r} ranks first, but can't be started: {reason}"
+            for other, reason in _passed_over(answer)
         ]
         lines += _forecast_lines(answer.forecast)
-    needs = app_needs(decision.record)
+    needs = app_needs(decision)
     lines += [f"{'the app needs:' if number == 0 else '':<15}{need}" for number, need in enumerate(needs)]
     if decision.record is not None and decision.record.oddities:
         lines.append(f"{'':<15}a launcher that can read {name_oddities(decision.record.oddities)}")
@@ -269,7 +270,7 @@ def document(answer: Answer) -> dict[str, Json]:
         "forecast": forecast_document(answer),
         "error": None
         if isinstance(answer.outcome, Selection)
-        else {"kind": answer.outcome.kind, "text": refusal_lines(answer.outcome, decision)},
+        else {"kind": answer.outcome.kind, "text": refusal_lines(answer.outcome, decision, asked=True)},
         "need": _need_document(decision),
         "launchers": _launchers_document(answer),
         "registry": {

@@ -187,7 +187,7 @@ class Console:
             self._log.emit("error", "failed", {"text": lines})
 
     def note(self, event: str, **fields: Json) -> None:
-        """Say what happens on the way, for those who want to know: an event of docs/events.md. For any thread."""
+        """Say what happens on the way: an event of docs/reference/events.md. For any thread."""
         if self._log is not None:
             self._log.emit("debug", event, fields)
 

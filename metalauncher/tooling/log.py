@@ -60,7 +60,7 @@ class EventLog:
 
         Args:
             level: as above.
-            event: its name: docs/events.md has them all.
+            event: its name: docs/reference/events.md has them all.
             fields: what it is about; `text`, lines, is what people are told in place of the rest.
         """
         getattr(self._logger, level)(event, **fields)

@@ -33,8 +33,8 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: bytes) -> tuple[int, str,
 
 
 USAGE = [
-    ((), "what to do? --which, --launch, --version or --help"),
-    ((b"",), "what to do? --which, --launch, --version or --help"),
+    ((), "no command: use --which, --launch, --version or --help"),
+    ((b"",), "no command: use --which, --launch, --version or --help"),
     ((b"web",), "there is no command 'web'"),
     ((b"--verbose",), "there is no command '--verbose'"),
     ((b"\xff\x1b[31m",), "there is no command '\\udcff\\x1b[31m'"),
@@ -54,7 +54,7 @@ USAGE = [
     ((b"--which", b"--format"), "--format needs a value"),
     ((b"--which", b"--format", b"xml"), "--which has no format 'xml': choose from text, json"),
     ((b"--which", b"--json", b"--format=text"), "--json: not allowed with --format text"),
-    ((b"--which", b"--output", b"x"), "--which writes to standard output alone: metalauncher --which > FILE"),
+    ((b"--which", b"--output", b"x"), "--which has no --output: use metalauncher --which > FILE"),
     ((b"--which", b"--buildpack-api", b"0.7"), "--buildpack-api needs ID=V, such as acme/node=0.10; not '0.7'"),
 ]
 
@@ -248,9 +248,7 @@ def test_console_script_does_not_dispatch() -> None:
     """But it never dispatches: it has no -I, so the app's PYTHON* variables and directory would count."""
     result = module("--launch", "/cnb/process/web")
     assert (result.returncode, result.stdout) == (3, "")
-    assert result.stderr.startswith(
-        "ERROR: what pip installs does not dispatch: use the static executable or the zipapp"
-    )
+    assert result.stderr.startswith("ERROR: the pip package does not dispatch: use the static executable or the zipapp")
 
 
 class Exited(Exception):
@@ -308,10 +306,10 @@ def test_forms_are_both_known(form: Form) -> None:
 
 @pytest.mark.parametrize("root", ["/no/such", "/etc/passwd", "\0"])
 def test_a_root_that_is_none(root: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """`--which --root` of what is no directory is a wrong command line, not a run image without launchers."""
+    """`--which --root` of what is not a directory is a wrong command line, not a run image without launchers."""
     code, out, err = run(capfd, b"--which", b"--root", root.encode())
     assert (code, out) == (3, "")
-    assert err.splitlines()[0] == f"ERROR: --root: {root!r} is no directory".replace("\\x00", "\\x00")
+    assert err.splitlines()[0] == f"ERROR: --root: {root!r} is not a directory".replace("\\x00", "\\x00")
 
 
 def test_a_root_that_holds_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -319,7 +317,7 @@ def test_a_root_that_holds_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     (tmp_path / "rootfs/usr/lib/cnb/launchers.d").mkdir(parents=True)
     code, out, err = run(capfd, b"--which", b"--root", bytes(tmp_path))
     assert (code, out) == (3, "")
-    holds = f"ERROR: --root: '{tmp_path}' is no root filesystem, but holds one: '{tmp_path}/rootfs'"
+    holds = f"ERROR: --root: '{tmp_path}' is not a root filesystem, but contains one: '{tmp_path}/rootfs'"
     assert err.splitlines()[0] == holds
     assert run(capfd, b"--which", b"--root", bytes(tmp_path / "rootfs"))[0] == 80
 

@@ -172,7 +172,7 @@ def test_fallback(local: Image, ask: Asker) -> None:
     status, out, err = ask(local)
     assert (status, out) == (0, path_of(local, "0.20.0") + "\n")
     assert "because it is the first in the ranking that can be started\n" in err
-    assert "warning: buildpacks/lifecycle@0.21.17 goes first, but can't be started: exec format error\n" in err
+    assert "warning: buildpacks/lifecycle@0.21.17 ranks first, but can't be started: exec format error\n" in err
     document = ask.json(local)
     assert document["decided_by"] == "the first in the ranking that can be started"
     ranked = {entry["version"]: (entry["rank"], entry["obstacle"], entry["reason"]) for entry in document["launchers"]}
@@ -262,7 +262,7 @@ def test_a_root_has_no_config(local: Image, ask: Asker) -> None:
     del local.environ["CNB_PLATFORM_API"]
     local.environ |= {"CNB_LAYERS_DIR": "/layers"}
     shutil.copytree(APPS / "p12/layers", local.root / "layers")
-    note = "note: --root has no image's config: give CNB_PLATFORM_API as it is there with --platform-api V,"
+    note = "note: --root has no image's config: pass its CNB_PLATFORM_API with --platform-api V,"
     for options in ((), ("--quiet",)):
         status, out, err = ask(local, "--root", str(local.root), *options)
         assert (status, out) == (11, "")

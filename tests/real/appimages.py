@@ -8,7 +8,7 @@ import shutil
 import tarfile
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +218,20 @@ class AppImages:
     def unpacked(self, image: str) -> Bundle:
         """Return an image of the registry, pulled and unpacked."""
         return self._unpack(image)
+
+    def labels(self, image: str) -> dict[str, str]:
+        """Return the labels of an image of the registry."""
+        name, _, version = image.removeprefix(f"{self._address}/").partition(":")
+        manifest = json.loads(self._get(f"{name}/manifests/{version}"))
+        config = json.loads(self._get(f"{name}/blobs/{manifest['config']['digest']}"))
+        return dict(config["config"]["Labels"])
+
+    def rebased_by(self, recipe: Recipe, on: str, platform_api: str) -> str:
+        """Return the name of an app that a rebaser of this Platform API rebased onto this run image."""
+        image = f"{self._address}/{recipe.name}:{on}-by-{platform_api}"
+        rebaser = replace(recipe, platform_api=platform_api)
+        self._exporter.rebase(rebaser, self.app(recipe, FIRST), self.run_image(on), image)
+        return image
 
     def _unpack(self, image: str) -> Bundle:
         """Return an image of the registry as a bundle.

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import golang
 import launchers
 import pytest
-from appimages import LAUNCHERS, RUN_IMAGES, AppImages, Outcome, app_images
+from appimages import FIRST, LAUNCHERS, RUN_IMAGES, AppImages, Outcome, app_images
 from containers import need
 from exporting import Exporter, recipes
 from table import Row, fill, rows
+
+from metalauncher.tooling.run_image.labels import MIRRORS
 
 # Each kind of verdict, each release that exports, the shim and what is brought along; the rest takes minutes.
 QUICK = (
@@ -87,6 +89,19 @@ def test_check_says_what_crun_does(row: Row, images: AppImages) -> None:
             case _:
                 assert (ended.out.rstrip("\n").endswith(start.prints), ended.err) == (True, ""), (start, ended)
                 assert (ended.code == 0) == start.works, (start, ended)
+
+
+@pytest.mark.parametrize(("platform_api", "refreshed"), [("0.9", False), ("0.12", True)])
+def test_labels_after_a_rebase(platform_api: str, refreshed: bool, images: AppImages) -> None:
+    """docs/platforms/rebase.md: the rebaser's Platform API decides which of the run image's labels an app gets."""
+    recipe = next(recipe for recipe in recipes() if recipe.name == "p12-shim")
+    labels = images.labels(images.rebased_by(recipe, "newest", platform_api))
+    old, new = (images.labels(images.run_image(name)) for name in (FIRST, "newest"))
+    assert set(MIRRORS) <= set(old) & set(new)
+    for name, copy in MIRRORS.items():
+        assert labels[name] == old[name]
+        assert labels[copy] == (new if refreshed else old)[copy]
+    assert [name for name in MIRRORS if old[name] != new[name]]  # so that it can be seen
 
 
 def test_every_kind_of_app_is_in_the_table() -> None:

@@ -1,15 +1,16 @@
-"""A real browser, without a window: what it makes of a page, and how that looks."""
+"""A real browser, without a window: what it makes of a page, and what a person meets there."""
 
 from __future__ import annotations
 
-import struct
+import json
+import re
 import subprocess
 import tempfile
-import zlib
-from collections import Counter
 from dataclasses import dataclass, field
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 _OPTIONS = (
     "--headless",
@@ -100,79 +101,32 @@ def parse(text: str) -> Element:
     return parser.open[0]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A screenshot: width, height, and the colours of its pixels, row by row."""
+def page_facts(pages: dict[str, tuple[str, int]], folder: Path, *options: str) -> dict[str, dict[str, Any]]:
+    """Open pages, each in a frame of its own and under its own policy; return what `page_facts.js` met in each.
 
-    width: int
-    height: int
-    pixels: tuple[bytes, ...]
-
-    def at(self, x: int, y: int) -> bytes:
-        """Return the colour of a pixel."""
-        return self.pixels[y][3 * x : 3 * x + 3]
-
-    def colours(self) -> Counter[bytes]:
-        """Count the pixels of each colour."""
-        return Counter([row[at : at + 3] for row in self.pixels for at in range(0, len(row), 3)])
-
-
-def screenshot(page: Path, file: Path, *options: str) -> Picture:
-    """Open a page, write how it looks, at half its size, to a file, and return it."""
-    browse(
-        page,
-        "--hide-scrollbars",
-        "--window-size=1100,1000",
-        "--force-device-scale-factor=0.5",
-        f"--screenshot={file}",
-        *options,
-    )
-    return read_png(file.read_bytes())
+    Args:
+        pages: the text of each, and how wide it is looked at, in CSS pixels.
+        folder: where the page with the frames is written.
+        options: of the browser.
+    """
+    frames = [
+        f'<iframe title="{name}" width="{width}" height="900" style="border: 0" srcdoc="{escape(text)}"></iframe>'
+        for name, (text, width) in pages.items()
+    ]
+    script = Path(__file__).with_name("page_facts.js").read_text()
+    outer = folder / "frames.html"
+    # What a frame prefers is what the element around it prefers.
+    scheme = '<meta name="color-scheme" content="light dark">'
+    outer.write_text(f"<!doctype html>{scheme}<body>{''.join(frames)}<script>{script}</script>", encoding="utf-8")
+    (told,) = parse(browse(outer, "--dump-dom", "--hide-scrollbars", *options)).find("pre", id="facts")
+    found: dict[str, dict[str, Any]] = json.loads(told.text)
+    assert found.keys() == pages.keys()
+    return found
 
 
-def read_png(data: bytes) -> Picture:
-    """Return what a PNG shows, of the one kind that Chromium writes: 8 bits, RGB or RGBA, not interlaced."""
-    assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    at, compressed = 8, b""
-    width = height = channels = 0
-    while at < len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = data[at + 8 : at + 8 + length]
-        at += length + 12
-        if kind == b"IHDR":
-            width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", body)
-            assert (depth, interlaced) == (8, 0)
-            channels = {2: 3, 6: 4}[colour]
-        elif kind == b"IDAT":
-            compressed += body
-    raw = zlib.decompress(compressed)
-    stride = width * channels
-    above = bytes(stride)
-    rows = []
-    for number in range(height):
-        start = number * (stride + 1)
-        line = _unfilter(raw[start], bytearray(raw[start + 1 : start + 1 + stride]), above, channels)
-        rows.append(b"".join([line[pixel : pixel + 3] for pixel in range(0, stride, channels)]))
-        above = line
-    return Picture(width, height, tuple(rows))
-
-
-def _unfilter(kind: int, line: bytearray, above: bytes, channels: int) -> bytes:
-    """Undo a row's filter (PNG specification, clause 9)."""
-    for at, value in enumerate(line):
-        left = line[at - channels] if at >= channels else 0
-        up = above[at]
-        corner = above[at - channels] if at >= channels else 0
-        if kind == 1:
-            guess = left
-        elif kind == 2:
-            guess = up
-        elif kind == 3:
-            guess = (left + up) // 2
-        elif kind == 4:
-            estimate = left + up - corner
-            guess = min((left, up, corner), key=lambda each: abs(estimate - each))
-        else:
-            guess = 0
-        line[at] = (value + guess) & 255
-    return bytes(line)
+def print_pages(page: Path, file: Path, fragment: str = "") -> int:
+    """Print a page to a PDF, and return how many sheets that takes."""
+    browse(page, "--no-pdf-header-footer", f"--print-to-pdf={file}", fragment=fragment)
+    data = file.read_bytes()
+    assert data.startswith(b"%PDF-")
+    return len(re.findall(rb"/Type\s*/Page\b", data))

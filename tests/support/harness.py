@@ -42,7 +42,7 @@ class Form:
 
     @property
     def is_script(self) -> bool:
-        """A script can't do everything (docs/exit-codes.md says what): argv[0] arrives as the kernel wrote it."""
+        """A script has limits (docs/on-call/exit-codes.md): argv[0] arrives as the kernel wrote it."""
         return self.name == "python"
 
 

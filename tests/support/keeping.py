@@ -149,6 +149,15 @@ class Kept:
         if not name.startswith("sha256:"):
             self.tags[repository][name] = digest
         called = {"Docker-Content-Digest": self.named(data)}
+        if self.referrers is not None and "subject" in document:
+            subject = document["subject"]["digest"]
+            listed = json.loads(self.referrers.get(subject, _NONE))
+            entry = {"mediaType": document["mediaType"], "digest": digest, "size": len(data)}
+            entry |= {key: document[key] for key in ("artifactType", "annotations") if key in document}
+            if entry not in listed["manifests"]:
+                listed["manifests"].append(entry)
+            self.referrers[subject] = json.dumps(listed).encode()
+            called["OCI-Subject"] = subject
         return Reply("201 Created", headers={**called, "Location": f"/v2/x/manifests/{name}"})
 
     def _begin(self, repository: str, query: dict[str, str]) -> Reply:

@@ -1,4 +1,4 @@
-"""What long commands say on the way: tooling/log.py, and docs/events.md, which has every event."""
+"""What long commands say on the way: tooling/log.py, and docs/reference/events.md, which has every event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from metalauncher import __version__
 from metalauncher.explain import events
 from metalauncher.tooling.log import EventLog
 
-PAGE = (PROJECT / "docs/events.md").read_text()
+PAGE = (PROJECT / "docs/reference/events.md").read_text()
 HEAD = ["timestamp", "level", "event", "metalauncher"]
 JSON = ("--log-format", "json")
 DEBUG = ("--log-level", "debug")

@@ -22,13 +22,22 @@ from metalauncher.tooling.apps.check.bounds import SENTENCE_LIMIT, shorten
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from metalauncher.tooling.apps.made import Made
+
 Mood = Literal["good", "unsure", "bad"]
+# The script shows these: without it there is nothing to filter by.
 FILTER: Final = (
     '<p class="filter" hidden><label for="filter">Filter by name</label>'
     '<input id="filter" type="search" autocomplete="off" spellcheck="false">'
+    "<span>or press a number above</span>"
+    '<button type="button" hidden>Show all</button>'
     '<output for="filter" aria-live="polite"></output></p>\n'
+    '<p class="note nothing" hidden>No app fits the filter.</p>\n'
 )
 APP_LIMIT: Final = 2000  # characters of an app's name
+COMMAND_LIMIT: Final = 1000  # characters of the command line, which may name every app
+CLOSE_TABLE: Final = "</tbody>\n</table>\n</div>\n"
+CLOSE_SECTION: Final = "</section>\n"
 _BAR: Final = 1000  # units wide; no part is too narrow to be seen, however few its apps are
 _NARROWEST: Final = 6.0
 
@@ -42,6 +51,7 @@ class Head(NamedTuple):
         about: what it is about, for the window's title, text.
         mood: how it looks.
         facts: what was asked and found, each a name and HTML.
+        made: when, and by which command line.
     """
 
     command: str
@@ -49,13 +59,14 @@ class Head(NamedTuple):
     about: str
     mood: Mood
     facts: Iterable[tuple[str, str]]
+    made: Made
 
 
 class Tile(NamedTuple):
-    """How many apps are of a kind.
+    """How many apps are of a kind; the script makes it a button that shows them alone.
 
     Attributes:
-        kind: of which the style knows the colour.
+        kind: of which the style knows the colour; the badge in a row's second cell has the same.
         number: of apps.
         words: for the kind.
         legend: what these apps have in common.
@@ -65,6 +76,18 @@ class Tile(NamedTuple):
     number: int
     words: str
     legend: str
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        cells: HTML; the first names the row.
+        needs: the ids of the rows of a matrix that count this app, each with `!` behind it where the app is at risk.
+    """
+
+    cells: tuple[str, ...]
+    needs: str = ""
 
 
 class Table(NamedTuple):
@@ -85,7 +108,7 @@ class Table(NamedTuple):
     classes: str = "apps"
 
 
-def page(head: Head, body: Iterable[str], footer: str) -> Iterator[str]:
+def lay_out(head: Head, body: Iterable[str], footer: str) -> Iterator[str]:
     """Lay out, piece by piece: the page of a large fleet is several times as large as what is known of it.
 
     Args:
@@ -108,6 +131,9 @@ def page(head: Head, body: Iterable[str], footer: str) -> Iterator[str]:
     yield f"<h1>{safe(head.headline)}</h1>\n<dl>\n"
     for name, value in head.facts:
         yield f"<div><dt>{name}</dt><dd>{value}</dd></div>\n"
+    time = f'<time datetime="{head.made.time:%Y-%m-%dT%H:%M:%SZ}">{head.made.time:%Y-%m-%d %H:%M} UTC</time>'
+    yield f"<div><dt>Made</dt><dd>{time}</dd></div>\n"
+    yield f"<div><dt>Command</dt><dd>{code(head.made.command, COMMAND_LIMIT)}</dd></div>\n"
     yield "</dl>\n</header>\n<main>\n"
     yield from body
     yield f"</main>\n<footer>{safe(footer)}</footer>\n<script>{script}</script>\n</body>\n</html>\n"
@@ -141,11 +167,11 @@ def numbers(label: str, tiles: Iterable[Tile]) -> Iterator[str]:
             yield f'<rect class="{kind}" x="{left:.1f}" y="0" width="{width:.1f}" height="12"/>\n'
             left += width
         yield "</svg>\n"
-    yield '<ul class="tiles">\n'
+    yield f'<ul class="tiles" aria-label="{label}">\n'
     for tile in tiles:
-        zero = "" if tile.number else " zero"
-        yield f'<li class="{tile.kind}{zero}"><b>{tile.number:,}</b> <span>{tile.words}</span>'
-        yield f"<small>{tile.legend}</small></li>\n"
+        yield f'<li class="{tile.kind}{"" if tile.number else " zero"}">'
+        yield f'<button type="button" disabled data-kind="{tile.kind}"><b>{tile.number:,}</b> <span>{tile.words}</span>'
+        yield f"<small>{tile.legend}</small></button></li>\n"
     yield "</ul>\n"
 
 
@@ -154,18 +180,30 @@ def badge(kind: str, sign: str, words: str) -> str:
     return f'<span class="verdict {kind}"><i aria-hidden="true">{sign}</i> {words}</span>'
 
 
-def section(table: Table, rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """Give a table, row by row: the cells are HTML, and the first names the row."""
-    yield f'<section aria-labelledby="{table.name}-title">\n'
-    yield f'<h2 id="{table.name}-title">{table.title} <span class="number">{table.number:,}</span></h2>\n'
-    yield f'<div class="scroll" role="region" aria-labelledby="{table.name}-title" tabindex="0">\n'
-    yield f'<table id="{table.name}" class="{table.classes}">\n<thead><tr>'
+def section(table: Table, rows: Iterable[Row]) -> Iterator[str]:
+    """Give a table, row by row. Each cell names its column, for where a row is laid out as a card."""
+    yield from open_section(table)
+    yield "<thead><tr>"
     for head in table.heads:
         yield f'<th scope="col">{head}</th>'
     yield "</tr></thead>\n<tbody>\n"
-    for first, *more in rows:
-        yield f'<tr><th scope="row">{first}</th>{"".join([f"<td>{cell}</td>" for cell in more])}</tr>\n'
-    yield "</tbody>\n</table>\n</div>\n</section>\n"
+    for row in rows:
+        first, *more = row.cells
+        needs = f' data-needs="{row.needs}"' if row.needs else ""
+        named = zip(table.heads[1:], more, strict=True)
+        cells = "".join([f'<td data-head="{head}">{cell}</td>' for head, cell in named])
+        yield f'<tr{needs}><th scope="row">{first}</th>{cells}</tr>\n'
+    yield CLOSE_TABLE + CLOSE_SECTION
+
+
+def open_section(table: Table) -> str:
+    """Return the beginning of a section, as far as its table is open."""
+    number = f' <span class="number">{table.number:,}</span>' if table.number else ""
+    return (
+        f'<section aria-labelledby="{table.name}-title">\n<h2 id="{table.name}-title">{table.title}{number}</h2>\n'
+        f'<div class="scroll" role="region" aria-labelledby="{table.name}-title" tabindex="0">\n'
+        f'<table id="{table.name}" class="{table.classes}">\n'
+    )
 
 
 @cache

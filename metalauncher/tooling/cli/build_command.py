@@ -87,6 +87,12 @@ def _add_push(command: Parser) -> None:
     )
     command.add_argument("--force", action="store_true", help="let --push move a tag that names another image")
     command.add_argument(
+        "--attach",
+        action="store_true",
+        help="with --push: attach the image's VEX to it, unsigned, as a referrer of its manifest; of several platforms"
+        " to each image",
+    )
+    command.add_argument(
         "--annotation",
         metavar="KEY=VALUE",
         action="append",

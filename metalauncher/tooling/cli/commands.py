@@ -228,9 +228,9 @@ def _matrix() -> Parser:
 def _lint() -> Parser:
     command = Parser(
         "metalauncher lint",
-        "Check descriptors and their launchers against the numbered rules of docs/descriptor.md. Without PATH: the"
-        " registry under the root, the executables, and who may change them. With PATH: the descriptors alone, as one"
-        " registry.",
+        "Check descriptors and their launchers against the numbered rules of docs/reference/descriptor.md. Without"
+        " PATH: the registry under the root, the executables, and who may change them. With PATH: the descriptors"
+        " alone, as one registry.",
         (
             "metalauncher lint --root rootfs --strict",
             "metalauncher lint launchers.d",

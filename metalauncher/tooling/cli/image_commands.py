@@ -139,8 +139,8 @@ def patch() -> Parser:
         "metalauncher patch",
         "Have apps that exist use the run image's launcher, without a rebuild: each is written anew under another tag,"
         " its own launcher's layer replaced, if it is proved to start. Without --apply this is a plan: nothing is"
-        " written but the journal. APP is a name in a registry. Read docs/patch.md first: it begins with what undoes"
-        " this. Exit 1: apps are refused; 3: something is not finished, or the command line is wrong.",
+        " written but the journal. APP is a name in a registry. Read docs/platforms/patch.md first: it begins with"
+        " what undoes this. Exit 1: apps are refused; 3: something is not finished, or the command line is wrong.",
         (
             "metalauncher patch --from apps.txt --launcher shim \\\n      --to '{repository}:{tag}-shim' --journal"
             " patch.jsonl",

@@ -35,7 +35,9 @@ def main(arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> int:
     console = Console(environment)
     options: Namespace | None = None
     try:
-        options = parser().parse_args([decode(argument) for argument in arguments])
+        words = [decode(argument) for argument in arguments]
+        options = parser().parse_args(words)
+        options.command_line = shlex.join(["metalauncher", *words])
         log = None
         if "log_format" in options:
             from metalauncher.tooling.log import EventLog
@@ -122,14 +124,14 @@ def _root(given: str | None, environment: Mapping[bytes, bytes]) -> Root:
         root = root_from({b"METALAUNCHER_ROOT": _absolute(named)}) if named else Root()
     if given == "" or (root.prefix and not os.path.isdir(root.prefix)):
         raise Unable(
-            f"{who}: {decode(named)!r} is no directory",
+            f"{who}: {decode(named)!r} is not a directory",
             need="an unpacked root filesystem",
             command=f"ls -ld {shlex.quote(decode(named))}",
         )
     within = root_within(root.prefix) if root.prefix else None
     if within is not None:
         raise Unable(
-            f"{who}: {decode(named)!r} is no root filesystem, but holds one",
+            f"{who}: {decode(named)!r} is not a root filesystem, but contains one",
             need="the directory that stands for /, with usr or etc in it",
             do=f"name {decode(within)}, or whichever is meant",
             command=f"ls {shlex.quote(decode(within))}",

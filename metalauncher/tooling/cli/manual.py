@@ -73,7 +73,11 @@ def manual() -> str:
     lines += _pairs(EXIT_STATUS)
     lines += [".SH EXAMPLES", ".nf"]
     lines += [_text(f"$ {line}") for command in commands for line in command.examples]
-    lines += [".fi", ".SH SEE ALSO", "docs/descriptor.md, docs/bundles.md and docs/exit-codes.md of the project"]
+    lines += [
+        ".fi",
+        ".SH SEE ALSO",
+        "docs/reference/descriptor.md, docs/vendors/bundles.md and docs/on-call/exit-codes.md of the project",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from metalauncher.registry import load_registry
 from metalauncher.tooling.console import Unable, decode, system_text
 from metalauncher.tooling.executables import packaged_for
+from metalauncher.tooling.image.attach import attach, attachment
 from metalauncher.tooling.image.base import Base, lacking
 from metalauncher.tooling.image.executable import read_executable
 from metalauncher.tooling.image.outputs import named_output, parse_output, refuse_single, write_output
@@ -28,6 +29,7 @@ from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.run_image.labels import ENTRYPOINT, labels
 from metalauncher.tooling.run_image.opener import open_stores
 from metalauncher.tooling.sbom.model import moment
+from metalauncher.tooling.sbom.vex import gather
 from metalauncher.tooling.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from metalauncher.places import Root
     from metalauncher.tooling.console import Console
     from metalauncher.tooling.image.parts import Part
+    from metalauncher.tooling.image.push import Pushed
     from metalauncher.tooling.oci.image import Image
     from metalauncher.tooling.oci.layer_writer import NewLayer
     from metalauncher.tooling.oci.location import Location
@@ -70,6 +73,8 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             need="--push HOST/REPOSITORY:TAG, for a registry, or --out oci:DIR, for this machine; or both",
             command=_COMMAND,
         )
+    if options.attach and not targets:
+        raise Unable("--attach: there is no --push", need="a registry to attach the VEX in", command=_COMMAND)
     annotations = _annotations(options.annotation)
     epoch = console.environment.get(b"SOURCE_DATE_EPOCH")
     created = moment(epoch) if epoch else None
@@ -93,6 +98,8 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             write_output(store, reference, console)
         kept = frozenset().union(*[one.store.kept for one in built])
         pushed = tuple([push.write(store, kept, console.progress) for push in pushes])
+        if options.attach:
+            pushed = tuple([_attached(push, one, built, created) for push, one in zip(pushes, pushed, strict=True)])
         console.progress("")
         if not options.platform and (others := base.others([one.platform for one in built])):
             asked = " ".join([f"--platform {one}" for one in (*[one.platform for one in built], *others)])
@@ -108,6 +115,15 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         written = Written(options.base, digest, tuple(map(named_output, outputs)), pushed)
         report(built, written, console, options.format)
     return 0
+
+
+def _attached(push: Push, pushed: Pushed, built: Iterable[Built], created: dt.datetime | None) -> Pushed:
+    """Attach to each image what is known of it; to an index nothing: what is known differs by platform."""
+    what = [
+        attachment(one.stated, created or one.stated.reviewed, push.target, one.store.top()[0])
+        for one in sorted(built, key=lambda one: one.platform)
+    ]
+    return pushed._replace(attached=attach(what, push.target, push.destination))
 
 
 def _annotations(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
@@ -235,7 +251,8 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
         store = AmendedStore(without(image, scratch.replaced) if image else None, layer, changes)
     except ImageError as error:
         raise base.unusable(error) from None
-    return Built(platform, store, layer, found, tuple(sorted(map(repr, registry.launchers))))
+    launchers = tuple(sorted(map(repr, registry.launchers)))
+    return Built(platform, store, layer, found, launchers, gather(scratch.root))
 
 
 def _write(scratch: Scratch, file: str, time: int) -> NewLayer | None:

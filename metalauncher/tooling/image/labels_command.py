@@ -259,7 +259,7 @@ def _difference(name: str, says: str | None, true: str | None) -> str:
             for verb, versions in (("claims", claimed - real), ("leaves out", real - claimed))
             if versions
         ]
-        return " and ".join(parts) if claimed else "is no list of versions"
+        return " and ".join(parts) if claimed else "is not a list of versions"
     if name in (APIS, MIRRORS[APIS]):
         return _difference_of_launchers(says, true)
     return "is another than the registry gives"

@@ -18,6 +18,7 @@ from metalauncher.tooling.oci.reference import Reference
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from metalauncher.tooling.image.attach import Attached
     from metalauncher.tooling.oci.destination import Destination, Tagged
     from metalauncher.tooling.oci.model import Store
     from metalauncher.tooling.oci.sources.stores import Stores
@@ -32,11 +33,13 @@ class Pushed(NamedTuple):
         target: the image's name in full.
         sent: bytes of blobs that were sent; those of mounted layers are not.
         was_there: the tag named this image already, and was not written.
+        attached: what was attached to the image, or to those of the index, in the order of their manifests.
     """
 
     target: Reference
     sent: int
     was_there: bool
+    attached: tuple[Attached, ...] = ()
 
 
 def parse_target(text: str) -> Reference:
@@ -148,7 +151,9 @@ class Push:
         do, command = "see whether the registry answers; the same command does what is missing", ""
         match error.kind:
             case "denied":
-                do = "log in as somebody who may write there; docs/registries.md says where logins are looked for"
+                do = (
+                    "log in as a user who may write there; docs/reference/container-registries.md lists the login files"
+                )
                 command = f"skopeo login {host}"
             case "moved" | "immutable":
                 do = "see who writes that tag, or push to another one"

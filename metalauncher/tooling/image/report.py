@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.image.push import Pushed
     from metalauncher.tooling.oci.append_layer import AmendedStore
     from metalauncher.tooling.oci.layer_writer import NewLayer
+    from metalauncher.tooling.sbom.model import Stated
 
 SCHEMA_VERSION = 1  # schemas/image.schema.json
 
@@ -28,6 +29,7 @@ class Built(NamedTuple):
         layer: the one that was added; None where the base had all of it.
         labels: that were added.
         launchers: their names, as the registry has them.
+        stated: what is known of vulnerabilities in what metalauncher brings to it.
     """
 
     platform: str
@@ -35,6 +37,7 @@ class Built(NamedTuple):
     layer: NewLayer | None
     labels: dict[str, str]
     launchers: tuple[str, ...]
+    stated: Stated
 
 
 class Written(NamedTuple):
@@ -70,13 +73,16 @@ def report(built: Sequence[Built], written: Written, console: Console, form: str
     for push in written.pushed:
         was = "names this image already" if push.was_there else "pushed"
         console.say(f"{push.target}: {was}, {push.sent:,} bytes sent")
-    for one in built:
-        platform = f"{one.platform}: " if len(built) > 1 else ""
-        added = "no layer"
-        if one.layer is not None:
-            added = f"one layer of {one.layer.layer.blob.size:,} bytes ({one.layer.expanded:,} unpacked)"
-        has = f"metalauncher and {count(len(one.launchers), 'launcher')}"
-        console.say(f"{platform}{added} on {written.base}{'' if one.layer else ', which has all of it'}: {has}")
+        for one in push.attached:
+            was = "the VEX was attached already" if one.was_there else "VEX attached"
+            console.say(f"{push.target.host}/{push.target.repository}@{one.subject}: {was}, {one.manifest}")
+    for image in built:
+        platform = f"{image.platform}: " if len(built) > 1 else ""
+        added = f"no layer on {written.base}, which has all of it"
+        if image.layer is not None:
+            size = f"{image.layer.layer.blob.size:,} bytes ({image.layer.expanded:,} unpacked)"
+            added = f"one layer of {size} on {written.base}"
+        console.say(f"{platform}{added}: metalauncher and {count(len(image.launchers), 'launcher')}")
 
 
 def _document(built: Sequence[Built], written: Written) -> dict[str, Json]:
@@ -85,15 +91,23 @@ def _document(built: Sequence[Built], written: Written) -> dict[str, Json]:
         "metalauncher": __version__,
         "base": written.base,
     }
-    pushed: list[Json] = [
-        {"image": str(one.target), "sent": one.sent, "was_there": one.was_there} for one in written.pushed
-    ]
+    pushed: list[Json] = [_pushed(one) for one in written.pushed]
     places: dict[str, Json] = {"outputs": list(written.outputs), **({"pushed": pushed} if pushed else {})}
     images = [_image(one) for one in built]
     if len(built) == 1:
         return {**head, **images[0], **places}
     platforms: list[Json] = [{"platform": one.platform, **image} for one, image in zip(built, images, strict=True)]
     return {**head, "index": written.digest, "platforms": platforms, **places}
+
+
+def _pushed(one: Pushed) -> dict[str, Json]:
+    attached: list[Json] = [each._asdict() for each in one.attached]
+    return {
+        "image": str(one.target),
+        "sent": one.sent,
+        "was_there": one.was_there,
+        **({"attached": attached} if attached else {}),
+    }
 
 
 def _image(one: Built) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def _bundle(source: str, members: Mapping[str, bytes]) -> Bundle:
     for member, name in sboms_of(launcher).items():
         if name in sboms and not _is_document(sboms[name]):
             raise Unable(
-                f"{source}: {member} is no SBOM: it is not a JSON object",
+                f"{source}: {member} is not an SBOM: it is not a JSON object",
                 need="SBOMs in JSON, as CycloneDX, SPDX or syft write them; or none",
                 do="take the file out, or ask whoever released it",
                 command=COMMAND,

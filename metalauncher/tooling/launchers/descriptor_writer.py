@@ -71,7 +71,7 @@ def declare(bundle: Bundle, wishes: Wishes, path: str | None = None) -> tuple[La
     except InvalidValue as error:
         raise _unable(bundle, f"{error.key}: {error.reason}") from None
     if not isinstance(found, Launcher):
-        raise _unable(bundle, "launcher.masked: a mask is no bundle")
+        raise _unable(bundle, "launcher.masked: a mask is not a bundle")
     return found, render(descriptor)
 
 
@@ -180,7 +180,7 @@ def _unable(bundle: Bundle, reason: str) -> Unable:
     where = f"{bundle.source}: {TOML}" if bundle.lifecycle_toml is not None else bundle.source
     return Unable(
         f"{where}: {reason}",
-        need="what docs/descriptor.md says of a descriptor",
+        need="what docs/reference/descriptor.md says of a descriptor",
         do="give it on the command line, or take a sound bundle",
         command=COMMAND,
     )

@@ -1,4 +1,4 @@
-"""`metalauncher lint`: check descriptors and their launchers against numbered rules (docs/descriptor.md)."""
+"""`metalauncher lint`: check descriptors and their launchers against numbered rules (docs/reference/descriptor.md)."""
 
 from __future__ import annotations
 

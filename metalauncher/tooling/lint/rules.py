@@ -1,4 +1,4 @@
-"""The rules of `metalauncher lint`: their numbers are for good. docs/descriptor.md gives each one's reason."""
+"""The rules of `metalauncher lint`: their numbers never change. docs/reference/descriptor.md gives the reasons."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from metalauncher.tooling.oci import uploads
 from metalauncher.tooling.oci.http.deadlines import TransportError
 from metalauncher.tooling.oci.http.errors import Refused, status_text
 from metalauncher.tooling.oci.http.request import Body
-from metalauncher.tooling.oci.media_types import ACCEPT
+from metalauncher.tooling.oci.media_types import ACCEPT, manifest_type
 from metalauncher.tooling.oci.model import MANIFEST_LIMIT, ImageError, parse_digest
 from metalauncher.tooling.oci.referrers import list_referrers
 
@@ -48,6 +48,20 @@ class Tagged(NamedTuple):
 
     digest: str
     etag: str
+
+
+class Content(NamedTuple):
+    """What a tag names, whole.
+
+    Attributes:
+        tagged: its digest, and what the registry calls this state of the tag.
+        media_type: of the content.
+        data: it.
+    """
+
+    tagged: Tagged
+    media_type: str
+    data: bytes
 
 
 class Destination:
@@ -157,6 +171,26 @@ class Destination:
         self._repository.retry(put)
         return digest
 
+    def put_referrer(self, media_type: str, data: bytes) -> str:
+        """Write a manifest that refers to another one (`subject`) by its digest; all else that it has is there.
+
+        Returns:
+            The digest of the manifest that the registry from now on lists it for; "" where it keeps no such lists.
+
+        Raises:
+            ImageError: it is not there now.
+        """
+        digest = _digest(data)
+        return self._repository.retry(lambda deadline: self._put(digest, media_type, data, {}, deadline))
+
+    def content(self, tag: str) -> Content | None:
+        """Return what a tag names, with its content; None where there is no such tag.
+
+        Raises:
+            ImageError: the registry does not say, or it is no manifest and no index.
+        """
+        return self._repository.retry(lambda deadline: self._content(tag, deadline))
+
     def put_tag(self, tag: str, media_type: str, data: bytes, before: Tagged | None) -> None:
         """Let a tag name a manifest or an index that is there, unless somebody else moved it in the meantime.
 
@@ -217,7 +251,8 @@ class Destination:
     def _mount(self, blob: Descriptor, source: str) -> uploads.Session | None:
         return uploads.begin(self._repository, blob, source)
 
-    def _put(self, reference: str, media_type: str, data: bytes, condition: dict[str, str], deadline: Deadline) -> None:
+    def _put(self, reference: str, media_type: str, data: bytes, condition: dict[str, str], deadline: Deadline) -> str:
+        """Write it, once; return of which manifest the registry says that it lists it as a referrer, "" for none."""
         headers = {"Content-Type": media_type, **condition}
         path = f"manifests/{reference}"
         with self._repository.write(
@@ -225,6 +260,15 @@ class Destination:
         ) as answer:
             named = answer.headers.get("Docker-Content-Digest", "")
             uploads.check_digest(answer, _digest(data, "sha512" if named.startswith("sha512:") else "sha256"))
+            return answer.headers.get("OCI-Subject", "")
+
+    def _content(self, tag: str, deadline: Deadline) -> Content | None:
+        with self._ask("GET", f"manifests/{tag}", deadline, to_write=True) as answer:
+            if answer.status == 404:
+                return None
+            data = answer.whole(MANIFEST_LIMIT, "the manifest")
+            kind = manifest_type(data, answer.headers.get("Content-Type"))
+            return Content(Tagged(_digest(data), _etag(answer)), kind, data)
 
     def _tagged(self, reference: str, deadline: Deadline | None, *, to_write: bool) -> Tagged | None:
         return self._repository.retry(lambda until: self._look(reference, until, to_write=to_write), deadline)
@@ -276,10 +320,14 @@ def _digest(data: bytes, algorithm: str = "sha256") -> str:
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
+def _etag(answer: Answer) -> str:
+    etag = answer.headers.get("ETag", "")
+    return etag if _ETAG.fullmatch(etag) else ""
+
+
 def _named(answer: Answer, method: str) -> Tagged | None:
     """Return what an answer says that a tag names; None where it does not say."""
-    etag = answer.headers.get("ETag", "")
-    etag = etag if _ETAG.fullmatch(etag) else ""
+    etag = _etag(answer)
     if method == "GET":
         return Tagged(_digest(answer.whole(MANIFEST_LIMIT, "the manifest")), etag)
     try:

@@ -62,7 +62,7 @@ class Doubts:
             whiteout: whether it is made for a whiteout alone.
         """
         if before:
-            self.note("", f"has a member below /{place}, which is no directory")
+            self.note("", f"has a member below /{place}, which is not a directory")
         elif whiteout:
             self.note(place, "is not there, but something in it is whited out")
         elif crossed:
@@ -106,7 +106,7 @@ class Doubts:
         if member.kind == "link" and not 0 < len(os.fsencode(member.target)) < _PATH_LIMIT:
             self.note("", f"has a link at /{place} that no file system takes")
         if not (0 <= member.owner < _ID_LIMIT and 0 <= member.group < _ID_LIMIT):
-            self.note(place, "belongs to a user or group whose number is none")
+            self.note(place, "belongs to a user or group whose number is invalid")
 
     def linked(self, to: str, place: str, target: Node, member: Entry) -> None:
         """Doubt a hard link of another mode or owner: containerd gives them to the file, umoci does not."""

@@ -60,7 +60,7 @@ class Folder:
         """
         if not os.path.isdir(self.path):
             if os.path.lexists(self.path):
-                raise ImageError("damaged", "is not a directory: this is no OCI layout")
+                raise ImageError("damaged", "is not a directory: this is not an OCI layout")
             raise ImageError("absent", "there is no such directory")
         try:
             status = os.stat(os.path.join(self.path, "index.json"))

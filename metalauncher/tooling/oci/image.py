@@ -187,7 +187,7 @@ def _is_index(descriptor: Descriptor, document: dict[str, Any]) -> bool:
         return True
     if media_type in MANIFESTS:
         return False
-    raise ImageError("unsupported", f"is no container image: its media type is {str(media_type)[:100]!r}")
+    raise ImageError("unsupported", f"is not a container image: its media type is {str(media_type)[:100]!r}")
 
 
 def _entries(index: dict[str, Any]) -> list[Descriptor]:
@@ -207,7 +207,7 @@ def _load(store: Store, descriptor: Descriptor, manifest: dict[str, Any]) -> Ima
     blobs = [parse_descriptor(entry, f"layer {number}") for number, entry in enumerate(entries, 1)]
     artifact = artifact_of(manifest, config_blob, blobs)
     if artifact:
-        raise ImageError("unsupported", f"is no container image, but {artifact}")
+        raise ImageError("unsupported", f"is not a container image, but {artifact}")
     config = parse_json(store.fetch(config_blob, CONFIG_LIMIT), "the config", CONFIG)
     diff_ids = _object(config, "rootfs").get("diff_ids")
     if not isinstance(diff_ids, list) or len(diff_ids) != len(blobs):

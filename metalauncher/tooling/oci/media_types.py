@@ -72,7 +72,7 @@ def manifest_type(body: bytes, header: str | None) -> str:
     known = INDEXES | MANIFESTS
     kind = own if isinstance(own, str) and own else served if served in known else _guess(document)
     if kind not in known:
-        raise ImageError("unsupported", f"it is no image: its media type is {printable(str(kind)[:100])!r}")
+        raise ImageError("unsupported", f"it is not an image: its media type is {printable(str(kind)[:100])!r}")
     if served in known and served != kind:
         raise ImageError("damaged", f"the manifest says that it is {kind}, and is served as {served}")
     if ("manifests" in document) != (kind in INDEXES) or ("layers" in document) != (kind in MANIFESTS):

@@ -41,9 +41,7 @@ def list_referrers(repository: Repository, digest: str) -> tuple[Descriptor, ...
     found: dict[str, Descriptor] = {}
     first = f"referrers/{digest}"
     asked = {first}
-    # Registries without that list have an index with a tag that is made of the digest, of 64 digits at most.
-    algorithm, _, digits = digest.partition(":")
-    page = _page(repository, first) or _page(repository, f"manifests/{algorithm}-{digits[:64]}")
+    page = _page(repository, first) or _page(repository, f"manifests/{tag_of(digest)}")
     while page is not None:
         entries, following = page
         found.update({entry.digest: entry for entry in entries})
@@ -58,6 +56,12 @@ def list_referrers(repository: Repository, digest: str) -> tuple[Descriptor, ...
         if page is None:
             raise ImageError("damaged", f"{repository.host} has a {_WHAT} that breaks off")
     return tuple(found.values())
+
+
+def tag_of(digest: str) -> str:
+    """Return the tag of the index that lists what refers to a manifest where the registry keeps no such lists."""
+    algorithm, _, digits = digest.partition(":")
+    return f"{algorithm}-{digits[:64]}"  # 64 digits at most: a tag has 128 characters
 
 
 def _page(repository: Repository, path: str) -> tuple[tuple[Descriptor, ...], str] | None:

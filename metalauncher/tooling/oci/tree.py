@@ -300,7 +300,7 @@ class Tree:
         before = parent.children.pop(name, None)
         found = self.get(member.target)
         if found is None or found[1].kind == "directory":
-            raise ImageError("damaged", f"has a hard link to {member.target!r}, which is no file of the image")
+            raise ImageError("damaged", f"has a hard link to {member.target!r}, which is not a file of the image")
         to, target = found
         if target._entry < layer or to != member.target:
             self._odd.note("", f"has a hard link to /{member.target}, which is not of its own layer")

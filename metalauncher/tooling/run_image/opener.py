@@ -141,7 +141,7 @@ class RunImages:
         return self._read(name, reference, read_loaded)
 
     def read_whole(self, name: str, reference: Location) -> RunImage:
-        """Read all that the commands look at of a run image that is no directory.
+        """Read all that the commands look at of a run image that is not a directory.
 
         Raises:
             Unable: as `read`.
@@ -197,7 +197,7 @@ class RunImages:
         place, kind = reference.place, error.kind if isinstance(error, ImageError) else ""
         do, command = "see what is there", f"ls -ld {shlex.quote(place)}"
         if reference.kind == "registry" and kind == "denied":
-            do = "log in as somebody who may read it; docs/registries.md says where logins are looked for"
+            do = "log in as a user who may read it; docs/reference/container-registries.md lists the login files"
             command = f"skopeo login {shlex.quote(Reference.parse(place).host)}"
         elif reference.kind == "registry":
             do, command = (

@@ -147,7 +147,7 @@ def load_run_image(images: Images, platform: str) -> Image:
     """
     image = images.load(platform)
     if APP_LABEL in image.labels:
-        raise ImageError("unsupported", f"is an app image, and no run image: it has the label {APP_LABEL}")
+        raise ImageError("unsupported", f"is an app image, not a run image: it has the label {APP_LABEL}")
     return image
 
 
@@ -213,7 +213,7 @@ def open_directory(directory: str) -> Root:
         raise ImageError("absent", "there is no such directory")
     within = root_within(encode(directory))
     if within is not None:
-        raise ImageError("unsupported", f"is no root filesystem, but holds one: dir:{decode(within)}")
+        raise ImageError("unsupported", f"is not a root filesystem, but contains one: dir:{decode(within)}")
     return Root(encode(os.path.abspath(directory)), whole=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from metalauncher import __version__
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.sbom.model import Product, Stated, Statement
 
-_CONTEXT = "https://openvex.dev/ns/v0.2.0"
+CONTEXT: Final = "https://openvex.dev/ns/v0.2.0"  # also the type of a predicate that is such a document
 _IDS = "https://openvex.dev/docs/public/vex-"  # where OpenVEX's own tools have the ids of documents
 
 
@@ -28,7 +28,7 @@ def document(stated: Stated, created: datetime) -> dict[str, Json]:
         "statements": [_statement(statement) for statement in stated.statements],
     }
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    return {"@context": _CONTEXT, "@id": f"{_IDS}{digest}", **body}
+    return {"@context": CONTEXT, "@id": f"{_IDS}{digest}", **body}
 
 
 def _statement(statement: Statement) -> dict[str, Json]:

@@ -182,9 +182,9 @@ def _part(item: Any, modules: dict[str, Any]) -> Part:
     name = _string(item, "name")
     purl, cpe = _string(item, "purl"), item.get("cpe") or ""
     if not is_purl(purl):
-        raise WrongContents(f"{name}: purl: {purl!r} is no package URL")
+        raise WrongContents(f"{name}: purl: {purl!r} is not a package URL")
     if not isinstance(cpe, str) or (cpe and not is_cpe(cpe)):
-        raise WrongContents(f"{name}: cpe: {cpe!r} is no CPE 2.3 name")
+        raise WrongContents(f"{name}: cpe: {cpe!r} is not a CPE 2.3 name")
     source = item.get("source_sha256") or ""
     if source and not (isinstance(source, str) and is_hash("SHA-256", source)):
         raise WrongContents(f"{name}: source_sha256: is not 64 hexadecimal digits in lower case")
@@ -197,7 +197,7 @@ def _part(item: Any, modules: dict[str, Any]) -> Part:
 def _string(table: dict[str, Any], key: str) -> str:
     value = table.get(key)
     if not isinstance(value, str) or not value:
-        raise WrongContents(f"{key}: is missing, or is no string")
+        raise WrongContents(f"{key}: is missing, or is not a string")
     return value
 
 

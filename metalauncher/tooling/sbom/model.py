@@ -200,7 +200,7 @@ def moment(source_date_epoch: bytes | None, default: datetime = EPOCH) -> dateti
             raise ValueError
     except ValueError:
         raise Unable(
-            f"SOURCE_DATE_EPOCH: {source_date_epoch.decode('utf-8', 'replace')!r} is no number of seconds since 1970",
+            f"SOURCE_DATE_EPOCH: {source_date_epoch.decode('utf-8', 'replace')!r} is not seconds since 1970",
             command="export SOURCE_DATE_EPOCH=$(git log -1 --pretty=%ct)",
         ) from None
     return datetime.fromtimestamp(seconds, UTC)

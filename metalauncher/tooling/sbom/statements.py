@@ -1,4 +1,4 @@
-"""A vendor's statements about vulnerabilities of bundles, a small TOML file. docs/sbom.md is the format's reference."""
+"""A vendor's statements about vulnerabilities of bundles, in a TOML file. docs/vendors/sbom.md describes the format."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def read_statements(file: bytes, launchers: Mapping[str, Product], own: Product 
 
 
 def _unable(headline: str) -> Unable:
-    return Unable(headline, need="statements as docs/sbom.md describes them", command="metalauncher vex --help")
+    return Unable(headline, need="statements as docs/vendors/sbom.md describes them", command="metalauncher vex --help")
 
 
 def _given(document: dict[str, Any], launchers: Mapping[str, Product], own: Product | None) -> Given:
@@ -150,20 +150,22 @@ def _check_status(values: Mapping[str, str], key: str) -> None:
         for name in ("justification", "impact-statement"):
             if values[name]:
                 raise _Wrong(f"{key}: {name}", f"belongs to not_affected, not to {status}")
+    if status != "affected" and values["action-statement"]:
+        raise _Wrong(f"{key}: action-statement", f"belongs to affected, not to {status}")
     if status == "affected" and not values["action-statement"]:
         raise _Wrong(f"{key}: action-statement", "is missing: affected needs it")
 
 
 def _one_of(value: str, known: tuple[str, ...], key: str) -> None:
     if value not in known:
-        reason = f"{value!r} is none of {', '.join(known)}" if value else f"is missing: one of {', '.join(known)}"
+        reason = f"{value!r} is not one of {', '.join(known)}" if value else f"is missing: one of {', '.join(known)}"
         raise _Wrong(key, reason)
 
 
 def _product(values: Mapping[str, str], key: str, launchers: Mapping[str, Product], own: Product | None) -> Product:
     for name in ("product", "subcomponent"):
         if values[name] and not is_purl(values[name]):
-            raise _Wrong(f"{key}: {name}", f"{values[name]!r} is no package URL: pkg:TYPE/NAME@VERSION")
+            raise _Wrong(f"{key}: {name}", f"{values[name]!r} is not a package URL: pkg:TYPE/NAME@VERSION")
     parts = ((values["subcomponent"], ""),) if values["subcomponent"] else ()
     launcher = values["launcher"]
     if launcher and (own is not None or values["product"]):

@@ -77,7 +77,7 @@ def _print(options: Namespace, stated: Stated, console: Console) -> int:
     if options.product is not None:
         if not is_purl(options.product):
             raise Unable(
-                f"--product: {options.product!r} is no package URL",
+                f"--product: {options.product!r} is not a package URL",
                 need="one of an image, such as pkg:oci/run@sha256%3ADIGEST?repository_url=registry.example.com/run",
                 command="metalauncher vex --help",
             )

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.sbom.contents import Contents, Part
 
-_ACTION = (
+# OpenVEX keeps action statements to what is affected: go-vex takes no document that has others.
+_TODO = (
     "Update the run image's metalauncher to a version that was built with a fixed {name}; `metalauncher vex` of that"
     " version says so."
 )
@@ -73,8 +74,8 @@ def judge(contents: Contents, vulnerabilities: Iterable[Vulnerability]) -> list[
                     vulnerability.identifier,
                     product,
                     "under_investigation",
-                    action=_ACTION.format(name=part.name),
-                    notes=f"The executable has {', '.join(there)} of {part.name}: {vulnerability.source}",
+                    notes=f"The executable has {', '.join(there)} of {part.name}: {vulnerability.source}."
+                    f" {_TODO.format(name=part.name)}",
                 )
             )
         else:

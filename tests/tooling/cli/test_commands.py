@@ -153,8 +153,7 @@ def test_forms_without_the_package(image: Image) -> None:
     assert run.returncode == 3
     assert run.stdout == ""
     assert run.stderr == (
-        "ERROR: 'list' is a command of the package, not of this form: pip install metalauncher has it\n"
-        "  do:      metalauncher --help\n"
+        "ERROR: 'list' needs the Python package: pip install metalauncher\n  do:      metalauncher --help\n"
     )
 
 
@@ -239,9 +238,9 @@ def test_root_that_is_none(tool: Tool, tmp_path: Path, command: str) -> None:
     for root in (str(tmp_path / "none"), ""):
         answer = tool(command, "--root", root)
         assert (answer.code, answer.out) == (3, "")
-        assert answer.err.startswith(f"ERROR: --root: {root!r} is no directory\n")
+        assert answer.err.startswith(f"ERROR: --root: {root!r} is not a directory\n")
     answer = tool(command, environ={"METALAUNCHER_ROOT": "/no/such"})
-    assert answer.err.startswith("ERROR: METALAUNCHER_ROOT: '/no/such' is no directory\n")
+    assert answer.err.startswith("ERROR: METALAUNCHER_ROOT: '/no/such' is not a directory\n")
 
 
 def test_error_of_the_system(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:

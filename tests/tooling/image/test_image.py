@@ -126,7 +126,7 @@ def test_time_of_everything(kit: Kit) -> None:
     answer = kit.tool(*kit.options(), environ={"SOURCE_DATE_EPOCH": "yesterday"})
     assert (answer.code, answer.err.splitlines()[0]) == (
         3,
-        "ERROR: SOURCE_DATE_EPOCH: 'yesterday' is no number of seconds since 1970",
+        "ERROR: SOURCE_DATE_EPOCH: 'yesterday' is not seconds since 1970",
     )
 
 

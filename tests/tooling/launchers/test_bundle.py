@@ -511,8 +511,8 @@ def test_sources_that_are_none(tool: Tool, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     refused(tool.on("bundle", "add", tmp_path / "folder"), "folder: has no lifecycle.toml and no lifecycle/launcher")
     tarball = release(tmp_path, "0.17.7")
-    refused(tool("bundle", "add", tarball, "--root", tmp_path / "none"), "is no directory")
-    refused(tool("bundle", "add", tarball, "--root", ""), "--root: '' is no directory")
+    refused(tool("bundle", "add", tarball, "--root", tmp_path / "none"), "is not a directory")
+    refused(tool("bundle", "add", tarball, "--root", ""), "--root: '' is not a directory")
     assert tree(tool.root) == {}
 
 
@@ -593,7 +593,7 @@ def test_sbom_that_is_none(tool: Tool, tmp_path: Path, shape: str, text: bytes) 
         source.write_bytes(pack([entry("launcher", elf(MACHINE)), entry(sbom, text, mode=0o644)]))
     before = tree(tool.root)
     answer = tool.on("bundle", "add", source)
-    refused(answer, f"ERROR: {source}: {sbom} is no SBOM: it is not a JSON object\n", "need:    SBOMs in JSON, as ")
+    refused(answer, f"ERROR: {source}: {sbom} is not an SBOM: it is not a JSON object\n", "need:    SBOMs in JSON, as ")
     assert tree(tool.root) == before
 
 

@@ -10,6 +10,7 @@ from bundles import STAND_IN, Tool, on_terminal, release
 
 from metalauncher.apis import ApiVersion
 from metalauncher.explain.messages import name_oddities
+from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.launchers.probe.trials import Trial, metadata
 
 DESCRIPTOR = "usr/lib/cnb/launchers.d/buildpacks_lifecycle@{}.toml"
@@ -76,7 +77,7 @@ def test_one_claim_too_many(tool: Tool, tmp_path: Path, kind: str, code: int) ->
     add(tool, tmp_path, accepts(apis, apis), claims["platform"], claims["buildpack"])
     answer = tool.on("probe")
     assert answer.code == 1
-    what = f"claims {kind.capitalize()} API 0.9, and refuses it (exit code {code}: ERROR: no such {kind} API)"
+    what = f"claims {kind.capitalize()} API 0.9, but refuses it (exit code {code}: ERROR: no such {kind} API)"
     assert answer.out.splitlines()[0].startswith("acme/l@1: 4 of 5 claims proved")
     assert answer.out.splitlines()[1:] == [f"  error: {what}"]
     (report,) = tool.on("probe", "--json").document["launchers"]
@@ -89,8 +90,8 @@ def test_more_than_claimed(tool: Tool, tmp_path: Path) -> None:
     answer = tool.on("probe")
     assert answer.code == 0
     assert answer.out.splitlines()[1:] == [
-        "  note: accepts Platform API 0.8, which it does not claim",
-        "  note: accepts Buildpack API 0.6, which it does not claim",
+        "  note: accepts Platform API 0.8, though its descriptor does not claim it",
+        "  note: accepts Buildpack API 0.6, though its descriptor does not claim it",
     ]
 
 
@@ -115,19 +116,19 @@ def test_what_it_can_not_read(tool: Tool, tmp_path: Path, kind: str) -> None:
             "a/silent",
             accepts(["0.7"], ["0.7"], more),
             [],
-            [("error", f"can't read {words} in metadata.toml, and does not say so (exit code 1: ERROR: oh)")],
+            [("error", f"can't read {words} in metadata.toml (exit code 1: ERROR: oh)")],
         ),
         (
             "a/modest",
             accepts(["0.7"], ["0.7"]),
             ["--cannot-read", kind],
-            [("note", f"reads {words} in metadata.toml, which it says it can't")],
+            [("note", f"reads {words} in metadata.toml, though its descriptor says it can't")],
         ),
     ):
         add(tool, tmp_path, launcher, "0.7", "0.7", name, *option)
         answer = tool.on("probe", name, "--json")
         (report,) = answer.document["launchers"]
-        found = [(finding["level"], finding["message"].partition(": its descr")[0]) for finding in report["findings"]]
+        found = [(finding["level"], finding["message"].partition(": add to")[0]) for finding in report["findings"]]
         assert found == findings
         assert answer.code == int(name == "a/silent")
         trials = [trial for trial in report["trials"] if trial["kind"] == "reading"]
@@ -145,14 +146,20 @@ def test_other_failures(tool: Tool, tmp_path: Path) -> None:
     (tool.root / "usr/lib/cnb/launchers/d/gone/1/launcher").unlink()
     add(tool, tmp_path, STAND_IN, "0.7", "0.7", "e/unexecutable")
     (tool.root / "usr/lib/cnb/launchers/e/unexecutable/1/launcher").chmod(0o644)
+    add(tool, tmp_path, STAND_IN, "0.7", "0.7", "f/foreign")
+    header = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + b"\x34\x12" + bytes(44)
+    (tool.root / "usr/lib/cnb/launchers/f/foreign/1/launcher").write_bytes(header)
     document = tool.on("probe", "--json").document
     found = {report["id"]: [finding["message"] for finding in report["findings"]] for report in document["launchers"]}
-    nothing = "accepts no Platform API at all: its Buildpack APIs could not be tried"
+    nothing = "accepts no Platform API: its Buildpack APIs were not tried"
     assert found == {
-        "a/fails": ["claims Platform API 0.7, and fails (exit code 1: oops)", nothing],
-        "b/none": ["claims Platform API 0.7, and fails (no such file or directory)", nothing],
+        "a/fails": ["claims Platform API 0.7, but fails (exit code 1: oops)", nothing],
+        "b/none": ["claims Platform API 0.7, but fails (no such file or directory)", nothing],
         "d/gone": ["can't be run: no such file or directory"],
         "e/unexecutable": ["can't be run: permission denied"],
+        "f/foreign": [
+            f"can't be run: it is for machine 4660, this machine is {this_architecture()}: probe it on such a machine"
+        ],
     }
     assert tool.on("probe", "d/gone").code == 1
 
@@ -166,7 +173,7 @@ def test_timeout_ends_everything(tool: Tool, tmp_path: Path) -> None:
     answer = tool.on("probe", "--timeout", "1", "--jobs", "4")
     assert time.monotonic() - begin < 30
     assert answer.code == 1
-    assert "claims Platform API 0.7, and fails (no answer in time)" in answer.out
+    assert "claims Platform API 0.7, but fails (no answer in time)" in answer.out
     child = int(mark.read_text())
     until = time.monotonic() + 10  # until init has taken it up
     while is_running(child) and time.monotonic() < until:
@@ -187,7 +194,7 @@ def test_what_it_prints_is_limited(tool: Tool, tmp_path: Path) -> None:
     add(tool, tmp_path, accepts(["0.7"], ["0.7"], "while True: os.write(1, b'x' * 65536)"), "0.7", "0.7")
     answer = tool.on("probe", "--timeout", "20")
     assert answer.code == 1
-    assert "claims Platform API 0.7, and fails (exit code" in answer.out
+    assert "claims Platform API 0.7, but fails (exit code" in answer.out
     assert len(answer.out) < 30000
 
 
@@ -296,7 +303,7 @@ def test_keys_that_a_launcher_requires(tool: Tool, tmp_path: Path) -> None:
     assert answer.out.startswith("acme/asks@1: 3 of 3 claims proved")
     answer = tool.on("probe", "acme/silent")
     assert answer.code == 1
-    assert "claims Platform API 0.8, and fails (exit code 82: ['buildpacks', 'buildpack-default" in answer.out
+    assert "claims Platform API 0.8, but fails (exit code 82: ['buildpacks', 'buildpack-default" in answer.out
 
 
 @pytest.mark.parametrize("way", ["option", "option upwards", "variable"])

@@ -118,7 +118,7 @@ def test_probe_finds_a_claim_too_many(tool: Tool, tmp_path: Path, real: Launcher
     descriptor.write_text(text.replace('"0.12"', '"0.12", "0.13"'))
     answer = tool.on("probe")
     assert answer.code == 1
-    assert "  error: claims Platform API 0.13, and refuses it (exit code 11: " in answer.out
+    assert "  error: claims Platform API 0.13, but refuses it (exit code 11: " in answer.out
 
 
 WEB = """[[buildpacks]]

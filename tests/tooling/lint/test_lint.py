@@ -156,7 +156,7 @@ def test_case(tool: Tool, case: Path) -> None:
 
 def test_documented() -> None:
     """The page on descriptors lists every rule with its level and what it finds, and no other."""
-    page = (PROJECT / "docs/descriptor.md").read_text()
+    page = (PROJECT / "docs/reference/descriptor.md").read_text()
     listed = re.findall(r"^\| (ML\d+) \| (\w+) \| (.+?) \| .{20,} \|$", page, flags=re.MULTILINE)
     assert {number: (level, what) for number, level, what in listed} == RULES
     assert len(listed) == len(RULES)

@@ -258,7 +258,7 @@ def test_what_is_no_image(layout: Layout, case: str) -> None:
         "layers": [layout.blob(b"x", layer)],
     } | ({"artifactType": kind} if kind else {})
     layout.tag(layout.document(document, f"{OCI}.manifest.v1+json"))
-    assert refusal(lambda: load(layout)) == ("unsupported", f"is no container image, but {called}")
+    assert refusal(lambda: load(layout)) == ("unsupported", f"is not a container image, but {called}")
 
 
 def test_layers_of_unusual_types_are_layers(layout: Layout) -> None:
@@ -306,7 +306,7 @@ def test_no_oci_archive(layout: Layout, tmp_path: Path) -> None:
     other.write_bytes(tar(file("x")))
     assert refusal(OciArchiveStore(str(other), None).top) == (
         "absent",
-        "holds no 'oci-layout': this is no archive of an OCI layout",
+        "holds no 'oci-layout': this is not an archive of an OCI layout",
     )
     assert refusal(OciArchiveStore(str(tmp_path / "none"), None).top) == ("absent", "is not there")
     for data, kind, program in ((LAYER.blob, "gzip", "gunzip"), (zstandard.compress(b"x"), "zstd", "unzstd")):

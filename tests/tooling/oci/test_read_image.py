@@ -188,7 +188,7 @@ def test_artifact(layout: Layout) -> None:
     layout.tag(layout.document({"schemaVersion": 2}, "application/vnd.example+json"))
     assert refusal(lambda: load(layout)) == (
         "unsupported",
-        "is no container image: its media type is 'application/vnd.example+json'",
+        "is not a container image: its media type is 'application/vnd.example+json'",
     )
 
 
@@ -300,7 +300,7 @@ def test_no_layout(tmp_path: Path, layout: Layout) -> None:
     assert refusal(lambda: LayoutStore(str(tmp_path / "none"), None).top()) == ("absent", "there is no such directory")
     assert refusal(lambda: LayoutStore(str(tmp_path), None).top()) == (
         "absent",
-        "oci-layout: is not there: this is no OCI layout",
+        "oci-layout: is not there: this is not an OCI layout",
     )
     assert refusal(lambda: load(layout)) == ("absent", "the layout holds no image")
     index = layout.directory / "index.json"
@@ -369,29 +369,29 @@ def _negative() -> bytes:
 
 
 BROKEN_ARCHIVES: dict[str, tuple[bytes, str, str]] = {
-    "empty": (b"", "damaged", "is no tar archive: it is empty"),
-    "text": (b"hello" * 200, "damaged", "is no tar archive: "),
+    "empty": (b"", "damaged", "is not a tar archive: it is empty"),
+    "text": (b"hello" * 200, "damaged", "is not a tar archive: "),
     "compressed": (LAYER.blob, "unsupported", "is compressed with gzip: gunzip -c "),
     "other": (
         tar(file("x")),
         "damaged",
-        "holds no 'manifest.json': this is no archive that docker save wrote",
+        "holds no 'manifest.json': this is not an archive of docker save",
     ),
-    "manifest": (tar(file("manifest.json", b"{}")), "damaged", "manifest.json is no list of images"),
-    "manifest-nested": (tar(file("manifest.json", b"[" * 99_999)), "damaged", "manifest.json is no list of images"),
+    "manifest": (tar(file("manifest.json", b"{}")), "damaged", "manifest.json is not a list of images"),
+    "manifest-nested": (tar(file("manifest.json", b"[" * 99_999)), "damaged", "manifest.json is not a list of images"),
     "nameless": (tar(file("manifest.json", b"[{}]")), "damaged", "manifest.json names no config or no layers"),
     "config": (
         tar(file("manifest.json", b'[{"Config": "../c", "Layers": []}]')),
         "damaged",
-        "holds no '../c': this is no archive that docker save wrote",
+        "holds no '../c': this is not an archive of docker save",
     ),
     "loop": (
         tar(file("manifest.json", b'[{"Config": "a", "Layers": []}]'), link("a", "b"), link("b", "a")),
         "damaged",
         "holds a loop of links at 'a'",
     ),
-    "cut": (tar(file("manifest.json", b"[" + b" " * 5000))[:2000], "damaged", "is no tar archive: unexpected end"),
-    "negative": (_negative(), "damaged", "is no tar archive: "),
+    "cut": (tar(file("manifest.json", b"[" + b" " * 5000))[:2000], "damaged", "is not a tar archive: unexpected end"),
+    "negative": (_negative(), "damaged", "is not a tar archive: "),
 }
 
 

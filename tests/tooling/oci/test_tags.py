@@ -110,7 +110,9 @@ def test_a_registry_that_knows_conditions_closes_the_window(case: str) -> None:
                 with pytest.raises(Exception, match="somebody else moved the tag 1: it names"):
                     target.put_tag("1", MANIFEST, OURS, before)
             else:
-                target.put_tag("1", MANIFEST, OURS, before)  # the window that docs/registries.md tells of
+                target.put_tag(
+                    "1", MANIFEST, OURS, before
+                )  # the window that docs/reference/container-registries.md tells of
         assert kept.tags[REPOSITORY]["1"] == digest_of(THEIRS if conditional else OURS)
         put = next(request for request in server.asked() if request.method == "PUT")
         sent = {name: put.headers[name] for name in ("If-Match", "If-None-Match") if name in put.headers}

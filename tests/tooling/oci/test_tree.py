@@ -305,12 +305,12 @@ WRONG: dict[str, tuple[Packed, str, str]] = {
     "hard-link-to-nothing": (
         packed(link("a", "none", KIND["hard"])),
         "damaged",
-        "has a hard link to 'none', which is no file of the image",
+        "has a hard link to 'none', which is not a file of the image",
     ),
     "hard-link-to-a-directory": (
         packed(directory("d"), link("d/again", "d", KIND["hard"])),
         "damaged",
-        "has a hard link to 'd', which is no file of the image",
+        "has a hard link to 'd', which is not a file of the image",
     ),
     "through-a-loop": (
         packed(link("a", "b"), link("b", "a"), file("a/x")),

@@ -208,7 +208,7 @@ CASES: dict[str, tuple[list[bytes], list[tuple[str, str]] | str]] = {
         [_layer(_link("x", "y"), _link("y", "x"), _file("x/n"))],
         "has a layer with a loop of links at 'x/n'",
     ),
-    "below-a-file": ([_layer(_file("usr/a/n"))], [("", "has a member below /usr/a, which is no directory")]),
+    "below-a-file": ([_layer(_file("usr/a/n"))], [("", "has a member below /usr/a, which is not a directory")]),
     "directory-over-a-file": ([_layer(_folder("usr/a"), _file("usr/a/n"))], []),
     "directory-over-a-link": ([_layer(_folder("lib"), _file("lib/n"))], []),
     "file-over-a-directory": ([_layer(_file("usr/lib"))], []),
@@ -229,11 +229,11 @@ CASES: dict[str, tuple[list[bytes], list[tuple[str, str]] | str]] = {
     ),
     "hard-link-to-itself": (
         [_layer(_hard("usr/a", "usr/a"))],
-        "has a hard link to 'usr/a', which is no file of the image",
+        "has a hard link to 'usr/a', which is not a file of the image",
     ),
     "hard-link-forward": (
         [_layer(_hard("usr/y", "usr/x"), _file("usr/x"))],
-        "has a hard link to 'usr/x', which is no file of the image",
+        "has a hard link to 'usr/x', which is not a file of the image",
     ),
     "device-of-a-whiteout": (
         [_layer(member(b"usr/a", kind=b"3", device=(0, 0)))],
@@ -259,7 +259,7 @@ CASES: dict[str, tuple[list[bytes], list[tuple[str, str]] | str]] = {
     ),
     "owner": (
         [_layer(member(b"x", owner=base256(-1, 8)))],
-        [("x", "belongs to a user or group whose number is none")],
+        [("x", "belongs to a user or group whose number is invalid")],
     ),
 }
 

@@ -292,7 +292,7 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         BUILDPACK_APIS,
         "claims 0.13 and leaves out 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 0.9, 0.10, 0.11, 0.12",
     ),
-    "no list": (lambda found: found | {PLATFORM_APIS: "all"}, PLATFORM_APIS, "is no list of versions"),
+    "no list": (lambda found: found | {PLATFORM_APIS: "all"}, PLATFORM_APIS, "is not a list of versions"),
     "structured": (
         lambda found: found | {APIS: found[APIS].replace("0.21.17", "0.21.18")},
         APIS,

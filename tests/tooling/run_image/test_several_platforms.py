@@ -47,7 +47,7 @@ def test_verify(tool: Tool, run: str) -> None:
     answer = tool("labels", "--verify", run)
     assert answer.code == 1
     heading, first, *_ = answer.out.splitlines()
-    assert (heading, first) == ("linux/arm64", "io.buildpacks.base.launcher.platform-apis: is no list of versions")
+    assert (heading, first) == ("linux/arm64", "io.buildpacks.base.launcher.platform-apis: is not a list of versions")
     assert answer.err.splitlines()[:2] == ["linux/amd64: the labels are true", f"linux/arm64: {run}: 1 label wrong"]
     answer = tool("labels", "--verify", run, "--json")
     valid("labels", answer.document)

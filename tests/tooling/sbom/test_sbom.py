@@ -326,7 +326,7 @@ def test_source_date_epoch(run_image: Tool) -> None:
         answer = run_image.on("sbom", environ={"SOURCE_DATE_EPOCH": wrong})
         assert (answer.code, answer.out) == (3, "")
         assert answer.err == (
-            f"ERROR: SOURCE_DATE_EPOCH: '{wrong}' is no number of seconds since 1970\n"
+            f"ERROR: SOURCE_DATE_EPOCH: '{wrong}' is not seconds since 1970\n"
             "  do:      export SOURCE_DATE_EPOCH=$(git log -1 --pretty=%ct)\n"
         )
 

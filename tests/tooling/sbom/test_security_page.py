@@ -1,4 +1,4 @@
-"""docs/security.md on vulnerabilities: every statement of what is in the executables, and of what is not, is true."""
+"""docs/reference/security.md on vulnerabilities: what it says is in the executables, and is not, is so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from steps import inputs
 from metalauncher.tooling.sbom.contents import Contents, parse_contents
 from metalauncher.tooling.sbom.vulnerabilities import judge, known
 
-WHOLE = (PROJECT / "docs/security.md").read_text()
+WHOLE = (PROJECT / "docs/reference/security.md").read_text()
 (PAGE,) = re.findall(r"^## Vulnerabilities of what it is made of\n(.*?)^## ", WHOLE, re.MULTILINE | re.DOTALL)
 CANNOT = PAGE[PAGE.index("### What cannot") : PAGE.index("### When a release")]
 (PRESENT,) = re.findall(r"```modules\n(.*?)```", PAGE, re.DOTALL)

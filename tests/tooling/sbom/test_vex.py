@@ -23,7 +23,7 @@ from metalauncher.tooling.sbom.vulnerabilities import Vulnerability, judge, know
 
 LAUNCHER = "usr/lib/cnb/launchers/buildpacks/lifecycle/0.21.17/launcher"
 PURL = "pkg:generic/buildpacks/lifecycle@0.21.17"
-HEAD = "  need:    statements as docs/sbom.md describes them\n  do:      metalauncher vex --help\n"
+HEAD = "  need:    statements as docs/vendors/sbom.md describes them\n  do:      metalauncher vex --help\n"
 
 
 @pytest.fixture
@@ -286,14 +286,14 @@ STATEMENTS: list[tuple[str, str]] = [
     (statement(vulnerability=""), "statement 1: vulnerability: is missing"),
     (statement(vulnerability='" "'), "statement 1: vulnerability: is empty"),
     (statement(status=""), f"statement 1: status: is missing: one of {', '.join(STATUSES)}"),
-    (statement(status='"maybe"'), f"statement 1: status: 'maybe' is none of {', '.join(STATUSES)}"),
+    (statement(status='"maybe"'), f"statement 1: status: 'maybe' is not one of {', '.join(STATUSES)}"),
     (
         statement(status='"not_affected"'),
         "statement 1: justification: is missing: not_affected needs it, or an impact-statement",
     ),
     (
         statement(status='"not_affected"', justification='"safe"'),
-        f"statement 1: justification: 'safe' is none of {', '.join(JUSTIFICATIONS)}",
+        f"statement 1: justification: 'safe' is not one of {', '.join(JUSTIFICATIONS)}",
     ),
     (
         statement(impact_statement='"none"'),
@@ -301,10 +301,10 @@ STATEMENTS: list[tuple[str, str]] = [
     ),
     (statement(status='"affected"'), "statement 1: action-statement: is missing: affected needs it"),
     (statement(aliases='"GHSA"'), "statement 1: aliases: is not an array of names in quotes"),
-    (statement(product='"lifecycle"'), "statement 1: product: 'lifecycle' is no package URL: pkg:TYPE/NAME@VERSION"),
+    (statement(product='"lifecycle"'), "statement 1: product: 'lifecycle' is not a package URL: pkg:TYPE/NAME@VERSION"),
     (
         statement(subcomponent='"go 1.22"'),
-        "statement 1: subcomponent: 'go 1.22' is no package URL: pkg:TYPE/NAME@VERSION",
+        "statement 1: subcomponent: 'go 1.22' is not a package URL: pkg:TYPE/NAME@VERSION",
     ),
     (
         statement(launcher='"buildpacks/lifecycle@0.21.17"'),
@@ -413,7 +413,7 @@ def test_output(run_image: Tool, tmp_path: Path) -> None:
 
 def test_keys_are_documented() -> None:
     """The page lists every key of the file, every status and every justification, and no other key."""
-    page = (PROJECT / "docs/sbom.md").read_text()
+    page = (PROJECT / "docs/vendors/sbom.md").read_text()
     listed = set(re.findall(r"^\| `([a-z0-9-]+)`", page, flags=re.MULTILINE))
     assert listed == set(KEYS) - {"statement"} | set(STATEMENT_KEYS)
     for word in (*STATUSES, *JUSTIFICATIONS):
@@ -444,4 +444,4 @@ def test_of_an_image(run_image: Tool, tmp_path: Path) -> None:
         }
     answer = run_image.on("vex", "--product", "registry.example.com/acme/run:1")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith("ERROR: --product: 'registry.example.com/acme/run:1' is no package URL\n")
+    assert answer.err.startswith("ERROR: --product: 'registry.example.com/acme/run:1' is not a package URL\n")

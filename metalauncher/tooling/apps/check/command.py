@@ -17,6 +17,7 @@ from metalauncher.tooling.apps.check.output import present
 from metalauncher.tooling.apps.check.targets import parse_shard, read_targets
 from metalauncher.tooling.apps.check.under import read_under
 from metalauncher.tooling.apps.check.verdict import Result
+from metalauncher.tooling.apps.made import note_made
 from metalauncher.tooling.console import Unable, count, decode, encode
 from metalauncher.tooling.memory import return_large_blocks
 from metalauncher.tooling.oci.location import parse_location
@@ -42,6 +43,7 @@ _HELP = "metalauncher check --help"
 
 def run(options: Namespace, root: Root, console: Console) -> int:
     """Check; return 0 if all apps start or keep their launcher, 1 if one is at risk, 3 if one is unknown."""
+    note_made(options, console)
     if options.merge:
         return merge(options, console)
     if options.inventory:
@@ -162,6 +164,6 @@ def _judge_unpacked(judge: Judge | Judges, app: str, directory: str) -> Result:
     """Return the verdict over an unpacked app; what is only the folder around one is named wrongly."""
     within = root_within(encode(directory))
     if within is not None:
-        reason = f"is no root filesystem, but holds one: dir:{decode(within)}"
+        reason = f"is not a root filesystem, but contains one: dir:{decode(within)}"
         return Result(app, None, "unknown", reason, wrong_name=True)
     return judge.judge_unpacked(app, directory)

@@ -108,7 +108,9 @@ class Dispatcher:
         failures: list[Failure] = []
         for launcher in outcome.ranked[1:]:
             if launcher.path in (leads.start, leads.invoked):
-                walk.resolver.doubt(f"it is started by the path of {launcher!r}, before which none is tried then")
+                walk.resolver.doubt(
+                    f"it is started by the path of {launcher!r}, so that no other launcher is tried first"
+                )
         for launcher in outcome.ranked:
             obstacle = self._obstacle(launcher, walk, leads.invoked) if follow else None
             if obstacle is None:

@@ -273,7 +273,7 @@ class _Start:
                 reason = f"{self._start} leads to {end}: {errno_text(errno)}"
             return Ends("does-not-start", reason, None, code, _REBUILD)
         if errno == ENOTDIR:
-            reason = f"{self._start} leads through {end}, which is no directory"
+            reason = f"{self._start} leads through {end}, which is not a directory"
             return Ends("does-not-start", reason, None, code, _REBUILD)
         if is_at(step.place.path, CNB) or end == posixpath.normpath(self._start):
             return Ends("does-not-start", f"there is no {end}", None, code, _REBUILD)

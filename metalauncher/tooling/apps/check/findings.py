@@ -270,18 +270,24 @@ def _by_urgency(result: Result) -> tuple[int, bool, str]:
     return URGENCY.index(result.kind), not result.regressed, result.app
 
 
+def recorded_by(result: Result) -> tuple[str | None, tuple[str | None, ...]] | None:
+    """Return what an app recorded, as `Need` has it: alike for all apps alike. None where that is not known."""
+    # Where it does not decide, not all that was recorded was read.
+    read = result.kind in ("starts", "refused") or result.buildpacks
+    if result.kind == "unknown" or not read or (result.platform_api is None and not result.buildpacks):
+        return None
+    return result.platform_api, tuple(sorted({api for _, api in result.buildpacks}, key=_by_age))
+
+
 def _needs(results: tuple[Result, ...], run_image: RunImage) -> tuple[Need, ...]:
     apps: Counter[tuple[str | None, tuple[str | None, ...]]] = Counter()
     risky: Counter[tuple[str | None, tuple[str | None, ...]]] = Counter()
     # APIs alone don't say which launcher runs: it also has to read the file, and the app's environment may pin one.
     running: defaultdict[tuple[str | None, tuple[str | None, ...]], set[str]] = defaultdict(set)
     for result in results:
-        # Where it does not decide, not all that was recorded was read.
-        read = result.kind in ("starts", "refused") or result.buildpacks
-        if result.kind == "unknown" or not read or (result.platform_api is None and not result.buildpacks):
+        key = recorded_by(result)
+        if key is None:
             continue
-        apis = sorted({api for _, api in result.buildpacks}, key=_by_age)
-        key = result.platform_api, tuple(apis)
         apps[key] += 1
         risky[key] += result.kind in AT_RISK
         if result.kind == "starts" and result.launcher is not None:

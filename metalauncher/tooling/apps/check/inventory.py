@@ -75,7 +75,7 @@ class Stock:
             if app.is_run_image:
                 return Entry(name, digest, "unknown", "is a run image: there is no app in it", wrong_name=True)
             if not app.is_built:
-                return Entry(name, digest, "unknown", "is no app image that buildpacks built: it has no launcher")
+                return Entry(name, digest, "unknown", "is not an app image built by buildpacks: it has no launcher")
             carried, kept = find_launcher(image, self._scanner)
             launcher = describe_kept(image, kept) if carried.kind == "own" and kept is not None else None
             return Entry(name, digest, carried.kind, _reason(carried), launcher)

@@ -81,7 +81,7 @@ class Asked(NamedTuple):
         if not isinstance(against, dict | None) or not isinstance(apps, int):
             raise ValueError("has against or apps of a wrong type")  # noqa: TRY004  # a wrong document, not a wrong call
         if shard is not None and not (isinstance(shard, list) and len(shard) == 2 and _are_integers(shard)):
-            raise ValueError("has a shard that is none")
+            raise ValueError("has a shard that is not I/N")
         return cls(
             value["run_image"],
             against,
@@ -182,7 +182,7 @@ def resume(path: str, asked: Asked, wanted: Iterable[str]) -> tuple[Journal, dic
         if before is None:
             # Cut off in its first line, or another file altogether: that is not for us to cut.
             if not asked.line().encode().startswith(lines.rest):
-                raise _refuse(path, "is no file of results")
+                raise _refuse(path, "is not a file of results")
         elif found := asked.difference(before):
             what, mine, its = found
             raise Unable(
@@ -215,7 +215,7 @@ def read(path: str) -> tuple[Asked, dict[str, Result]]:
     except ReadError as error:
         raise _refuse(path, str(error)) from None
     if asked is None:
-        raise _refuse(path, "is no file of results")
+        raise _refuse(path, "is not a file of results")
     return asked, results
 
 

@@ -136,7 +136,7 @@ class _Under:
         if app.is_run_image:
             return _result("unknown", "is a run image: there is no app in it")._replace(wrong_name=True)
         if not app.is_built:
-            return _result("unknown", "is no app image that buildpacks built: it has no launcher")
+            return _result("unknown", "is not an app image built by buildpacks: it has no launcher")
         if app.odd:
             return _result("unknown", app.odd)
         app.begin()

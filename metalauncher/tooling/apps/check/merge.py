@@ -112,7 +112,7 @@ def _launchers(document: dict[str, Any], file: str) -> tuple[Launcher, ...]:
     try:
         return tuple([parse_launcher(one) for one in documents if isinstance(one, dict)])
     except (ValueError, TypeError) as error:
-        raise Unable(f"{file}: has a launcher that is none: {error}", command=_COMMAND) from None
+        raise Unable(f"{file}: has an invalid launcher: {error}", command=_COMMAND) from None
 
 
 def _obstacles(document: dict[str, Any]) -> tuple[str | None, ...]:

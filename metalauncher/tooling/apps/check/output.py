@@ -41,7 +41,7 @@ def present(options: Namespace, console: Console, findings: Findings, asked: Ask
         case "markdown":
             console.text(markdown(findings))
         case "html":
-            console.pieces(html(findings))
+            console.pieces(html(findings, options.made))
         case "text":
             console.out(lines(findings, console.paint, whole=options.all))
     if options.output not in (None, STDOUT_NAME):  # who waits for it is told what became of it

@@ -132,7 +132,7 @@ def _load(
     if errno:
         return errno, interpreter, loader
     if not _is_loader(contents.head(loader), binary.machine, loader, resolver):
-        resolver.doubt(f"/{loader.path}, which loads /{place.path}, is no loader for its machine")
+        resolver.doubt(f"/{loader.path}, which loads /{place.path}, is not a loader for its machine")
     return 0, "", loader
 
 
@@ -180,7 +180,7 @@ def _doubt_header(head: bytes, machine: str | None, place: Place, resolver: Reso
 
 def _doubt_machine(found: str, machine: str | None, place: Place, resolver: Resolver) -> None:
     if machine is None:
-        resolver.doubt(f"/{place.path} is for {found}, and for which machine the image is is not known")
+        resolver.doubt(f"/{place.path} is for {found}, but the machine of the image is not known")
     elif found != machine and found == _OLDER.get(machine):
         resolver.doubt(f"/{place.path} is for {found}, which not every kernel on {machine} runs")
 

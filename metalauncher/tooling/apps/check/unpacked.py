@@ -137,7 +137,7 @@ def _user(value: Any) -> User:
     user = value if isinstance(value, dict) else {}
     uid, gid, groups = user.get("uid", 0), user.get("gid", 0), user.get("additionalGids") or []
     if not isinstance(groups, list) or not all([type(number) is int for number in (uid, gid, *groups)]):
-        raise ImageError("damaged", "config.json has a process.user that is none")
+        raise ImageError("damaged", "config.json has an invalid process.user")
     return User(f"{uid}:{gid}", uid, gid, frozenset(groups))
 
 

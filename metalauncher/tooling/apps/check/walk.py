@@ -85,7 +85,7 @@ class Walk:
                 continue
             path = posixpath.join(directory, name)
             if self.resolver.find(path).errno == ENOTDIR:
-                self.resolver.doubt(f"{directory} in its PATH is no directory, where gVisor looks no further")
+                self.resolver.doubt(f"{directory} in its PATH is not a directory, where gVisor looks no further")
             ours, theirs = (self._is_program(resolver, path) for resolver in (self.resolver, self._as_root))
             if ours != theirs:  # some look as root, some as the user
                 self.resolver.doubt(f"{path} can be started by root, and not by the user that the config names")
@@ -122,7 +122,7 @@ class Walk:
             self.resolver.doubt(f"its working directory {path} leads to /{place.path}, which is not there")
             return ""
         if place.node is None or place.node.kind != "directory":
-            raise NoDirectory(f"its working directory {path} is no directory")
+            raise NoDirectory(f"its working directory {path} is not a directory")
         if not self.resolver.access(place, SEARCH):
             self.resolver.doubt(f"its working directory {path} is closed to the user that its config names")
         return place.path

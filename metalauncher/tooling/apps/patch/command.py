@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.fleet import JOBS, check_all, interruptible
 from metalauncher.tooling.apps.check.targets import read_targets
+from metalauncher.tooling.apps.made import note_made
 from metalauncher.tooling.apps.patch.apply import Applier
 from metalauncher.tooling.apps.patch.entry import Entry, Progress
 from metalauncher.tooling.apps.patch.findings import find
@@ -58,6 +59,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     """
     del root
     _refuse_output(options)
+    note_made(options, console)
     if options.apply_journal is not None:
         _refuse_with_apply(options)
         return _apply(options, console)
@@ -234,7 +236,7 @@ def _present(options: Namespace, console: Console, findings: Findings, interrupt
         case "markdown":
             console.text(markdown(findings))
         case "html":
-            console.pieces(html(findings))
+            console.pieces(html(findings, options.made))
         case "text":
             console.out(lines(findings, console.paint, whole=options.all))
     if options.output not in (None, STDOUT_NAME):  # who waits for it is told what became of it

@@ -182,7 +182,7 @@ def open_plan(path: str, asked: Asked, apps: Iterable[str]) -> tuple[Journal, Co
         lines = WholeLines(file)
         found = _read(path, lines)
         if found is None and not _line("asked", asked.document()).encode().startswith(lines.rest):
-            raise _refuse(path, "is no journal")  # another file, which is not for us to cut
+            raise _refuse(path, "is not a journal")  # another file, which is not for us to cut
         if found is not None and (different := asked.difference(found.asked)):
             what, mine, its = different
             raise Unable(
@@ -215,7 +215,7 @@ def open_apply(path: str) -> tuple[Journal, Contents]:
         lines = WholeLines(file)
         found = _read(path, lines)
         if found is None:
-            raise _refuse(path, "is no journal")
+            raise _refuse(path, "is not a journal")
         if found.asked.metalauncher != __version__:
             raise Unable(
                 f"{path}: was planned by metalauncher {found.asked.metalauncher}, and this is {__version__}",
@@ -354,7 +354,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"has {name}, which is no JSON")
+    raise ValueError(f"has {name}, which is not JSON")
 
 
 def _asked(value: Any) -> Asked:

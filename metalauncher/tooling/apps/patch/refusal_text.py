@@ -56,7 +56,7 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "metalauncher patch --must-match-sha {place} {app} …",
     ),
     "delegates": Text(
-        "its launcher is no program, but leads to {found}",
+        "its launcher is not a program, but leads to {found}",
         "a launcher of the app's own",
         "",
         "nothing: there is no launcher to replace",

@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, shorten, size_in_words
 from metalauncher.tooling.apps.markdown import COMMENT_LIMIT, as_code, as_text, fold, table
+from metalauncher.tooling.apps.patch import report
 from metalauncher.tooling.apps.patch.findings import GOING, OUTCOMES, WORDS
-from metalauncher.tooling.apps.patch.report import (
-    hosts_in_words,
-    kept_in_words,
-    left_behind,
-    moved_in_words,
-    next_step,
-    proof_in_words,
-)
 from metalauncher.tooling.console import count
 
 if TYPE_CHECKING:
@@ -30,7 +23,7 @@ _LITTLE: Final = COMMENT_LIMIT // 12
 def markdown(findings: Findings) -> str:
     """Lay out."""
     parts = [f"## {_sign(findings)} {findings.headline}", _asked(findings)]
-    say, command = next_step(findings)
+    say, command = report.next_step(findings)
     if say:
         parts.append(f"**{as_text(say)}**" + (f", then {as_code(command)}" if command else ""))
     if decide := findings.to_decide:
@@ -40,7 +33,7 @@ def markdown(findings: Findings) -> str:
         changes = table(_CHANGE, (_change(app) for app in going), len(going), _MOST)
         parts.append(fold(", ".join(counted), changes))
         parts.append(_sums(findings))
-    if hosts := hosts_in_words(findings):
+    if hosts := report.hosts_in_words(findings):
         parts.append(f"Asked because labels name them: {as_text(hosts)}.")
     if launchers := findings.launchers:
         rows = ((as_text(shorten(one.name, NAME_LIMIT)), f"{one.apps:,}") for one in launchers)
@@ -76,7 +69,7 @@ def _capital(text: str) -> str:
 
 
 def _sums(findings: Findings) -> str:
-    parts = [_capital(moved_in_words(findings)), f"kept as they are: {kept_in_words(findings)}"]
+    parts = [_capital(report.moved_in_words(findings)), f"kept as they are: {report.kept_in_words(findings)}"]
     if findings.fragile:
         parts.append(f"covered by the newest launcher of a run image alone: {count(findings.fragile, 'app')}")
     if findings.behind:
@@ -101,7 +94,7 @@ def _decision(app: App) -> tuple[str, ...]:
 def _change(app: App) -> tuple[str, ...]:
     entry = app.entry
     digests = [as_code(digest) for digest in (entry.digest, entry.new_digest) if digest]
-    behind = [as_text(each) for each in (left_behind(entry),) if each]
+    behind = [as_text(each) for each in (report.left_behind(entry),) if each]
     carried = [as_text(shorten(entry.launcher.name, NAME_LIMIT))] if entry.launcher else []
     return (
         as_code(entry.app),
@@ -114,4 +107,7 @@ def _change(app: App) -> tuple[str, ...]:
 
 
 def _proofs(app: App) -> list[str]:
-    return [as_text(f"{'named' if each.over == 'named' else 'inside'}: {proof_in_words(each)}") for each in app.proofs]
+    return [
+        as_text(f"{'named' if each.over == 'named' else 'inside'}: {report.proof_in_words(each)}")
+        for each in app.proofs
+    ]

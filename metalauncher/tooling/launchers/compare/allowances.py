@@ -73,7 +73,7 @@ def read_allowances(name: str) -> list[Allowance]:
         raise _wrong(name, f"has an unknown key {unknown[0]!r}")
     tables = document.get("allow", [])
     if not isinstance(tables, list):
-        raise _wrong(name, "allow is no array of tables: write [[allow]]")
+        raise _wrong(name, "allow is not an array of tables: write [[allow]]")
     return [_allowance(name, number, table) for number, table in enumerate(tables, 1)]
 
 
@@ -95,7 +95,7 @@ def _pattern(file: str, where: str, key: str, text: str | None) -> re.Pattern[by
     try:
         return None if text is None else re.compile(text.encode(), re.DOTALL)
     except re.error as error:
-        raise _wrong(file, f"{where}: {key} is no regular expression: {error}") from None
+        raise _wrong(file, f"{where}: {key} is not a regular expression: {error}") from None
 
 
 def _wrong(file: str, reason: str) -> Unable:
@@ -103,6 +103,6 @@ def _wrong(file: str, reason: str) -> Unable:
         f"--allow {file}: {reason}",
         need="a TOML file with [[allow]] tables: case, reason, and where wanted field, a, b",
         have=[f"files that come with metalauncher: {', '.join(SHIPPED)}"],
-        do="docs/compare.md shows one",
+        do="docs/vendors/compare.md shows one",
         command=_COMMAND,
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1  # schemas/probe.schema.json
 
-_SAY = "its descriptor's cannot-read should have"
+_SAY = "add to cannot-read in its descriptor:"
 
 
 class Report(NamedTuple):
@@ -47,7 +47,7 @@ class Report(NamedTuple):
             return [("error", f"can't be run: {self.obstacle}")]
         found = [finding for result in self.results if (finding := _difference(result))]
         if not any(result.behaviour == "accepted" for result in self.results if result.trial.kind == "platform"):
-            found.append(("error", "accepts no Platform API at all: its Buildpack APIs could not be tried"))
+            found.append(("error", "accepts no Platform API: its Buildpack APIs were not tried"))
         return found
 
 
@@ -61,12 +61,14 @@ def _difference(result: Result) -> Finding | None:
     if behaviour == "accepted":
         return (
             "note",
-            f"reads {what}, which it says it can't" if trial.oddity else f"accepts {what}, which it does not claim",
+            f"reads {what}, though its descriptor says it can't"
+            if trial.oddity
+            else f"accepts {what}, though its descriptor does not claim it",
         )
     how = f"exit code {code}" + (f": {said}" if said else "") if code is not None else said or "no answer in time"
     if trial.oddity:
-        return "error", f"can't read {what}, and does not say so ({how}): {_SAY} {trial.oddity!r}"
-    return "error", f"claims {what}, and {'refuses it' if behaviour == 'refused' else 'fails'} ({how})"
+        return "error", f"can't read {what} ({how}): {_SAY} {trial.oddity!r}"
+    return "error", f"claims {what}, but {'refuses it' if behaviour == 'refused' else 'fails'} ({how})"
 
 
 def lines(report: Report, console: Console) -> list[str]:

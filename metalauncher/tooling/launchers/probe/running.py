@@ -7,6 +7,7 @@ changed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -20,6 +21,8 @@ from metalauncher.errnos import errno_text
 from metalauncher.execute import Itself
 from metalauncher.explain.predict import locate
 from metalauncher.places import EXECUTABLE
+from metalauncher.tooling.architectures import this_architecture
+from metalauncher.tooling.elf import HEAD, inspect
 from metalauncher.tooling.launchers.probe.report import Report
 from metalauncher.tooling.launchers.probe.trials import (
     Result,
@@ -31,6 +34,7 @@ from metalauncher.tooling.launchers.probe.trials import (
     platform_trials,
     reading_trials,
 )
+from metalauncher.tooling.reading import ReadError, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,13 +89,16 @@ def probe(launchers: Sequence[Launcher], root: Root, console: Console, jobs: int
 
         numbers = [number for number, obstacle in enumerate(obstacles) if not obstacle]
         try_all([(number, trial) for number in numbers for trial in platform_trials(launchers[number])])
+        for number in numbers:
+            obstacles[number] = _foreign(paths[number], results[number])
+        numbers = [number for number in numbers if not obstacles[number]]
         try_all(
             [(number, trial) for number in numbers for trial in buildpack_trials(launchers[number], results[number])]
         )
         try_all([(number, trial) for number in numbers for trial in reading_trials(launchers[number], results[number])])
     console.progress("")
     return [
-        Report(launcher, path, obstacle, tuple(sorted(found, key=in_order)))
+        Report(launcher, path, obstacle, () if obstacle else tuple(sorted(found, key=in_order)))
         for launcher, path, obstacle, found in zip(launchers, paths, obstacles, results, strict=True)
     ]
 
@@ -103,6 +110,22 @@ def _obstacle(path: bytes, itself: Itself) -> str:
         return "" if os.access(path, os.X_OK) and os.path.isfile(path) else errno_text(13 if os.stat(path) else 2)
     except OSError as error:
         return errno_text(error.errno)
+
+
+def _foreign(path: bytes, results: Sequence[Result]) -> str:
+    """Say for which machine a launcher is whose every start this one's kernel refused; "" where that is not why."""
+    # Asked after the starts: with binfmt_misc the kernel runs those of other machines as well.
+    if not results or any(result.said != errno_text(errno.ENOEXEC) for result in results):
+        return ""
+    try:
+        with open_regular(path) as file:
+            binary = inspect(file.read(HEAD))
+    except ReadError:  # it may be executed, and not be read
+        return ""
+    here = this_architecture()
+    if isinstance(binary, str) or binary.machine in ("", here):
+        return ""
+    return f"it is for {binary.machine}, this machine is {here}: probe it on such a machine"
 
 
 def start(path: bytes, trial: Trial, scratch: str, timeout: float) -> Result:

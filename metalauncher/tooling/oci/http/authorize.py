@@ -99,7 +99,7 @@ class Authorizer:
         answer = self._answer(host, repository, wanted, refused, deadline)
         if not answer:
             where = self._credentials.where(host)
-            raise ImageError("denied", f"{host} wants a login, and there is none for it {where}")
+            raise ImageError("denied", f"{host} wants a login, and none was found {where}")
         if answer == refused:
             login = self._credentials.find(host, repository)
             what = f"the login from {login.source}" if login else "the token that it wants"
@@ -134,7 +134,7 @@ class Authorizer:
         if login is not None and login.registry_token:
             # It is for the registry alone: no token server sees it, and no redirect takes it along.
             if not _TOKEN.fullmatch(login.registry_token):
-                raise ImageError("denied", f"the registrytoken is none: {login.source}")
+                raise ImageError("denied", f"the registrytoken is not a token: {login.source}")
             return f"Bearer {login.registry_token}"
         if wanted.challenge.scheme == "basic":
             if login is not None and login.identity_token and not login.password:

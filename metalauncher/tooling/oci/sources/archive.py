@@ -144,7 +144,7 @@ class ArchiveStore:
             return self._files.size(name)
         if name == _LIST and self._files.holds("oci-layout"):
             raise ImageError("unsupported", f"is the archive of an OCI layout: oci-archive:{self._files.path}")
-        raise ImageError("damaged", f"holds no {name!r}: this is no archive that docker save wrote")
+        raise ImageError("damaged", f"holds no {name!r}: this is not an archive of docker save")
 
 
 def _names(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -158,5 +158,5 @@ def _parse_list(data: bytes) -> list[dict[str, Any]]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, list) or not value or not all(isinstance(entry, dict) for entry in value):
-        raise ImageError("damaged", "manifest.json is no list of images")
+        raise ImageError("damaged", "manifest.json is not a list of images")
     return value

@@ -127,7 +127,7 @@ class BlobCache:
         """Return why the directory may not be used; None if it may: it is missing, empty, or marked as ours."""
         try:
             if not stat.S_ISDIR(os.stat(self._directory).st_mode):
-                return "is no directory"
+                return "is not a directory"
             if _is_marked(self._directory):
                 return None
             # Another process may be about to mark it.

@@ -157,5 +157,5 @@ def _read(files: Files, name: str) -> bytes:
             if error.kind == "absent" and files.holds("manifest.json"):
                 reason = f"is an archive as docker save writes it: docker-archive:{files.path}"
                 raise ImageError("unsupported", reason) from None
-            raise ImageError(error.kind, f"{error.reason}: this is no archive of an OCI layout") from None
-        raise ImageError(error.kind, f"{name}: {error.reason}: this is no OCI layout") from None
+            raise ImageError(error.kind, f"{error.reason}: this is not an archive of an OCI layout") from None
+        raise ImageError(error.kind, f"{name}: {error.reason}: this is not an OCI layout") from None

@@ -92,7 +92,7 @@ class Registry:
             sleep: wait for seconds.
             now: seconds since 1970.
             chance: 0 to 1, so that threads don't come back all at once.
-            note: is told what happens on the way: an event of docs/events.md, and its fields.
+            note: is told what happens on the way: an event of docs/reference/events.md, and its fields.
 
         Raises:
             InvalidReference: a mirror is not a URL to use as one.

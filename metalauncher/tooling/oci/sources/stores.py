@@ -54,7 +54,7 @@ class Stores:
             cache: a directory for blobs; "" for none, None for that of the user.
             seconds: to wait for one thing from a registry; None for what is usual.
             warn: is told what is wrong, and no reason to stop.
-            note: is told what happens on the way: an event of docs/events.md, and its fields.
+            note: is told what happens on the way: an event of docs/reference/events.md, and its fields.
 
         Raises:
             Unable: a mirror or a host is none, or the named cache is somebody else's.

@@ -148,9 +148,9 @@ def _read_parts(path: str) -> dict[str, _Part]:
                 elif header.kind == _LINK:
                     parts[_name(header.name)] = _Part(0, 0, decode(header.target))
         except (TarError, OSError) as error:
-            raise ImageError("damaged", f"is no tar archive: {error}") from None
+            raise ImageError("damaged", f"is not a tar archive: {error}") from None
     if not number:
-        raise ImageError("damaged", "is no tar archive: it is empty")
+        raise ImageError("damaged", "is not a tar archive: it is empty")
     return parts
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -114,10 +116,10 @@ def test_wrong_names_are_errors(check: Any, tool: Tool, apps: dict[str, str], wo
     (bundle / "rootfs/usr").mkdir(parents=True)
     (bundle / "rootfs/etc").mkdir()
     answer = check(f"dir:{bundle}", *tolerant)
-    assert (answer.code, f"is no root filesystem, but holds one: dir:{bundle}/rootfs" in answer.out) == (3, True)
+    assert (answer.code, f"is not a root filesystem, but contains one: dir:{bundle}/rootfs" in answer.out) == (3, True)
     answer = tool("check", apps["fine"], "--run-image", apps["fine"], *tolerant)
     assert (answer.code, answer.out) == (3, "")
-    assert "is an app image, and no run image" in answer.err
+    assert "is an app image, not a run image" in answer.err
 
 
 def test_text(check: Any, apps: dict[str, str]) -> None:
@@ -319,7 +321,7 @@ WRONG = {
         "docker-archive:/none-such: is not there",
     ),
     "no such root": (("oci:x", "--run-image", "dir:/none-such"), "dir:/none-such: there is no such directory"),
-    "no such root directory": (("oci:x", "--root", "/none-such"), "--root: '/none-such' is no directory"),
+    "no such root directory": (("oci:x", "--root", "/none-such"), "--root: '/none-such' is not a directory"),
     "platform": (
         ("oci:x", "--run-image", "oci:x", "--platform", "amd46"),
         "argument --platform: 'amd46' is not a platform, OS/ARCH[/VARIANT] such as linux/amd64 or linux/arm64",
@@ -389,7 +391,7 @@ def test_app_and_run_image_confused(tool: Tool, check: Any, apps: dict[str, str]
     """An app image as the run image proves nothing; a run image as the app is no app to be rebuilt."""
     answer = tool("check", apps["fine"], "--run-image", apps["fine"])
     assert (answer.code, answer.out) == (3, "")
-    reason = "is an app image, and no run image: it has the label io.buildpacks.lifecycle.metadata"
+    reason = "is an app image, not a run image: it has the label io.buildpacks.lifecycle.metadata"
     assert answer.err.startswith(f"ERROR: {apps['fine']}: {reason}\n")
     for number, config in enumerate(
         (
@@ -413,10 +415,10 @@ def test_root_one_folder_too_high(tool: Tool, apps: dict[str, str], tmp_path: Pa
     (rootfs / "usr/lib/cnb/launchers.d").mkdir(parents=True)
     if command == "check dir:":
         answer = tool("check", apps["fine"], "--run-image", f"dir:{rootfs.parent}")
-        expected = f"dir:{rootfs.parent}: is no root filesystem, but holds one: dir:{rootfs}"
+        expected = f"dir:{rootfs.parent}: is not a root filesystem, but contains one: dir:{rootfs}"
     else:
         answer = tool(command, *([apps["fine"]] if command == "check" else []), "--root", rootfs.parent)
-        expected = f"--root: {str(rootfs.parent)!r} is no root filesystem, but holds one"
+        expected = f"--root: {str(rootfs.parent)!r} is not a root filesystem, but contains one"
         assert f"  do:      name {rootfs}, or whichever is meant\n" in answer.err
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.startswith(f"ERROR: {expected}\n")
@@ -428,6 +430,22 @@ def test_as_process(apps: dict[str, str], world: World, tmp_path: Path) -> None:
     run = as_process("check", apps["fine"], "--run-image", world.reference("two"), environ=environ)
     assert (run.code, run.err) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_page_is_reproducible(tool: Tool, world: World, apps: dict[str, str], tmp_path: Path) -> None:
+    """With SOURCE_DATE_EPOCH the same question gives the same page; what is no time is refused before the work."""
+    words = ("check", apps["fine"], "--run-image", world.reference(world.run("page", world.rig.run_layer("0.17.7"))))
+    epoch, wrong = {"SOURCE_DATE_EPOCH": "1700000000"}, {"SOURCE_DATE_EPOCH": "now"}
+    first, second = (tool(*words, "--format", "html", environ=epoch) for _ in range(2))
+    assert first == second
+    assert '<time datetime="2023-11-14T22:13:20Z">2023-11-14 22:13 UTC</time>' in first.out
+    assert f"<code>metalauncher {shlex.join(words)} --format html</code>" in first.out
+    journal = tmp_path / "journal.jsonl"
+    answer = tool(*words, "--format", "html", "--resume", str(journal), environ=wrong)
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith("ERROR: SOURCE_DATE_EPOCH: 'now' is no number of seconds since 1970\n")
+    assert not journal.exists()
+    assert tool(*words, environ=wrong).code == 0  # the text has no time
 
 
 def test_launchers_that_cant_start(tool: Tool, world: World, apps: dict[str, str], tmp_path: Path) -> None:
@@ -442,7 +460,11 @@ def test_launchers_that_cant_start(tool: Tool, world: World, apps: dict[str, str
     again = tool("check", "--merge", str(results))
     assert (again.code, again.out) == (1, answer.out)
     page = tool("check", apps["fine"], "--run-image", broken, "--format", "html").out
-    assert tool("check", "--merge", str(results), "--format", "html").out == page
+    merged = tool("check", "--merge", str(results), "--format", "html").out
+    made = re.compile("<div><dt>(?:Made|Command)</dt>.*\n")
+    assert len(made.findall(page)) == len(made.findall(merged)) == 2
+    assert f"<dd><code>metalauncher check --merge {results} --format html</code></dd>" in merged
+    assert made.sub("", merged) == made.sub("", page)
     assert "<small>none that covers it can be started</small>" in page
     document = tool("check", apps["fine"], "--run-image", broken, "--json").document
     assert list(schema().iter_errors(document)) == []
@@ -520,7 +542,7 @@ def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str,
         answer = tool("check", apps["fine"], "--run-image", f"{registry.host}/org/run:1", "--no-cache")
     assert answer.code == 3
     assert answer.err.splitlines()[-2:] == [
-        "  do:      log in as somebody who may read it; docs/registries.md says where logins are looked for",
+        "  do:      log in as a user who may read it; docs/reference/container-registries.md lists the login files",
         f"           skopeo login {registry.host}",
     ]
     answer = tool("check", apps["fine"], "--run-image", f"oci:{tmp_path}/none")

@@ -143,7 +143,7 @@ def test_exit_codes(inventory: Any, apps: dict[str, str], world: World) -> None:
     answer = inventory(world.reference("labelled-too"), "--unknown", "warn")
     assert (answer.code, "is a run image: there is no app in it" in answer.out) == (3, True)
     answer = inventory(world.reference("none"), "--unknown", "warn")
-    assert "is no app image that buildpacks built: it has no launcher" in answer.out
+    assert "is not an app image built by buildpacks: it has no launcher" in answer.out
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from metalauncher.tooling.cli.commands import parser
 from metalauncher.tooling.oci.sources.blob_pool import KEPT_LIMIT
 from metalauncher.tooling.oci.sources.cache import CACHE_LIMIT
 
-FILE = PROJECT / "docs/check-fleet.yaml"
-PAGE = (PROJECT / "docs/check.md").read_text()
+FILE = PROJECT / "docs/platforms/check-fleet.yaml"
+PAGE = (PROJECT / "docs/platforms/check.md").read_text()
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_apps_at_risk_are_no_failure_to_try_again(job: dict[str, Any]) -> None:
 
 
 def test_the_page_s_figures() -> None:
-    """docs/check.md has the program's own."""
+    """docs/platforms/check.md has the program's own."""
     assert JOBS == 16
     assert "Sixteen apps are checked at a time" in PAGE
     assert f"It holds at most\n{CACHE_LIMIT >> 30} GiB" in PAGE

@@ -133,10 +133,10 @@ DAMAGED = {
     b'{"app": "a:1"}\n': "line 1 says nothing of a run image",
     b'{"run_image": {}, "schema_version": 2}\n': "line 1 is of schema version 2, not 1",
     b'{"run_image": {}, "schema_version": 1, "apps": "x"}\n': "line 1 has against or apps of a wrong type",
-    b'{"run_image": {}, "schema_version": 1, "apps": 1, "shard": [1]}\n': "line 1 has a shard that is none",
+    b'{"run_image": {}, "schema_version": 1, "apps": 1, "shard": [1]}\n': "line 1 has a shard that is not I/N",
     b"[" * 100_000 + b"\n": "line 1 is nested too deep",
     b"\xff\n": "line 1 is not JSON",
-    b"my diary": "is no file of results",
+    b"my diary": "is not a file of results",
     b"x" * (LINE_LIMIT + 1): "line 1 is longer than 1 MiB",
     ASKED.line().encode() + b"\n{}\n": "line 2 is of schema version None, not 1",
     ASKED.line().encode() + b'\n{"schema_version": 1, "app": "a"}\n': "line 2 kind is not a string",
@@ -146,7 +146,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("content", DAMAGED, ids=list(DAMAGED.values()))
 def test_damaged(tmp_path: Path, content: bytes) -> None:
-    """What is no file of results, or damaged, is refused with its line, and is not touched."""
+    """What is not a file of results, or damaged, is refused with its line, and is not touched."""
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(Unable) as refusal:

@@ -52,7 +52,7 @@ def test_too_much_of_a_passwd(data: bytes, said: str) -> None:
 
 
 def test_numbers_of_groups() -> None:
-    """A group whose number is none is 0 to Go; one out of range is doubted."""
+    """A group whose number is invalid is 0 to Go; one out of range is doubted."""
     passwd = b"app:x:1000:1000::/:/\n"
     assert parse_user("app", passwd, b"x:x:junk:app\ny:x:7:other,app\n") == User("app", 1000, 1000, frozenset((0, 7)))
     found = parse_user("app", passwd, b"x:x:" + b"9" * 5000 + b":app\n")

@@ -403,7 +403,7 @@ def test_schema_1(world: World) -> None:
 def test_no_app_image(world: World) -> None:
     """What no buildpacks built has no launcher."""
     found = world.judge("old", "two")
-    assert (found.kind, found.reason) == ("unknown", "is no app image that buildpacks built: it has no launcher")
+    assert (found.kind, found.reason) == ("unknown", "is not an app image built by buildpacks: it has no launcher")
 
 
 @pytest.mark.parametrize("number", [2, 3])

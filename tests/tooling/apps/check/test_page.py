@@ -1,4 +1,4 @@
-"""docs/check.md tells the truth: its example runs, its limits are the program's."""
+"""docs/platforms/check.md tells the truth: its example runs, its limits are the program's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.oci.sources.stores import open_local
 from metalauncher.tooling.run_image.labels import BUILDPACK_APIS, PATH, PLATFORM_APIS
 
-PAGE = (PROJECT / "docs/check.md").read_text()
+PAGE = (PROJECT / "docs/platforms/check.md").read_text()
 
 
 def test_example(rig: Rig, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_doubts_are_on_the_page() -> None:
     said = [max(found, key=len) for call in doubts if (found := list(texts(call)))]
     assert len(said) > 15
     for text in said:
-        assert text.strip() in listed, f"add it to the list in docs/check.md: {text!r}"
+        assert text.strip() in listed, f"add it to the list in docs/platforms/check.md: {text!r}"
 
 
 def test_tables_can_be_read() -> None:

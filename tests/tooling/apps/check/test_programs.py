@@ -33,7 +33,7 @@ CODE = {
 }[MACHINE]
 NUMBER = {"x86-64": 62, "arm64": 183}[MACHINE]
 # What is said where it depends on more than the image, or more than the kernel looks at before it starts a program.
-OPEN = ("not every kernel takes", "is cut off", "is no loader for its machine", "which not every kernel")
+OPEN = ("not every kernel takes", "is cut off", "is not a loader for its machine", "which not every kernel")
 ERRNOS = {"started": 0, "ENOENT": 2, "ENOEXEC": 8, "EACCES": 13, "ENOTDIR": 20, "ENAMETOOLONG": 36, "ELOOP": 40}
 
 
@@ -142,7 +142,7 @@ def elf(data: bytes, *, headers_at: int = 0, loader_at: int = 0, headers: int = 
 
 NUMBER_OF_OLDER = {"x86-64": 3, "arm64": 40}[MACHINE]
 OLDER = {"x86-64": "386", "arm64": "arm"}[MACHINE]
-NO_LOADER = "/ld, which loads /p, is no loader for its machine"
+NO_LOADER = "/ld, which loads /p, is not a loader for its machine"
 ODD = "/p is an ELF file with program headers that not every kernel reads"
 ODD_LOADER = "/p is an ELF file with a loader's name that not every kernel reads"
 # What /p is, and /ld; with which errno it is refused, and why that may be otherwise.
@@ -219,7 +219,7 @@ def test_a_machine_that_is_not_known(folder: Path) -> None:
     laid = lay(folder, [Fact("p", "file", 0o755, len(program()), "", data=program())])
     resolver = Resolver(laid.tree, as_user("1000:1000"))
     assert follow_exec("/p", resolver, laid.contents, None).errno == 0
-    assert list(resolver.doubts) == [f"/p is for {MACHINE}, and for which machine the image is is not known"]
+    assert list(resolver.doubts) == [f"/p is for {MACHINE}, but the machine of the image is not known"]
 
 
 def test_what_can_not_be_read(folder: Path) -> None:

@@ -266,7 +266,7 @@ def test_parts_are_the_whole(served: Served, whole: dict[str, Any], tool: Tool, 
     assert parted.err.startswith("ERROR: the files are of fleets parted differently\n")
     other.write_text(files[0].read_text().replace('"supported"', '"sported"', 1))
     damaged = tool("check", "--merge", other, *files[1:])
-    assert damaged.err.startswith(f"ERROR: {other}: has a launcher that is none: apis.platform.supported is missing\n")
+    assert damaged.err.startswith(f"ERROR: {other}: has an invalid launcher: apis.platform.supported is missing\n")
     files[1].write_text("".join(files[1].read_text().splitlines(keepends=True)[:-5]))
     short = tool("check", "--merge", *files, "--json")
     assert short.err == "not finished: 5 apps not checked\n"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import browse, parse, screenshot, table
+from browser import browse, parse, table
+from check_samples import HOSTILE, MADE, OWN, findings, launchers, results
 from harness import PROJECT
 from making import launcher, minors, reference_registry
 
@@ -24,63 +25,17 @@ from metalauncher.tooling.apps.check.findings import (
     describe,
     find,
     parse_launcher,
-    rank,
 )
 from metalauncher.tooling.apps.check.gate import Gate
 from metalauncher.tooling.apps.check.inits import INIT_BY_NAME
 from metalauncher.tooling.apps.check.report_markdown import markdown
 from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
-from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
 from metalauncher.tooling.apps.markdown import ROWS_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from metalauncher.descriptor import Launcher
-
-NEW, OLD = Chosen("buildpacks/lifecycle", "0.21.17", "/l/21"), Chosen("buildpacks/lifecycle", "0.17.7", "/l/17")
-OWN = OwnLauncher(
-    *("0.17.7", "go1.26.8", "github.com/buildpacks/lifecycle", "ldflags", "/cnb/lifecycle/launcher"),
-    *("sha256:" + "c" * 64, "sha256:" + "d" * 64, 2_621_440, (), "sha256:" + "e" * 64),
-)
-HOSTILE = "evil/<script>alert(1)</script>\u202e\"'`|\\|@team\n[x](http://evil.example)\x1b[31m\udcff:x"
-NODE, RUBY = (("acme/node", "0.10"),), (("acme/ruby", "0.2"), ("acme/node", "0.12"))
-
-
-def launchers() -> tuple[Launcher, ...]:
-    """Return those of a run image: the newest, the one before the cut, and one by opt-in."""
-    return rank([one for one in reference_registry().launchers if one.version != "0.9.3"])
-
-
-def results() -> list[Result]:
-    """Return one of each sort, and a hostile one."""
-    return [
-        Result("shop/a:1", "sha256:" + "a" * 64, "starts", "the newest", NEW, None, "0.12", NODE, "shim"),
-        Result("shop/b:1", None, "starts", "the only one", OLD, None, "0.4", (("acme/old", "0.3"),), "symlink"),
-        Result("shop/c:1", None, "keeps-own-launcher", "a program of its own", route="binary", own_launcher=OWN),
-        Result("shop/d:1", None, "unknown", "registry answered 403", remedy="log in"),
-        Result("shop/e:1", None, "refused", "no single one", None, 12, "0.15", RUBY, "shim", "rebuild it", ("odd",)),
-        Result(
-            "shop/f:1", None, "refused", "lacks 0.2", None, 12, "0.15", RUBY, before=Before("starts", OLD), remedy="add"
-        ),
-        Result("shop/g:1", None, "does-not-start", "leads nowhere", None, 127, "0.12", NODE, "symlink", "link it"),
-        Result(HOSTILE, None, "refused", HOSTILE, None, 11, "0.99\x1b[1m", ((HOSTILE, HOSTILE),), remedy=HOSTILE),
-        Result("shop/h:1", None, "refused", "recorded nothing", None, 11, None, (("acme/older", None),)),
-    ]
-
-
-def findings(more: int = 0, unchecked: int = 0) -> Findings:
-    """Return all that was found."""
-    image = RunImage("acme/run:<new>", "sha256:" + "b" * 64, launchers())
-    found = results() + [results()[0]._replace(app=f"fleet/team-{n % 9}/app-{n}:1") for n in range(more)]
-    return find(
-        image,
-        found,
-        against="acme/run:<old>",
-        platform="linux/amd64",
-        unchecked=unchecked,
-        bundles=["buildpacks/lifecycle@0.9.3"],
-    )
 
 
 def lines_of(found: Findings, paint: Callable[[str, str], str], *, whole: bool = False) -> list[str]:
@@ -90,7 +45,7 @@ def lines_of(found: Findings, paint: Callable[[str, str], str], *, whole: bool =
 
 def html(found: Findings) -> str:
     """Return the whole page."""
-    return "".join(report_html.html(found))
+    return "".join(report_html.html(found, MADE))
 
 
 def test_order() -> None:
@@ -488,6 +443,27 @@ def test_page_is_filtered(page: Path) -> None:
     assert field.attributes["type"] == "search"
 
 
+def test_page_is_filtered_by_verdict(page: Path) -> None:
+    """A link may also name verdicts: their cards are pressed."""
+    document = parse(browse(page, "--dump-dom", fragment="#kind=refused&kind=unknown&kind=none-such"))
+    pressed = [card.attributes["data-kind"] for card in document.find("button", **{"aria-pressed": "true"})]
+    assert sorted(pressed) == ["refused", "unknown"]
+    assert [row[0] for row in table(document, "unknown")] == ["shop/d:1"]
+    assert len(table(document, "at-risk")) == 4
+    assert document.find("output")[0].text == "5 of 49 apps"
+
+
+def test_page_says_when_and_how(page: Path) -> None:
+    """When it was made, for people and programs, and by which command line, which is text like any other."""
+    document = parse(page.read_text())
+    (time,) = document.find("time", datetime="2026-11-30T09:05:07Z")
+    assert time.text == "2026-11-30 09:05 UTC"
+    (fact,) = [each for each in document.find("div") if each.children and "<apps>" in each.text]
+    assert fact.text == "Commandmetalauncher check --from '<apps>.txt'"
+    long = MADE._replace(command="metalauncher check " + "app " * 5000)
+    assert len("".join(report_html.html(findings(), long))) - len(html(findings())) < 1000
+
+
 def test_page_without_its_script(page: Path, tmp_path: Path) -> None:
     """Where its script may not run all is there but the filter. Another script than its own does not run."""
     text = page.read_text()
@@ -499,35 +475,7 @@ def test_page_without_its_script(page: Path, tmp_path: Path) -> None:
     assert len(table(document, "at-risk")) == 5
     (bar,) = document.find("p", **{"class": "filter"})
     assert "hidden" in bar.attributes
-
-
-def test_page_looks(page: Path, tmp_path: Path) -> None:
-    """A screenshot shows the table of those at risk, by day and by night."""
-    document = page.read_text()
-    head, _, rest = document.partition('<section aria-labelledby="at-risk-title">')
-    assert rest
-    day = screenshot(page, tmp_path / "day.png")
-    assert (day.width, day.height) == (550, 500)
-    colours = day.colours()
-    assert day.at(3, 3) == bytes.fromhex("f6f7f9")
-    assert len(colours) > 100  # letters have edges
-    verdicts, words = colours[bytes.fromhex("fde6e4")], colours[bytes.fromhex("b3201b")]
-    assert verdicts > 700  # the soft red behind "would be refused", which only that table and the matrix have
-    assert words > 200
-    without = tmp_path / "without.html"
-    without.write_text(head + "</main></body></html>")
-    assert screenshot(without, tmp_path / "without.png").colours()[bytes.fromhex("fde6e4")] == 0
-    night = screenshot(page, tmp_path / "night.png", "--blink-settings=preferredColorScheme=0")
-    assert night.at(3, 3) == bytes.fromhex("111418")
-    assert night.colours()[bytes.fromhex("431816")] > 700
-
-
-def test_page_prints(page: Path, tmp_path: Path) -> None:
-    """On paper it has pages."""
-    browse(page, "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}")
-    data = (tmp_path / "page.pdf").read_bytes()
-    assert data.startswith(b"%PDF-")
-    assert len(re.findall(rb"/Type\s*/Page\b", data)) >= 2
+    assert len(document.find("button", disabled="")) == 5
 
 
 def test_page_of_a_fleet(tmp_path: Path) -> None:

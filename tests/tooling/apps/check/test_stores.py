@@ -78,7 +78,7 @@ def test_without_the_extra(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, "check", f"oci:{tmp_path}", "--run-image"]
     for run_image, code, text in (
         ("registry.example.com/run", 3, "pip install 'metalauncher[check]'"),
-        (f"oci:{tmp_path}", 3, f"ERROR: oci:{tmp_path}: oci-layout: is not there: this is no OCI layout"),
+        (f"oci:{tmp_path}", 3, f"ERROR: oci:{tmp_path}: oci-layout: is not there: this is not an OCI layout"),
     ):
         run = subprocess.run([*command, run_image], cwd=PROJECT, capture_output=True, text=True, timeout=60)
         assert (run.returncode, run.stdout) == (code, "")

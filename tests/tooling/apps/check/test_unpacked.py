@@ -77,7 +77,7 @@ def test_odd_directories(world: World, unpack: Unpacked, tmp_path: Path) -> None
         ("{", "config.json is not JSON"),
         ("{}", "config.json has no process"),
         ('{"process": {"env": [1]}}', "the config's Env is not an array of strings"),
-        ('{"process": {}}', "is no app image that buildpacks built: it has no launcher"),
+        ('{"process": {}}', "is not an app image built by buildpacks: it has no launcher"),
     ):
         config.write_text(text)
         found = judge(world, root)

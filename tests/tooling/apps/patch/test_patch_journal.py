@@ -312,7 +312,7 @@ def test_attacks(place: tuple[str | int, ...], value: Any, what: str, file: Path
         (b"\n", "is not JSON"),
         (b"[" * 200_000 + b"\n", "nested too deep"),
         (b'{"schema_version": 1, "kind": "patch", "kind": "patch", "entry": {}}\n', "has a key twice"),
-        (b'{"schema_version": 1, "kind": "patch", "entry": {"app": NaN}}\n', "has NaN, which is no JSON"),
+        (b'{"schema_version": 1, "kind": "patch", "entry": {"app": NaN}}\n', "has NaN, which is not JSON"),
         (b'{"schema_version": 1, "kind": "patch"}\n', "has other keys than a line of a journal"),
         (b'{"schema_version": 1, "kind": "patch", "entry": {}, "progress": {}}\n', "has other keys"),
         (b"x" * (LINE_LIMIT + 1), "line 7 is longer than 1 MiB"),

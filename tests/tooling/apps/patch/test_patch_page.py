@@ -1,4 +1,4 @@
-"""docs/patch.md: its commands do what it says, and its table of codes has every one."""
+"""docs/platforms/patch.md: its commands do what it says, and its table of codes has every one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from metalauncher.tooling.apps.patch.outcome_text import CODES
 from metalauncher.tooling.apps.patch.proof import ProofCode
 from metalauncher.tooling.apps.patch.refusals import LEFT_ALONE, RefusalCode
 
-PAGE = PROJECT / "docs/patch.md"
+PAGE = PROJECT / "docs/platforms/patch.md"
 HOST = "registry.example.com"
 
 
@@ -70,8 +70,8 @@ def test_commands(yard: Yard, tmp_path: Path) -> None:
 
 def test_run_image_page_leads_here() -> None:
     """Who makes a run image reads there what becomes of apps that exist."""
-    page = (PROJECT / "docs/run-image.md").read_text()
-    assert "[`metalauncher patch`](patch.md)" in page.partition("## For platforms")[2]
+    page = (PROJECT / "docs/vendors/run-image.md").read_text()
+    assert "[`metalauncher patch`](../platforms/patch.md)" in page.partition("## Builders")[2]
 
 
 def test_codes() -> None:

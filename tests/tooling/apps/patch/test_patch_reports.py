@@ -3,66 +3,34 @@
 from __future__ import annotations
 
 import re
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
-from browser import browse, parse, screenshot, table
+from browser import browse, parse, table
+from patch_samples import (
+    ASKED,
+    HOSTILE,
+    LAYER,
+    MADE,
+    NEW,
+    OLD,
+    OWN,
+    SHOWN,
+    entries,
+    findings,
+    going,
+)
 
-from metalauncher.tooling.apps.launcher_inventory import OwnLauncher
 from metalauncher.tooling.apps.markdown import COMMENT_LIMIT
-from metalauncher.tooling.apps.patch.entry import Entry, Progress, Proof, Referrer
+from metalauncher.tooling.apps.patch.entry import Entry, Progress
 from metalauncher.tooling.apps.patch.findings import OUTCOMES, Findings, Outcome, find
-from metalauncher.tooling.apps.patch.journal import Asked
 from metalauncher.tooling.apps.patch.report import summary
 from metalauncher.tooling.apps.patch.report_html import html
 from metalauncher.tooling.apps.patch.report_markdown import markdown
 
 if TYPE_CHECKING:
     from browser import Element
-
-HOSTILE = "evil/<script>alert(1)</script>\u202e\"'`|\\|@team\n[x](http://evil.example)\x1b[31m\udcff:x"
-SHOWN = r"""evil/<script>alert(1)</script>\u202e"'`|\|@team\n[x](http://evil.example)\x1b[31m\udcff:x"""
-OLD, NEW, LAYER = (f"sha256:{digit * 64}" for digit in "abc")
-OWN = OwnLauncher("0.17.7", "go1.26.8", "github.com/buildpacks/lifecycle", "ldflags", "/cnb/lifecycle/launcher", LAYER)
-INSIDE = Proof("inside", "", LAYER, "starts", "the newest", "a/b@2", (), 2, 1)
-NAMED = Proof("named", "r.io/run:1", OLD, "starts", "the only one", "a/b@2", ("lifecycle-layers",), 1, 0)
-SIGNED = (Referrer(OLD, "application/vnd.dev.sigstore"), Referrer(NEW, "application/spdx+json"))
-ASKED = Asked("symlink", "{repository}:{tag}-<shim>", (LAYER,), True, "linux/amd64", 6, OLD)
-
-
-def going(app: str) -> Entry:
-    """Return the plan for an app that is written."""
-    return Entry(
-        *(app, "planned", "", "", "", "", f"{app}-shim", OLD, NEW, "linux/amd64", "keeps-own-launcher"),
-        *((INSIDE, NAMED), OWN, LAYER, 5 << 10, 4, 7 << 20, SIGNED),
-    )
-
-
-def entries() -> list[Entry]:
-    """Return one of each sort, and a hostile one."""
-    evil = OwnLauncher(HOSTILE, HOSTILE, HOSTILE, "label")
-    bad = Proof("named", HOSTILE, OLD, "unknown", HOSTILE, HOSTILE, (HOSTILE,), 0, 0)
-    return [
-        going("r.io/a:1"),
-        going("r.io/b:1"),
-        Entry("r.io/c:1", "left-alone", "not-matched", "its layer is another", target="r.io/c:1-shim", launcher=OWN),
-        Entry("r.io/d:1", "refused", "index", "it is an index", "name a platform", "metalauncher patch --platform x"),
-        Entry("r.io/e:1", "failed", "unreachable", "registry answered 503", "run it again", target="r.io/e:1-shim"),
-        Entry(
-            *(HOSTILE, "refused", HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, OLD, None, HOSTILE, None, (bad,)),
-            *(evil, None, 0, 0, 0, (Referrer(OLD, HOSTILE),)),
-        ),
-    ]
-
-
-def findings(more: int = 0, *, applied: bool = False) -> Findings:
-    """Return a run of these apps, and of more of which nothing is odd; applied, the second one is written."""
-    found = [*entries(), *[going(f"fleet/team-{n % 9}/app-{n}:1") for n in range(more)]]
-    done = {"r.io/b:1": Progress("r.io/b:1", "written", digest=NEW, sent=4 << 10, proofs=(INSIDE, NAMED))}
-    asked = ASKED._replace(apps=len(found))
-    return find(asked, "p<l>an.jsonl", {one.app: one for one in found}, done if applied else {}, applied=applied)
 
 
 def of(*kinds: Outcome, asked: int = 0, applied: bool = False) -> Findings:
@@ -98,7 +66,7 @@ def of(*kinds: Outcome, asked: int = 0, applied: bool = False) -> Findings:
 def test_headline(found: Findings, said: str, mood: str, sign: str) -> None:
     """The whole in one sentence: what is refused before what is not finished, and that before what is done."""
     assert found.headline == said
-    document = parse("".join(html(found)))
+    document = parse("".join(html(found, MADE)))
     assert document.find("h1")[0].text == said
     assert document.find("header", **{"class": mood})
     assert markdown(found).startswith(f"## {sign} {said}\n")
@@ -108,7 +76,7 @@ def test_headline(found: Findings, said: str, mood: str, sign: str) -> None:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of a plan that was applied in part."""
     file = tmp_path_factory.mktemp("page") / "plan.html"
-    file.write_text("".join(html(findings(more=30, applied=True))), encoding="utf-8")
+    file.write_text("".join(html(findings(more=30, applied=True), MADE)), encoding="utf-8")
     return file
 
 
@@ -173,6 +141,8 @@ def test_page_has_everything(document: Element) -> None:
         "Kept as they are": "128 layers of 224.0 MiB",
         "Newest only": "32 apps covered by the newest launcher of a run image alone",
         "Left behind": "64 referrers of old digests, such as signatures",
+        "Made": "2026-11-30 09:05 UTC",
+        "Command": "metalauncher patch --apply 'p<l>an.jsonl'",
     }
     tiles = {each.attributes["class"]: each.find("b")[0].text for each in document.find("li")}
     assert tiles == {"refused": "2", "failed": "1", "planned": "31", "written": "1", "left-alone": "1"}
@@ -197,7 +167,7 @@ def test_page_escapes(page: Path) -> None:
 
 def test_page_of_a_plan_says_what_is_next() -> None:
     """The command that applies it, as a shell takes it."""
-    found = parse("".join(html(findings())))
+    found = parse("".join(html(findings(), MADE)))
     assert "nothing is written yet: review the plan, then metalauncher patch --apply 'p<l>an.jsonl'" in found.text
     assert len(table(found, "planned")) == 2
     assert not found.find("table", id="written")
@@ -208,33 +178,6 @@ def test_page_is_filtered(page: Path) -> None:
     found = parse(browse(page, "--dump-dom", fragment="#filter=TEAM-3+app"))
     assert [row[0] for row in table(found, "planned")] == [f"fleet/team-3/app-{n}:1" for n in (12, 21, 3)]
     assert found.find("output")[0].text == "3 of 36 apps"
-
-
-def test_page_fits_a_narrow_screen(page: Path, tmp_path: Path) -> None:
-    """At 420 pixels nothing is to be scrolled sideways, neither the page nor a table, and each cell has the width."""
-    inner = re.sub(r"<meta http-equiv[^>]*>|<script>.*</script>", "", page.read_text(), flags=re.DOTALL)
-    wide = (
-        "d = this.contentDocument; document.title = [d.documentElement, ...d.querySelectorAll('.scroll')]"
-        ".map((e) => e.scrollWidth - e.clientWidth).join() + ' ' + d.querySelector('#decide td').clientWidth"
-    )
-    outer = tmp_path / "narrow.html"
-    frame = f'<iframe style="width:420px;height:900px;border:0" srcdoc="{escape(inner)}" onload="{wide}"></iframe>'
-    outer.write_text(f"<!doctype html><title></title><body>{frame}</body>")
-    (title,) = parse(browse(outer, "--dump-dom")).find("title")
-    overflow, _, width = title.text.partition(" ")
-    assert overflow == ",".join(["0"] * 7)
-    assert int(width) > 350
-
-
-def test_page_looks(page: Path, tmp_path: Path) -> None:
-    """By day and by night; on paper it has pages."""
-    day = screenshot(page, tmp_path / "day.png")
-    assert day.at(3, 3) == bytes.fromhex("f6f7f9")
-    assert day.colours()[bytes.fromhex("b3201b")] > 200  # what is refused
-    night = screenshot(page, tmp_path / "night.png", "--blink-settings=preferredColorScheme=0")
-    assert night.at(3, 3) == bytes.fromhex("111418")
-    browse(page, "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}")
-    assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes())) >= 2
 
 
 def test_markdown() -> None:

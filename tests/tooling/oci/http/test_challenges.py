@@ -70,7 +70,7 @@ def test_refuses_a_registry_token_that_is_none(tmp_path: Path) -> None:
     with hostile(always(Reply("401 No", headers={"WWW-Authenticate": "Basic"}))) as server:
         environment = logins(tmp_path, auths={server.host: {"registrytoken": "a\r\nX: y"}})
         source = f"{tmp_path}/config.json, entry {server.host}"
-        with client(Time(), environment) as registry, fails("denied", f"the registrytoken is none: {source}"):
+        with client(Time(), environment) as registry, fails("denied", f"the registrytoken is not a token: {source}"):
             store(registry, server).top()
 
 

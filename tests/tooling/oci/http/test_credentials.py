@@ -198,7 +198,7 @@ def test_warns_once_of_several_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("home", ["none", "file", "file/below"])
 def test_has_no_logins_where_there_are_no_files(tmp_path: Path, home: str) -> None:
-    """A home that is not there, or is no directory, as /dev/null is none: nothing to warn of."""
+    """A home that is not there, or is not a directory, as /dev/null is none: nothing to warn of."""
     (tmp_path / "file").touch()
     warnings: list[str] = []
     credentials = read_credentials(

@@ -310,8 +310,8 @@ NO_IMAGES = {
     b"[" * 100_000: ("damaged", "the manifest is not JSON"),
     b"\xff\xfe": ("damaged", "the manifest is not JSON"),
     b"[]": ("damaged", "the manifest is not a JSON object"),
-    b"{}": ("unsupported", "it is no image: its media type is 'none'"),
-    b'{"mediaType": "text/\\u001bx"}': ("unsupported", "it is no image: its media type is 'text/\\\\x1bx'"),
+    b"{}": ("unsupported", "it is not an image: its media type is 'none'"),
+    b'{"mediaType": "text/\\u001bx"}': ("unsupported", "it is not an image: its media type is 'text/\\\\x1bx'"),
     b'{"schemaVersion": 1, "fsLayers": []}': (
         "unsupported",
         "its manifest is of Docker's schema 1, outdated and not read here; push the image again with a current client",

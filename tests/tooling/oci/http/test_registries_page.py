@@ -1,4 +1,4 @@
-"""docs/registries.md tells the truth: its commands do what it shows, its tables are the program's."""
+"""docs/reference/container-registries.md tells the truth: its commands run, its tables are the program's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from metalauncher.tooling.oci.http import deadlines as wire
 from metalauncher.tooling.oci.http import rate_limit as pace
 from metalauncher.tooling.oci.sources import registry
 
-PAGE = PROJECT / "docs/registries.md"
+PAGE = PROJECT / "docs/reference/container-registries.md"
 TEXT = PAGE.read_text()
 HOST = "registry.example.com"
 LOGIN = ("ann", "s3cret pass:word")

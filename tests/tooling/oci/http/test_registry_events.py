@@ -1,4 +1,4 @@
-"""What the registry client tells on the way: events of docs/events.md."""
+"""What the registry client tells on the way: events of docs/reference/events.md."""
 
 from __future__ import annotations
 

@@ -461,7 +461,7 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cache" / MARKER)
     assert BlobCache(str(tmp_path / "cache")).foreign() is not None
     os.mkfifo(tmp_path / "fifo")
-    assert BlobCache(str(tmp_path / "fifo")).foreign() == "is no directory"
+    assert BlobCache(str(tmp_path / "fifo")).foreign() == "is not a directory"
     _use(tmp_path / "fifo")
 
 
