@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from keeping import Fault, Kept, error
 from patching import Yard, kept_yard
 from rebased import World
-from registries import Reply, Request, digest_of
+from registries import Reply, Request, digest_of, hostile
 
 from metalauncher.tooling.cli.schema import text as schema
 
@@ -175,6 +175,24 @@ def test_what_lies_at_the_target_is_read_back(yard: Yard, kept: Kept) -> None:
     assert yard.apply().code == 1
     assert yard.progress()["app:1"]["code"] == "not-as-written"
     assert yard.progress()["app:1"]["reason"].endswith(f"names {other}")
+
+
+def test_a_mirror_of_the_target_is_not_asked(yard: Yard, kept: Kept) -> None:
+    """Apps may come from a mirror; what was written is read back from the registry itself, whatever the mirror says."""
+
+    def stale(request: Request) -> Reply:
+        if "app-shim/manifests/" in request.path:
+            kind, data = kept.manifests["team/app"][kept.tags["team/app"]["1"]]
+            return Reply(body=data, headers={"Content-Type": kind})
+        return Reply("404 Not Found")
+
+    with hostile(stale) as mirror:
+        options = ("--mirror", f"{yard.registry.host}=http://{mirror.host}")
+        assert yard.plan(APPS[0], to=TO, options=options).code == 0
+        answer = yard.apply(*options)
+        assert (answer.code, kept.tags["team/app-shim"]["0"]) == (0, yard.entries()[APPS[0]]["new_digest"]), answer
+        assert {one.method for one in mirror.requests} <= {"GET", "HEAD"}
+        assert not [one for one in mirror.requests if "app-shim" in one.path]
 
 
 def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:
