@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metalauncher.tooling.console import Unable, format_of
+from metalauncher.tooling.platforms import of_each
 from metalauncher.tooling.sbom.contents import packaged_contents, refuse_arch, speaks_of_package
 from metalauncher.tooling.sbom.inventory import ORDER, everything, of_executable
 from metalauncher.tooling.sbom.model import moment, of_platforms
@@ -28,7 +29,9 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         from metalauncher.tooling.sbom.verify import Place, verify
 
         form = format_of(options, "text", "json", when="with --verify")
-        place = Place(root, options.run_image or "", options.platform or "")
+        # Once for all platforms, with the first: which of them the run image has none of.
+        every = options.unasked if options.platform in {None, *options.unasked[:1]} else ()
+        place = Place(root, options.run_image or "", options.platform or "", every)
         return verify(options.verify, place, console, as_json=form == "json")
     form = format_of(options, *ORDER, when="without --verify")
     inventory = everything(root, form)
@@ -50,7 +53,7 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
     """
     form = format_of(options, *ORDER, when="without --verify")
     refuse_arch(options)
-    return _print(of_platforms({platform: everything(root, form) for platform, root in roots.items()}), form, console)
+    return _print(of_platforms(of_each(roots, lambda root: everything(root, form))), form, console)
 
 
 def _print(inventory: Inventory, form: str, console: Console) -> int:
