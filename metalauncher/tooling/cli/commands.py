@@ -39,6 +39,7 @@ SCHEMAS = (
     "labels",
     "apis-label",
     "sbom",
+    "inputs",
 )
 EXIT_STATUS = (
     ("0", "Done; for --which: an app would be started."),

@@ -90,7 +90,7 @@ def extended(index: bytes | None, manifest: bytes) -> bytes | None:
     entry["artifactType"] = said.get("artifactType") or said["config"]["mediaType"]
     if said.get("annotations"):
         entry["annotations"] = said["annotations"]
-    document = json.loads(index) if index is not None else {"schemaVersion": 2, "mediaType": OCI_INDEX}
+    document: dict[str, Any] = json.loads(index) if index is not None else {"schemaVersion": 2, "mediaType": OCI_INDEX}
     document["manifests"] = [*(document.get("manifests") or []), entry]
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
     if len(text) > MANIFEST_LIMIT:

@@ -274,10 +274,47 @@ def test_sbom(tool: Tool, run: str, tmp_path: Path) -> None:
     assert answer.code == 1
     assert answer.out.splitlines()[0] == "linux/amd64"
     assert "linux/arm64\n3 files as " in answer.out
+    for form in ("cyclonedx", "spdx"):
+        _verify_other_platforms(tool, run, tmp_path / f"{form}.json", form)
     answer = tool("sbom", "--root", tool.root, "--verify", tmp_path / "spdx.json")
     assert answer.code == 3
     assert "has two digests of /usr/" in answer.err
     assert ", of several platforms: name one with --platform\n" in answer.err
+
+
+def _verify_other_platforms(tool: Tool, run: str, whole: Path, form: str) -> None:
+    """Verify a document that lacks a platform, one for a platform too many, and one for that alone."""
+    text = whole.read_text()
+    changed = whole.with_name("changed.json")
+    key = "components" if form == "cyclonedx" else "packages"
+    document = json.loads(text)
+    document[key] = [one for one in document[key] if "linux/arm64" not in json.dumps(one)]
+    changed.write_text(json.dumps(document))
+    answer = tool("sbom", "--run-image", run, "--verify", changed)
+    assert (answer.code, answer.err) == (1, "")
+    assert "linux/amd64\n3 files as " in answer.out
+    assert answer.out.count(": the document has no digest of it\n") == 3
+    assert tool("sbom", "--run-image", run, "--platform", "linux/arm64", "--verify", changed).code == 1
+    assert tool("sbom", "--run-image", run, "--platform", "linux/amd64", "--verify", changed).code == 0
+    more = [json.loads(json.dumps(one).replace("linux/arm64", "linux/riscv64")) for one in json.loads(text)[key]]
+    document[key] = json.loads(text)[key] + [one for one in more if "linux/riscv64" in json.dumps(one)]
+    changed.write_text(json.dumps(document))
+    answer = tool("sbom", "--run-image", run, "--verify", changed)
+    assert (answer.code, answer.err) == (1, "")
+    assert answer.out.count("3 files as ") == 2
+    extra = "linux/riscv64: the document has files for it, the run image has no image\n"
+    assert answer.out.count(extra) == 1
+    answer = tool("sbom", "--run-image", run, "--verify", changed, "--json")
+    assert answer.code == 1
+    found = answer.document["platforms"]
+    assert [one.get("lacking") for one in found] == [["linux/riscv64"], None]
+    valid("sbom", answer.document)
+    for platform in MACHINES:
+        assert tool("sbom", "--run-image", run, "--platform", platform, "--verify", changed).code == 0
+    document[key] = [one for one in more if "linux/riscv64" in json.dumps(one)]
+    changed.write_text(json.dumps(document))
+    answer = tool("sbom", "--run-image", run, "--verify", changed)
+    assert (answer.code, answer.err, answer.out.count(extra)) == (1, "", 1)
 
 
 def test_vex(tool: Tool, run: str) -> None:
