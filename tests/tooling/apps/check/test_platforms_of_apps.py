@@ -320,7 +320,7 @@ def test_interrupted_and_merged(fleet: Fleet, tmp_path: Path) -> None:
     assert text.out == fleet.check(*apps).out
     answer = fleet.check(*apps, "--resume", file, "--platform", "linux/arm64")
     assert answer.code == 3
-    assert "is of another run" in answer.err
+    assert "belongs to another run" in answer.err
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [len(line["platforms"]) for line in lines if "app" in line] == [2, 2]
 
