@@ -26,6 +26,7 @@ import pytest
 from cache import Cache
 from fetch import MYPYC, fetch_tomli, pins
 from harness import PROJECT
+from jsonschema import Draft202012Validator
 from native import public_folder
 from releases import ALL, ARCHITECTURES, BUILT, Release
 from sboms import check_cyclonedx, check_openvex, check_spdx
@@ -187,6 +188,8 @@ def test_documents(release: Release) -> None:
 def test_inputs(release: Release) -> None:
     """Every archive that the build fetches is there with its hash, the commit, and the locks of what is installed."""
     document = json.loads(release.file("inputs.json").read_text())
+    schema = json.loads((PROJECT / "metalauncher/schemas/inputs.schema.json").read_text())
+    Draft202012Validator(schema).validate(document)
     assert (document["schema_version"], document["version"]) == (1, __version__)
     assert document["whole"] is (len(ARCHITECTURES) == 2)
     assert document["architectures"] == sorted(ARCHITECTURES)

@@ -10,9 +10,10 @@ from metalauncher.tooling.console import Unable
 from metalauncher.tooling.oci.image import Images
 from metalauncher.tooling.oci.location import lies_here, parse_location
 from metalauncher.tooling.oci.media_types import family_of
-from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.model import ImageError, NotNamed
 from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, one_machine
 from metalauncher.tooling.oci.reference import Reference
+from metalauncher.tooling.run_image.opener import look_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,9 +129,9 @@ class Base:
         headline = f"--base {self.text}: {error.reason}"
         if self.reference is not None:
             return _not_had(headline, self.reference, error)
-        if error.kind == "denied":
-            place = shlex.quote(parse_location(self.text).place)
-            return Unable(headline, need="a base that may be read", command=f"ls -ld {place}")
+        if error.kind == "denied" or isinstance(error, NotNamed):
+            do, command = look_there(parse_location(self.text), error)
+            return Unable(headline, need="a base that can be read", do=do, command=command)
         return Unable(
             headline,
             need=f"a whole image for linux: {_PLACES}, or scratch",
@@ -143,34 +144,13 @@ def _not_had(headline: str, reference: Reference, error: ImageError) -> Unable:
     if error.kind == "denied":
         return Unable(
             headline,
-            need="a base that may be read",
-            do=f"it was taken for {reference}, in a registry: log in there, or write oci:DIR[:NAME] for a layout",
+            need="a base that can be read",
+            do=f"log in to the registry of {reference}; or write oci:DIR[:NAME], if you meant a layout",
             command=f"skopeo login {shlex.quote(reference.host)}",
         )
     return Unable(
         headline,
         need=f"a whole image for linux: {_PLACES}, or scratch",
-        do=f"it was taken for {reference}, in a registry: see whether that answers, and has it",
+        do=f"check that the registry answers, and has {reference}; or write oci:DIR[:NAME], if you meant a layout",
         command=f"skopeo inspect docker://{shlex.quote(str(reference))}",
     )
-
-
-def lacking(images: Iterable[Image]) -> list[str]:
-    """Return what CNB asks of a run image and these have not, each with what adds it. Pure.
-
-    Source: the CNB Platform API, "Run Image", and the labels of "Target data".
-    """
-    found: dict[str, None] = {}
-    for image in images:
-        run = image.config.get("config")
-        user = str((run if isinstance(run, dict) else {}).get("User") or "").partition(":")[0]
-        if user in ("", "0", "root"):
-            found["a user that is not root (USER 1000:1000)"] = None
-        labels = image.labels
-        names = [f"io.buildpacks.base.distro.{name}" for name in ("name", "version")]
-        wanting = [f"{name}={name.rpartition('.')[2].upper()}" for name in names if not labels.get(name)]
-        if "io.buildpacks.stack.id" not in labels and wanting:
-            found[f"its distribution (LABEL {' '.join(wanting)}, as in its /etc/os-release)"] = None
-        if not (image.config.get("os") and image.config.get("architecture")):
-            found["os and architecture in its config (build it with --platform linux/amd64)"] = None
-    return list(found)

@@ -62,7 +62,7 @@ def parse_target(text: str) -> Reference:
         raise Unable(f"--push: {error}", need="a name in a registry, HOST/REPOSITORY:TAG", command=_HELP) from None
     if target.digest:
         raise Unable(
-            f"--push {text}: has a digest, which is what the image will tell",
+            f"--push {text}: has a digest, which only the finished image has",
             need="a tag to give it: HOST/REPOSITORY:TAG",
             command=f"metalauncher image … --push {target.host}/{target.repository}:{target.tag or 'TAG'}",
         )
@@ -104,7 +104,7 @@ class Push:
         if self._before is None or self._force or self._before.digest == digest:
             return
         raise Unable(
-            f"--push {self.target}: the tag names another image already",
+            f"--push {self.target}: the tag already names another image",
             need="a tag that is not there yet, or --force to have it name this image from now on",
             have=[f"{self.target} is {self._before.digest}", f"to be pushed is {digest}"],
             command=f"metalauncher image … --push {shlex.quote(str(self.target))} --force",
@@ -148,17 +148,15 @@ class Push:
 
     def _not_pushed(self, error: ImageError) -> Unable:
         host = shlex.quote(self.target.host)
-        do, command = "see whether the registry answers; the same command does what is missing", ""
+        do, command = "check that the registry answers; the same command does the rest", ""
         match error.kind:
             case "denied":
-                do = (
-                    "log in as a user who may write there; docs/reference/container-registries.md lists the login files"
-                )
+                do = "log in as a user who may write there (docs/reference/container-registries.md)"
                 command = f"skopeo login {host}"
             case "moved" | "immutable":
-                do = "see who writes that tag, or push to another one"
+                do = "find out who writes that tag, or push to another one"
             case "damaged" | "absent" | "too-large" | "unsupported":
-                do = "see what is wrong with the base, or with the registry"
+                do = "check the base and the registry"
         return Unable(
             f"--push {self.target}: {error.reason}",
             need="a registry that takes the image",

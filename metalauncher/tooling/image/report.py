@@ -30,6 +30,7 @@ class Built(NamedTuple):
         labels: that were added.
         launchers: their names, as the registry has them.
         stated: what is known of vulnerabilities in what metalauncher brings to it.
+        missing: what CNB asks of a run image, and the base has not.
     """
 
     platform: str
@@ -38,6 +39,7 @@ class Built(NamedTuple):
     labels: dict[str, str]
     launchers: tuple[str, ...]
     stated: Stated
+    missing: tuple[str, ...]
 
 
 class Written(NamedTuple):

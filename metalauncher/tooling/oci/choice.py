@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.tooling.oci.artifacts import is_beside_images
-from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, Descriptor, ImageError
+from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, Descriptor, ImageError, NotNamed
 from metalauncher.tooling.oci.platforms import normal, select
 from metalauncher.tooling.oci.reference import InvalidReference, Reference
 
@@ -71,8 +71,18 @@ class Index:
         nested = [entry for entry in self._images if not entry.platform]
         if len(nested) == 1:
             return nested[0]
-        have = ", ".join(sorted({normal(entry.platform) or "unnamed" for entry in self._images})[:_SHOWN])
-        raise ImageError("other-platform", f"has no image for {platform}; it has {have or 'none'}")
+        raise ImageError("other-platform", f"has no image for {platform}; {_had(self._images, self._entries)}")
+
+
+def _had(images: Sequence[Descriptor], entries: Sequence[Descriptor]) -> str:
+    """Say which platforms an index has images for."""
+    names = sorted({normal(entry.platform) for entry in images if entry.platform})
+    if names:
+        more = " and images whose platform it does not say" if not all(entry.platform for entry in images) else ""
+        return f"it has {', '.join(names[:_SHOWN])}{more}"
+    if images:
+        return "it does not say which platforms its images are for"
+    return "it has only attestations and the like, and no image" if entries else "it has no image"
 
 
 def _is_whole(platform: str) -> bool:
@@ -109,7 +119,7 @@ def wanted(images: Sequence[Named], name: str | None, what: str) -> list[Named]:
         found = _only(images, what)
     elif name.startswith("@") and name[1:].isdigit() and len(name) < 9:
         if int(name[1:]) >= len(images):
-            raise ImageError("absent", f"there is no image {name}: {what} holds {len(images)}, from @0")
+            raise NotNamed("absent", f"there is no image {name}: {what} holds {len(images)}, from @0")
         found = [images[int(name[1:])]]
     else:
         full = _full(name)
@@ -117,7 +127,7 @@ def wanted(images: Sequence[Named], name: str | None, what: str) -> list[Named]:
             image for image in images if full is not None and full in [_full(text) for text in image.names]
         ]
         if not found:
-            raise ImageError("absent", f"there is no image {name!r}; {_listed(images)}")
+            raise NotNamed("absent", f"there is no image {name!r}; {_listed(images)}")
     return list({image.manifest.digest: image for image in found}.values())
 
 
@@ -127,7 +137,7 @@ def _only(images: Sequence[Named], what: str) -> list[Named]:
     if not found:
         raise ImageError("absent", f"{what} holds no image")
     if len({image.names for image in found}) > 1 or (len(found) > 1 and not found[0].names):
-        raise ImageError("ambiguous", f"{what} holds {len(found)} images: name one; {_listed(found)}")
+        raise NotNamed("ambiguous", f"{what} holds {len(found)} images: name one; {_listed(found)}")
     return found
 
 
@@ -165,7 +175,7 @@ def as_index(images: Sequence[Named], name: str | None, what: str) -> bytes:
             which = f"{name!r} names" if name is not None else f"{what} holds"
             platform = f" for {other.manifest.platform}" if other.manifest.platform else ""
             have = ", ".join([f"@{each.place} is {each.manifest.digest}" for each in images[:_SHOWN]])
-            raise ImageError("ambiguous", f"{which} {len(images)} images{platform}: name one by its place; {have}")
+            raise NotNamed("ambiguous", f"{which} {len(images)} images{platform}: name one by its place; {have}")
     entries = [_entry(image.manifest) for image in images]
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
 

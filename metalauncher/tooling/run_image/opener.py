@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from metalauncher.tooling.console import Unable, decode
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, Images
 from metalauncher.tooling.oci.location import Location, lies_here, parse_location
-from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.model import ImageError, NotNamed
 from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, serves
 from metalauncher.tooling.oci.reference import Reference
 from metalauncher.tooling.oci.sources.stores import Stores
@@ -195,18 +196,29 @@ class RunImages:
 
     def _unreadable(self, name: str, reference: Location, error: ImageError | ValueError) -> Unable:
         place, kind = reference.place, error.kind if isinstance(error, ImageError) else ""
-        do, command = "see what is there", f"ls -ld {shlex.quote(place)}"
+        do, command = look_there(reference, error)
         if reference.kind == "registry" and kind == "denied":
-            do = "log in as a user who may read it; docs/reference/container-registries.md lists the login files"
+            do = "log in as a user who may read it (docs/reference/container-registries.md)"
             command = f"skopeo login {shlex.quote(Reference.parse(place).host)}"
         elif reference.kind == "registry":
-            do, command = (
-                "see whether the registry answers, and has it",
-                f"skopeo inspect docker://{shlex.quote(place)}",
-            )
+            do = "check that the registry answers, and has the image"
+            command = f"skopeo inspect docker://{shlex.quote(place)}"
         option = f"{self._option} " if self._option else ""
         unable = NoSuchPlatform if kind == "other-platform" else Unable
         return unable(f"{option}{name}: {error}", need="a run image that can be read", do=do, command=command)
+
+
+def look_there(reference: Location, error: Exception) -> tuple[str, str]:
+    """Return what to do about an image on this machine that can't be read, and a command for it.
+
+    Args:
+        reference: its name.
+        error: why it can't.
+    """
+    if reference.kind == "oci" and isinstance(error, NotNamed):
+        index = os.path.join(reference.place, "index.json")
+        return "name an image that is in the layout", f"cat {shlex.quote(index)}"
+    return "look at what is there", f"ls -ld {shlex.quote(reference.place)}"
 
 
 def open_stores(options: Namespace, console: Console, *, connections: int = 1, cache: str | None = None) -> Stores:

@@ -29,7 +29,9 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         from metalauncher.tooling.sbom.verify import Place, verify
 
         form = format_of(options, "text", "json", when="with --verify")
-        place = Place(root, options.run_image or "", options.platform or "")
+        # Once for all platforms, with the first: which of them the run image has none of.
+        every = options.unasked if options.platform in {None, *options.unasked[:1]} else ()
+        place = Place(root, options.run_image or "", options.platform or "", every)
         return verify(options.verify, place, console, as_json=form == "json")
     form = format_of(options, *ORDER, when="without --verify")
     inventory = everything(root, form)

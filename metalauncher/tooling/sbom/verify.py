@@ -15,6 +15,8 @@ from metalauncher.tooling.sbom.inventory import bundles
 from metalauncher.tooling.sbom.model import PLATFORM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from metalauncher.explain.jsontext import Json
     from metalauncher.tooling.console import Console
 
@@ -61,11 +63,13 @@ class Place(NamedTuple):
         root: with the files.
         name: what that is called; "" for its directory.
         platform: that it is for: of a document of several, what it says of others does not count. "" where unknown.
+        every: all platforms that the run image is there for, where the document is to have no other; empty else.
     """
 
     root: Root
     name: str = ""
     platform: str = ""
+    every: tuple[str, ...] = ()
 
 
 def verify(name: str, place: Place, console: Console, *, as_json: bool) -> int:
@@ -81,7 +85,9 @@ def verify(name: str, place: Place, console: Console, *, as_json: bool) -> int:
         Unable: it can't be read, or is no SBOM with files in it.
     """
     root = place.root
-    claims = _claims(_read(name), name, place.platform)
+    claimed = _claimed(_read(name))
+    claims = _claims(claimed, name, place.platform)
+    lacking = sorted({whose for _, _, whose in claimed} - {"", *place.every}) if place.every else []
     installed = {launcher.path for launcher in bundles(root)}
     if os.path.lexists(root.locate(EXECUTABLE.encode())):
         installed.add(EXECUTABLE)
@@ -102,13 +108,15 @@ def verify(name: str, place: Place, console: Console, *, as_json: bool) -> int:
                 "document": name,
                 "root": place.name or decode(root.prefix) or "/",
                 "files": rows,
+                **({"lacking": lacking} if lacking else {}),
             }
         )
     else:
         console.out([file.text() for file in wrong])
         if not wrong:
             console.out([f"{count(len(files), 'file')} as {name} says"])
-    return 1 if wrong else 0
+        console.out([f"{platform}: the document has files for it, the run image has no image" for platform in lacking])
+    return 1 if wrong or lacking else 0
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -131,19 +139,32 @@ def _no_sbom(name: str, reason: str) -> Unable:
     )
 
 
-def _claims(document: dict[str, Any], name: str, platform: str) -> dict[str, str]:
-    """Return the digest of each file that the document speaks of, by its path; of one platform where it is named."""
+def _claimed(document: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return path, digest and platform ("" for none) of each file that the document speaks of."""
+    return [
+        (path, digest.lower(), whose)
+        for path, digest, whose in [*_cyclonedx(document), *_spdx(document)]
+        if isinstance(path, str) and isinstance(digest, str) and path.startswith("/") and "\0" not in path
+    ]
+
+
+def _claims(claimed: Iterable[tuple[str, str, str]], name: str, platform: str) -> dict[str, str]:
+    """Return the digest of each file by its path; of one platform where it is named.
+
+    Raises:
+        Unable: there is no file of any platform, or there are two digests of one.
+    """
     claims: dict[str, str] = {}
-    for path, digest, whose in [*_cyclonedx(document), *_spdx(document)]:
-        if not isinstance(path, str) or not isinstance(digest, str) or not path.startswith("/") or "\0" in path:
-            continue
+    is_empty = True
+    for path, digest, whose in claimed:
+        is_empty = False
         if platform and whose not in ("", platform):
             continue
-        if claims.setdefault(path, digest.lower()) != digest.lower():
+        if claims.setdefault(path, digest) != digest:
             of_several = f", of several platforms: name one with --{PLATFORM}" if whose else ""
             raise _no_sbom(name, f"has two digests of {path}{of_several}")
-    if not claims:
-        raise _no_sbom(name, f"has no file with a digest in it{f' for {platform}' if platform else ''}")
+    if is_empty:
+        raise _no_sbom(name, "has no file with a digest in it")
     return claims
 
 

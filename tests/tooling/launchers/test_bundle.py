@@ -381,7 +381,7 @@ def test_two_at_a_time(tool: Tool, tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stdout is not None
-        assert process.stderr.readline() == "waiting: another `metalauncher bundle` is at work\n"
+        assert process.stderr.readline() == "waiting for another `metalauncher bundle`\n"
         assert sorted(place.iterdir()) == []
         os.close(descriptor)
         assert process.stdout.read().startswith("added ")

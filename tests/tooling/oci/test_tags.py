@@ -196,7 +196,9 @@ def test_knows_immutable_tags(case: str) -> None:
     document = json.loads(bytes(reply.body)) if reply.body else {"errors": [{}]}  # type: ignore[arg-type]
     said = ": ".join(document["errors"][0].values())
     with _target(kept) as (target, server):
-        reason = f"{server.host} lets nobody move the tag 1: it answered {reply.status}" + f" ({said})" * bool(said)
+        reason = f"{server.host} does not allow moving the tag 1: it answered {reply.status}" + f" ({said})" * bool(
+            said
+        )
         with fails("immutable", reason):
             target.put_tag("1", MANIFEST, OURS, Tagged(digest_of(OLD), ""))
     assert kept.tags[REPOSITORY]["1"] == digest_of(OLD)

@@ -40,15 +40,15 @@ def test_verify(tool: Tool, run: str) -> None:
     """Each platform's labels are verified, and each says so; where one is wrong, that one is named."""
     answer = tool("labels", "--verify", run)
     assert (answer.code, answer.out) == (0, "")
-    assert answer.err == "linux/amd64: the labels are true\nlinux/arm64: the labels are true\n"
+    assert answer.err == "linux/amd64: the labels are correct\nlinux/arm64: the labels are correct\n"
     for platform in MACHINES:
-        assert tool("labels", "--verify", run, "--platform", platform).err == "the labels are true\n"
+        assert tool("labels", "--verify", run, "--platform", platform).err == "the labels are correct\n"
     spoil_labels(run)
     answer = tool("labels", "--verify", run)
     assert answer.code == 1
     heading, first, *_ = answer.out.splitlines()
     assert (heading, first) == ("linux/arm64", "io.buildpacks.base.launcher.platform-apis: is not a list of versions")
-    assert answer.err.splitlines()[:2] == ["linux/amd64: the labels are true", f"linux/arm64: {run}: 1 label wrong"]
+    assert answer.err.splitlines()[:2] == ["linux/amd64: the labels are correct", f"linux/arm64: {run}: 1 label wrong"]
     answer = tool("labels", "--verify", run, "--json")
     valid("labels", answer.document)
     found = {one["platform"]: [each["label"] for each in one["mismatches"]] for one in answer.document["platforms"]}
@@ -252,7 +252,7 @@ def test_one_platform_of_a_base(platforms: Platforms, run: str) -> None:
     kit = platforms.kit
     out = ("--executable", platforms.executables[0], "--bundle", platforms.bundles[0], "--out", f"oci:{kit.folder}/one")
     warning = (
-        f"Warning: --base {run} is there for linux/arm64 as well, and the image is not: no app for that can be rebased"
+        f"Warning: --base {run} is also for linux/arm64, the image is not: apps for that can't be rebased"
         " onto it; to build for all: --platform linux/amd64 --platform linux/arm64"
     )
     for asked, warned in ((), True), (("--platform", "linux/amd64"), False):
@@ -296,10 +296,47 @@ def test_sbom(tool: Tool, run: str, tmp_path: Path) -> None:
     assert answer.code == 1
     assert answer.out.splitlines()[0] == "linux/amd64"
     assert "linux/arm64\n3 files as " in answer.out
+    for form in ("cyclonedx", "spdx"):
+        _verify_other_platforms(tool, run, tmp_path / f"{form}.json", form)
     answer = tool("sbom", "--root", tool.root, "--verify", tmp_path / "spdx.json")
     assert answer.code == 3
     assert "has two digests of /usr/" in answer.err
     assert ", of several platforms: name one with --platform\n" in answer.err
+
+
+def _verify_other_platforms(tool: Tool, run: str, whole: Path, form: str) -> None:
+    """Verify a document that lacks a platform, one for a platform too many, and one for that alone."""
+    text = whole.read_text()
+    changed = whole.with_name("changed.json")
+    key = "components" if form == "cyclonedx" else "packages"
+    document = json.loads(text)
+    document[key] = [one for one in document[key] if "linux/arm64" not in json.dumps(one)]
+    changed.write_text(json.dumps(document))
+    answer = tool("sbom", "--run-image", run, "--verify", changed)
+    assert (answer.code, answer.err) == (1, "")
+    assert "linux/amd64\n3 files as " in answer.out
+    assert answer.out.count(": the document has no digest of it\n") == 3
+    assert tool("sbom", "--run-image", run, "--platform", "linux/arm64", "--verify", changed).code == 1
+    assert tool("sbom", "--run-image", run, "--platform", "linux/amd64", "--verify", changed).code == 0
+    more = [json.loads(json.dumps(one).replace("linux/arm64", "linux/riscv64")) for one in json.loads(text)[key]]
+    document[key] = json.loads(text)[key] + [one for one in more if "linux/riscv64" in json.dumps(one)]
+    changed.write_text(json.dumps(document))
+    answer = tool("sbom", "--run-image", run, "--verify", changed)
+    assert (answer.code, answer.err) == (1, "")
+    assert answer.out.count("3 files as ") == 2
+    extra = "linux/riscv64: the document has files for it, the run image has no image\n"
+    assert answer.out.count(extra) == 1
+    answer = tool("sbom", "--run-image", run, "--verify", changed, "--json")
+    assert answer.code == 1
+    found = answer.document["platforms"]
+    assert [one.get("lacking") for one in found] == [["linux/riscv64"], None]
+    valid("sbom", answer.document)
+    for platform in MACHINES:
+        assert tool("sbom", "--run-image", run, "--platform", platform, "--verify", changed).code == 0
+    document[key] = [one for one in more if "linux/riscv64" in json.dumps(one)]
+    changed.write_text(json.dumps(document))
+    answer = tool("sbom", "--run-image", run, "--verify", changed)
+    assert (answer.code, answer.err, answer.out.count(extra)) == (1, "", 1)
 
 
 def test_vex(tool: Tool, run: str) -> None:

@@ -42,7 +42,7 @@ def markdown(findings: Findings) -> str:
     if findings.left_alone:
         parts.append(f"{findings.left_alone:,} left alone ({as_code(findings.gate.text)}).")
     if findings.bundles:
-        parts.append(f"To be added to the run image: {', '.join([as_code(name) for name in findings.bundles])}.")
+        parts.append(f"Add to the run image: {', '.join([as_code(name) for name in findings.bundles])}.")
     if unknown:
         parts.append(fold(f"{len(unknown):,} unknown", _table(unknown, ("App", "Verdict", "Why", "Do"))))
     if own := findings.own_launchers:

@@ -33,7 +33,7 @@ _KINDS_OF_LAUNCHERS = 5  # that are named in the summary
 ASSUMPTIONS: Final = {
     "lifecycle-layers": "layers that lifecycle's label names hold what its exporter writes",
     "unknown-run-image": "what the app's layers have in the run image's places is the old run image's",
-    "labels": "the run image's labels are true",
+    "labels": "the run image's labels are correct",
     "init-by-name": "a program of the run image with an init's name is that init",
 }
 _COLOURS: Final[dict[Kind, str]] = {
@@ -168,9 +168,9 @@ def _summary(findings: Findings, paint: Paint) -> list[str]:
         found.append(left_alone(findings))
     if findings.own_launchers:
         kept = paint(_own_launchers(findings), "")
-        found.append(f"launchers that apps keep; no rebase replaces them, metalauncher patch does: {kept}")
+        found.append(f"launchers that apps keep (only metalauncher patch replaces them): {kept}")
     if findings.bundles:
-        found.append(f"to be added to the run image: {paint(', '.join(findings.bundles), '')}")
+        found.append(f"add to the run image: {paint(', '.join(findings.bundles), '')}")
     if findings.layers_read:
         read = f"{findings.layers_read:,} layers of {size_in_words(findings.bytes_read)} looked through"
         found.append(f"{read}; {resting(findings)}")

@@ -151,7 +151,7 @@ class _Before:
             have = ", ".join([platform for platform, _ in images])
             raise Unable(
                 f"{self._name}: has no image for a platform of {name}",
-                need=f"a run image of before for one of {have}",
+                need=f"an old run image for one of {have}",
                 command=f"metalauncher list --run-image {self._name}",
             )
         for platform, image in images:

@@ -7,7 +7,7 @@ import shlex
 import threading
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from metalauncher.tooling.console import Unable, decode
+from metalauncher.tooling.console import Unable, decode, without_module
 from metalauncher.tooling.oci.http.credentials import read_credentials
 from metalauncher.tooling.oci.http.urls import without_login
 from metalauncher.tooling.oci.model import ImageError
@@ -130,11 +130,7 @@ class Stores:
         try:
             from metalauncher.tooling.oci.sources.registry import Registry
         except ModuleNotFoundError as error:
-            raise Unable(
-                f"images in registries are read with {error.name}, which is not installed",
-                need="metalauncher with what it needs for that",
-                command="pip install 'metalauncher[check]'",
-            ) from None
+            raise without_module("reading from registries", error.name or "urllib3", "check") from None
         options: dict[str, Any] = {} if self._seconds is None else {"seconds": self._seconds}
         try:
             return Registry(
