@@ -28,7 +28,7 @@ from metalauncher.tooling.cli.model import outline
 
 EXAMPLES = [example for command in outline() for example in command.examples]
 OLD, NEW = "lifecycle-v0.17.7+linux.x86-64.tgz", "lifecycle-v0.21.17+linux.x86-64.tgz"
-# They build six run images, and start launchers: half a minute of a processor.
+# They build six run images, and start launchers: most of a minute of one processor.
 pytestmark = pytest.mark.thorough
 # What CNB asks of a run image: without it there is a warning.
 RUN_IMAGE: dict[str, Any] = {
