@@ -28,6 +28,8 @@ from metalauncher.tooling.cli.model import outline
 
 EXAMPLES = [example for command in outline() for example in command.examples]
 OLD, NEW = "lifecycle-v0.17.7+linux.x86-64.tgz", "lifecycle-v0.21.17+linux.x86-64.tgz"
+# They build six run images, and start launchers: most of a minute of one processor.
+pytestmark = pytest.mark.thorough
 # What CNB asks of a run image: without it there is a warning.
 RUN_IMAGE: dict[str, Any] = {
     "User": "1000:1000",
@@ -144,11 +146,7 @@ def put_root(shell: Shell) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "example",
-    # arm64's executable is not always built.
-    [pytest.param(each, marks=(pytest.mark.thorough,) if "arm64" in each else ()) for each in EXAMPLES],
-)
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_examples(shell: Shell, example: str, tmp_path: Path) -> None:
     """It ends with 0: nothing is wrong with what it is run on."""
     place = tmp_path / "place"
