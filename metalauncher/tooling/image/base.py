@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.architectures import this_architecture, to_go
 from metalauncher.tooling.console import Unable
-from metalauncher.tooling.oci.image import load_image, platforms_of
+from metalauncher.tooling.oci.image import Images
 from metalauncher.tooling.oci.location import lies_here, parse_location
 from metalauncher.tooling.oci.media_types import family_of
 from metalauncher.tooling.oci.model import ImageError, NotNamed
-from metalauncher.tooling.oci.pinned import PinnedStore
 from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, one_machine
 from metalauncher.tooling.oci.reference import Reference
 from metalauncher.tooling.run_image.opener import look_there
@@ -45,14 +44,14 @@ class Base:
         """
         self.text: Final = text
         self.reference: Reference | None = None
-        self._store: PinnedStore | None = None
+        self._images: Images | None = None
         if text == SCRATCH:
             return
         try:
             location = parse_location(text)
             if location.kind == "registry" and (instead := lies_here(text)):
                 raise Unable(f"--base {text}: {instead}", command=_COMMAND)
-            self._store = PinnedStore(stores.open(location))
+            self._images = Images(stores.open(location))
             self.reference = Reference.parse(location.place) if location.kind == "registry" else None
         except (ValueError, ImageError) as error:
             raise Unable(f"--base: {error}", need=f"an image: {_PLACES}; or scratch", command=_COMMAND) from None
@@ -64,7 +63,7 @@ class Base:
             Unable: it can't be read.
         """
         try:
-            return family_of(self._store.top()[0].media_type) if self._store else "oci"
+            return family_of(self._images.top().media_type) if self._images else "oci"
         except ImageError as error:
             raise self.unusable(error) from None
 
@@ -76,7 +75,7 @@ class Base:
         """
         here = f"linux/{to_go(this_architecture())}"
         try:
-            return here if self._store is None else load_image(self._store, here).platform or here
+            return here if self._images is None else self._images.load(here).platform or here
         except ImageError as error:
             raise self.unusable(error) from None
 
@@ -86,10 +85,10 @@ class Base:
         Raises:
             Unable: it can't be read.
         """
-        if self._store is None:
+        if self._images is None:
             return []
         try:
-            listed = platforms_of(self._store)
+            listed = self._images.platforms()
         except ImageError as error:
             raise self.unusable(error) from None
         have = tuple(built)
@@ -104,7 +103,7 @@ class Base:
             ImageError: it can't be read.
         """
         executable = part.executable
-        if self._store is None:
+        if self._images is None:
             if not executable.platform:
                 raise Unable(
                     f"--executable {executable.file}: is a script, which an empty image can't start",
@@ -113,7 +112,7 @@ class Base:
                 )
             return None
         asked = part.platform or executable.platform
-        base = load_image(self._store, asked or f"linux/{to_go(this_architecture())}")
+        base = self._images.load(asked or f"linux/{to_go(this_architecture())}")
         wanted = asked or base.platform
         if not f"{base.platform}/".startswith(f"{wanted}/") or not base.platform.startswith("linux/"):
             whose = f"--platform {part.platform}" if part.platform else f"--executable {executable.file}"

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.image.parts import Part
     from metalauncher.tooling.image.push import Pushed
     from metalauncher.tooling.oci.image import Image
+    from metalauncher.tooling.oci.layer_writer import NewLayer
     from metalauncher.tooling.oci.location import Location
     from metalauncher.tooling.oci.media_types import Family
     from metalauncher.tooling.oci.model import Store
@@ -238,9 +239,7 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
         check_interpreters(executable, registry, scratch, read.tree)
         console.progress("compressing the layer")
         found = labels(registry)
-        layer = write_layer(
-            scratch.entries(), os.path.join(folder, "layer"), time=int(time.timestamp()), created_by=CREATED_BY
-        )
+        layer = _write(scratch, os.path.join(folder, "layer"), int(time.timestamp()))
     except OSError as error:
         place = decode(os.fsencode(error.filename)).removeprefix(scratch_folder) if error.filename else "a file"
         raise Unable(f"{place}: {system_text(error)}", need="a place for it in the image", command=_COMMAND) from None
@@ -252,3 +251,9 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
     launchers = tuple(sorted(map(repr, registry.launchers)))
     missing = tuple(lacking(image, read.tree))
     return Built(platform, store, layer, found, launchers, gather(scratch.root), missing)
+
+
+def _write(scratch: Scratch, file: str, time: int) -> NewLayer | None:
+    """Write the layer, unless the base has all that it would bring: a run image that was made otherwise."""
+    entries = scratch.entries()
+    return write_layer(entries, file, time=time, created_by=CREATED_BY) if entries else None

@@ -12,7 +12,7 @@ from metalauncher.explain.terminal import RED
 from metalauncher.registry import Registry, load_registry
 from metalauncher.tooling.console import GREEN, Console, Unable, count, decode, format_of
 from metalauncher.tooling.oci.platforms import contradict
-from metalauncher.tooling.platforms import for_each, of_all
+from metalauncher.tooling.platforms import for_each, of_all, of_each
 from metalauncher.tooling.roots import on_root
 from metalauncher.tooling.run_image.labels import (
     APIS,
@@ -85,12 +85,7 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
         Unable: one has no launcher; or their labels differ, and only JSON can say so.
     """
     form = format_of(options, "dockerfile", "args", "json", when="without --verify")
-    found: dict[str, dict[str, str]] = {}
-    for platform, root in roots.items():
-        try:
-            found[platform] = _labels_of(root, console)
-        except Unable as unable:
-            raise unable.about(platform) from None
+    found = of_each(roots, lambda root: _labels_of(root, console))
     if form == "json":
         console.document(of_all([(platform, _document(one, None, [])) for platform, one in found.items()]))
         return 0

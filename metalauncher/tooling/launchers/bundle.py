@@ -145,7 +145,7 @@ def add(addition: Addition, root: Root, console: Console) -> Outcome:
                 raise _conflict(declared, changes, addition, root)
             known = [item for item in there if item.file == target.file]
             result = Installed(addition.into, target.directory, target.name, launcher)
-            warnings = _warnings(result, there, root)
+            warnings = _warnings(bundle, result, there, root)
             if (
                 known
                 and not changes
@@ -363,8 +363,10 @@ def _locked(root: Root, console: Console) -> contextlib.AbstractContextManager[N
     return lock(root.locate(b"/usr/lib/cnb"), lambda: console.say("waiting for another `metalauncher bundle`"))
 
 
-def _warnings(result: Installed, there: Sequence[Installed], root: Root) -> tuple[str, ...]:
+def _warnings(bundle: Bundle, result: Installed, there: Sequence[Installed], root: Root) -> tuple[str, ...]:
     warnings: list[str] = []
+    if not bundle.sboms:
+        warnings.append(f"{result.launcher!r} came without an SBOM: that of a run image won't say what is in it")
     if result.into == "usr":
         over = root.locate(DIRECTORIES["etc"]) + b"/" + result.name
         if any(item.file == over for item in there):

@@ -7,7 +7,7 @@ for one the first is preferred (image-index.md).
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.tooling.oci.artifacts import is_beside_images
 from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, Descriptor, ImageError, NotNamed
@@ -35,22 +35,54 @@ class Named(NamedTuple):
     place: int
 
 
-def platforms(entries: Sequence[Descriptor]) -> tuple[str, ...]:
-    """Return the platforms that an index says it has images for, each once, in its order and in Go's names.
+class Index:
+    """What an index lists, looked through once; for several threads at once."""
 
-    Raises:
-        ImageError: it has too many; or says so of some, and not of others: which machines get those is not known.
-    """
-    images = _images(entries)
-    found = tuple(dict.fromkeys([normal(entry.platform) for entry in images if _is_whole(entry.platform)]))
-    if len(found) > _PLATFORMS_LIMIT:
-        raise ImageError("too-large", f"is an index for {len(found)} platforms; {_PLATFORMS_LIMIT} are allowed")
-    unnamed = next((entry for entry in images if not _is_whole(entry.platform)), None)
-    if found and unnamed is not None:
-        number = entries.index(unnamed) + 1
-        reason = f"is an index that names the platform of some images, and not that of manifest {number}"
-        raise ImageError("unsupported", reason)
-    return found
+    def __init__(self, entries: Sequence[Descriptor]) -> None:
+        """Take its entries, in its order."""
+        self._entries: Final = entries
+        self._images: Final = _images(entries)
+
+    def platforms(self) -> tuple[str, ...]:
+        """Return the platforms that it says it has images for, each once, in its order and in Go's names.
+
+        Raises:
+            ImageError: it has too many; or says so of some, and not of others: which machines get those is not known.
+        """
+        found = tuple(dict.fromkeys([normal(entry.platform) for entry in self._images if _is_whole(entry.platform)]))
+        if len(found) > _PLATFORMS_LIMIT:
+            raise ImageError("too-large", f"is an index for {len(found)} platforms; {_PLATFORMS_LIMIT} are allowed")
+        unnamed = next((entry for entry in self._images if not _is_whole(entry.platform)), None)
+        if found and unnamed is not None:
+            number = self._entries.index(unnamed) + 1
+            reason = f"is an index that names the platform of some images, and not that of manifest {number}"
+            raise ImageError("unsupported", reason)
+        return found
+
+    def for_platform(self, platform: str) -> Descriptor:
+        """Return its first entry for a platform.
+
+        Raises:
+            ImageError: it has none.
+        """
+        number = select([entry.platform for entry in self._images], platform)
+        if number is not None:
+            return self._images[number]
+        nested = [entry for entry in self._images if not entry.platform]
+        if len(nested) == 1:
+            return nested[0]
+        raise ImageError("other-platform", f"has no image for {platform}; {_had(self._images, self._entries)}")
+
+
+def _had(images: Sequence[Descriptor], entries: Sequence[Descriptor]) -> str:
+    """Say which platforms an index has images for."""
+    names = sorted({normal(entry.platform) for entry in images if entry.platform})
+    if names:
+        more = " and images whose platform it does not say" if not all(entry.platform for entry in images) else ""
+        return f"it has {', '.join(names[:_SHOWN])}{more}"
+    if images:
+        return "it does not say which platforms its images are for"
+    return "it has only attestations and the like, and no image" if entries else "it has no image"
 
 
 def _is_whole(platform: str) -> bool:
@@ -67,33 +99,6 @@ def _images(entries: Sequence[Descriptor]) -> list[Descriptor]:
         for entry in known
         if is_beside_images(entry) and _is_whole(entry.platform) and normal(entry.platform) not in have
     ]
-
-
-def for_platform(entries: Sequence[Descriptor], platform: str) -> Descriptor:
-    """Return an index's first entry for a platform.
-
-    Raises:
-        ImageError: it has none.
-    """
-    images = _images(entries)
-    number = select([entry.platform for entry in images], platform)
-    if number is not None:
-        return images[number]
-    nested = [entry for entry in images if not entry.platform]
-    if len(nested) == 1:
-        return nested[0]
-    raise ImageError("other-platform", f"has no image for {platform}; {_had(images, entries)}")
-
-
-def _had(images: Sequence[Descriptor], entries: Sequence[Descriptor]) -> str:
-    """Say which platforms an index has images for."""
-    names = sorted({normal(entry.platform) for entry in images if entry.platform})
-    if names:
-        more = " and images whose platform it does not say" if not all(entry.platform for entry in images) else ""
-        return f"it has {', '.join(names[:_SHOWN])}{more}"
-    if images:
-        return "it does not say which platforms its images are for"
-    return "it has only attestations and the like, and no image" if entries else "it has no image"
 
 
 def wanted(images: Sequence[Named], name: str | None, what: str) -> list[Named]:

@@ -18,6 +18,7 @@ from containers import call, need
 from harness import PROJECT, static_form
 from images import OCI, SHIM, Layer, Layout, base, config_of, file, folder, link, pack, sha
 from images import tar as make_tar
+from jsonschema import Draft202012Validator
 from kit import BOMS, FOLDER, Kit, debian, members, said
 from sboms import check_cyclonedx, check_spdx
 
@@ -190,6 +191,32 @@ def test_on_a_run_image(kit: Kit) -> None:
         base=f"oci:{kit.out}:one",
     )
     assert "  have:    /usr/lib/cnb/launchers.d/buildpacks_lifecycle@0.17.7.toml: another executable" in answer.err
+
+
+def test_base_that_has_all_of_it(kit: Kit) -> None:
+    """A run image that was made otherwise, as by a Dockerfile, gets the config that it lacks, and no empty layer."""
+    made = kit.build(base=debian(kit), out=f"oci:{kit.out}:one").document
+    layout = Layout(kit.out)
+    manifest, config = layout.image("one")
+    config["history"][-1]["created_by"] = "COPY --from=metalauncher / /"
+    config["config"].update(Entrypoint=["/bin/sh"], Labels={"mine": "1"})
+    layout.add(config, manifest["layers"], "other")
+    layout.save()
+    answer = kit.tool(*kit.options(base=f"oci:{kit.out}:other", out=f"oci:{kit.out}:two"))
+    assert (answer.code, said(answer)) == (
+        0,
+        f"no layer on oci:{kit.out}:other, which has all of it: metalauncher and 2 launchers\n",
+    )
+    again, amended = Layout(kit.out).image("two")
+    assert again["layers"] == manifest["layers"]
+    assert (amended["rootfs"], amended["history"]) == (config["rootfs"], config["history"])
+    assert amended["config"]["Labels"] == {"mine": "1", **made["labels"]}
+    assert amended["config"]["Entrypoint"] == ["/usr/lib/cnb/launcher"]
+    document = kit.build(base=f"oci:{kit.out}:other", out=f"docker-archive:{kit.folder}/two.tar").document
+    assert document["layer"] is None
+    schema = json.loads((PROJECT / "metalauncher/schemas/image.schema.json").read_text())
+    Draft202012Validator(schema).validate(document)
+    assert kit.tool("labels", "--verify", f"docker-archive:{kit.folder}/two.tar").code == 0
 
 
 @pytest.mark.parametrize("what", ["elsewhere", "whiteout", "owner"])

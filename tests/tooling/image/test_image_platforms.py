@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from kit import ARM, FOLDER, Kit, arm_executable, members, said
 from platforms import BOTH, MACHINES, Platforms
 
-from metalauncher.tooling.oci.image import load_image, platforms_of
+from metalauncher.tooling.oci.image import Images, load_image
 from metalauncher.tooling.oci.sources.layout import LayoutStore, OciArchiveStore
 
 
@@ -26,7 +26,7 @@ def test_index(platforms: Platforms) -> None:
     Draft202012Validator(schema).validate(document)
     store = LayoutStore(str(out), "run")
     assert store.top()[0].digest == document["index"]
-    assert platforms_of(store) == tuple(MACHINES)
+    assert Images(store).platforms() == tuple(MACHINES)
     assert [one["platform"] for one in document["platforms"]] == list(MACHINES)
     for found in document["platforms"]:
         platform = found["platform"]
@@ -65,7 +65,7 @@ def test_variant_of_the_base(platforms: Platforms) -> None:
     assert "the base's image for it is for linux/amd64/v3, which is asked for too" in answer.err
     document = platforms.build(*BOTH, "--base", bases, "--out", f"oci:{out}:run").document
     store = LayoutStore(str(out), "run")
-    assert platforms_of(store) == tuple(named)
+    assert Images(store).platforms() == tuple(named)
     assert [one["platform"] for one in document["platforms"]] == list(named)
     assert [load_image(store, platform).platform for platform in named] == list(named)
 

@@ -98,7 +98,7 @@ def test_base_that_may_not_be_read(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
     def closed(*_: object) -> None:
         raise ImageError("denied", "oci-layout: permission denied")
 
-    monkeypatch.setattr("metalauncher.tooling.image.base.load_image", closed)  # root itself may read everything
+    monkeypatch.setattr("metalauncher.tooling.image.base.Images.load", closed)  # root itself may read everything
     answer = kit.refuse(f"--base {reference}: oci-layout: permission denied", base=reference)
     look = f"  do:      look at what is there\n           ls -ld {kit.folder}/base\n"
     assert answer.err.endswith("  need:    a base that can be read\n" + look)

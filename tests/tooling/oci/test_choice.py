@@ -12,7 +12,7 @@ import zstandard
 from containers import call, need
 from layouts import OCI, Layout, Packed, digest, docker_archive, file, packed, tar
 
-from metalauncher.tooling.oci.choice import for_platform
+from metalauncher.tooling.oci.choice import Index
 from metalauncher.tooling.oci.image import Image, load_image
 from metalauncher.tooling.oci.model import OCI_MANIFEST, Descriptor, ImageError, Store
 from metalauncher.tooling.oci.sources.archive import ArchiveStore
@@ -141,7 +141,7 @@ def test_no_image_for_a_platform(platforms: list[str], had: str) -> None:
     """What an index has in place of the image for a platform is said in words that are true of it."""
     entries = [Descriptor(OCI_MANIFEST, f"sha256:{n:064}", 1, platform) for n, platform in enumerate(platforms)]
     with pytest.raises(ImageError) as caught:
-        for_platform(entries, "linux/s390x")
+        Index(entries).for_platform("linux/s390x")
     assert caught.value.reason == f"has no image for linux/s390x; {had}"
 
 

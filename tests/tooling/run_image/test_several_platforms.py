@@ -225,6 +225,28 @@ def test_platforms_of_the_baseline(platforms: Platforms, run: str) -> None:
     assert "ML015" not in kit.tool("lint", "--run-image", run, "--baseline", run).out
 
 
+def test_variants(platforms: Platforms, run: str) -> None:
+    """A variant is no other machine: not to a baseline, nor to what a base is there for besides the image."""
+    kit, layout = platforms.kit, layout_of(run)
+    (entry,) = layout.entries
+    for child, tag in zip(layout.read(entry["digest"])["manifests"], ("amd64", "arm64"), strict=True):
+        layout.entries.append(child | {"annotations": {REF_NAME: tag}})
+    layout.save()
+    manifest, config = layout.image("amd64")
+    layout.add(config | {"variant": "v2"}, manifest["layers"], "v2")
+    layout.save()
+    varied = index(layout.directory, {"linux/amd64/v2": "v2", "linux/arm64/v9": "arm64"}, "varied")
+    alone = [f"oci:{layout.directory}:{tag}" for tag in ("amd64", "v2")]
+    for now, before in ((run, varied), (varied, run), alone, reversed(alone)):
+        answer = kit.tool("lint", "--run-image", now, "--baseline", before)
+        assert (answer.code, answer.out) == (0, "")
+    out = ("--executable", platforms.executables[0], "--bundle", platforms.bundles[0], "--out", f"oci:{kit.folder}/one")
+    answer = kit.tool("image", "--base", varied, "--platform", "linux/amd64/v2", *out)
+    assert "is there for" not in answer.err
+    answer = kit.tool("image", "--base", varied, *out)
+    assert (answer.code, f"--base {varied} is there for linux/arm64/v9 as well, and" in answer.err) == (0, True)
+
+
 def test_one_platform_of_a_base(platforms: Platforms, run: str) -> None:
     """A base for several platforms, and an image for one of them, is warned of, unless it was asked for."""
     kit = platforms.kit

@@ -103,8 +103,8 @@ def _run_image(document: dict[str, Any], file: str) -> RunImage:
     if isinstance(platforms, list):
         found = [_run_image({**one, "platforms": None}, file) for one in platforms if isinstance(one, dict)]
         return RunImage(name, digest, (), (), platforms=tuple(found))
-    launchers = _launchers(document, file)
-    return RunImage(name, digest, launchers, _obstacles(document), str(document.get("platform") or ""))
+    platform, warning = str(document.get("platform") or ""), str(document.get("warning") or "")
+    return RunImage(name, digest, _launchers(document, file), _obstacles(document), platform, warning=warning)
 
 
 def _launchers(document: dict[str, Any], file: str) -> tuple[Launcher, ...]:

@@ -146,8 +146,8 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         SHOW_CONFIG,
     ),
     "run-image-layer": Text(
-        "its label counts the launcher's layer among the run image's",
-        "a launcher's layer above those of the run image",
+        "its label counts the layer that it names as {found} among the run image's",
+        "layers of the launcher and of SBOMs above those of the run image",
         "{place}",
         _REBUILD,
         SHOW_CONFIG,

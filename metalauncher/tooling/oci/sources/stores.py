@@ -84,8 +84,12 @@ class Stores:
         self._lock: Final = threading.Lock()
         self._registry: Registry | None = None
 
-    def open(self, reference: Location) -> Store:
+    def open(self, reference: Location, *, mirrored: bool = True) -> Store:
         """Return what holds an image.
+
+        Args:
+            reference: of it.
+            mirrored: whether mirrors are asked before its registry, where there are any.
 
         Raises:
             ImageError: there are no images of that kind.
@@ -95,7 +99,9 @@ class Stores:
             return open_local(reference)
         name = Reference.parse(reference.place)
         assumed = "" if name.digest or reference.place.endswith(f":{name.tag}") else name.tag
-        return SharingStore(self._registries().store(name), self._blobs, name.host, name.digest, assumed)
+        return SharingStore(
+            self._registries().store(name, mirrored=mirrored), self._blobs, name.host, name.digest, assumed
+        )
 
     def destination(self, name: Reference, reads: tuple[str, ...] = ()) -> Destination:
         """Return where an image is written to in a registry; nothing is asked yet.
