@@ -6,6 +6,7 @@
 # make static [ARCH=aarch64|all]: builds the static executable for this machine, for another architecture, or for each.
 # make release [VERSION=V]: everything that a release has, in dist/release; without VERSION a development version's. It signs
 #   and publishes nothing. PARTIAL=1: of the executables that there are, to try it.
+# make scene: of a release that was made, in a bare Debian 12: pip install, image --push, an app in crun; timed; as root.
 # make reproduce: builds the static executables again, all of them, elsewhere, and fails if they are not the same bytes.
 # make profile: takes the compiler's profile anew, after a change of CPython, of the parser or of the compiler.
 # make image LIFECYCLE="A.tgz B.tgz" OUT=oci:run BASE=scratch: builds a run image of the static executable and launchers.
@@ -53,7 +54,7 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo recording test test-all ready fresh lock image launchers fuzz fuzz-check mutate lint format pyz static profile release release-executables reproduce bench venv clean help
+.PHONY: demo recording test test-all ready fresh lock image launchers fuzz fuzz-check mutate lint format pyz static profile release release-executables scene reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -147,6 +148,10 @@ reproduce: ARCH = all
 release: venv $(if $(PARTIAL),,release-executables)
 	@tools/need release
 	$(BIN)/python image/release/release.py $(if $(VERSION),--version $(VERSION)) $(if $(PARTIAL),--partial)
+
+scene: venv
+	@tools/need fresh containers test
+	$(BIN)/python tests/real/scene.py
 
 release-executables:
 	$(MAKE) static ARCH=all
