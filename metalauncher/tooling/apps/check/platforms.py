@@ -84,5 +84,5 @@ def _remedy(platform: str) -> str:
     if not platform:
         return "name the platform with --platform"
     if not platform.startswith(f"{DEFAULT_SYSTEM}/"):
-        return "there are no launchers but for Linux: leave it as it is"
+        return "launchers exist only for Linux: leave it as it is"
     return f"build the run image for {platform} too, or take the app's image for it off the index"
