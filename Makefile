@@ -15,6 +15,7 @@
 #   FORM=python: atheris over the source. FORM=static: the same mutated files to both forms, whose answers are compared.
 # make fuzz-check SECONDS=60 [SEED=S]: random small images, which `check` judges, and which are really started; as root.
 # make mutate [MODULES="metalauncher.pins ..."]: changes pure modules, and fails if no test notices.
+# make recording: runs the commands of the recording in the README again, and draws what they print today.
 # make lock: resolves each requirements.in anew, and pins all that comes with it by hash. Look at the difference.
 PYTHON ?= python3
 VENV := .venv
@@ -53,13 +54,16 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo test test-all ready fresh lock image launchers fuzz fuzz-check mutate lint format pyz static profile release release-executables scene reproduce bench venv clean help
+.PHONY: demo recording test test-all ready fresh lock image launchers fuzz fuzz-check mutate lint format pyz static profile release release-executables scene reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
 demo: pyz
 	$(BIN)/python demo/demo.py $(PYZ) .demo $(LAUNCHERS)
+
+recording: pyz
+	$(BIN)/python tools/record.py $(PYZ) docs/recording.svg
 
 test: ready
 	$(BIN)/python -m pytest $(PARALLEL) -m "not thorough" $(PYTEST_ARGS)

@@ -17,6 +17,7 @@ import pytest
 from bundles import Tool
 from emulated import changed, emulated_form, left_out
 from harness import Form, Image, python_form, static_form
+from keeping import Kept
 from kit import Kit
 from native import Native, Starter, need, public_folder
 from platforms import Platforms, Shelf
@@ -177,6 +178,12 @@ def rig(public: Path, native: Native, starter: Starter) -> Rig:
     folder = public / "check"
     folder.mkdir()
     return Rig(static_form(), native, starter, folder)
+
+
+@pytest.fixture
+def kept() -> Kept:
+    """Return what a registry has that a test runs by `keeping`."""
+    return Kept()
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,7 @@ def test_built_by_buildah(buildah: Buildah, context: Path, tmp_path: Path) -> No
     index = json.loads((tmp_path / "built/index.json").read_text())
     assert len({entry["digest"] for entry in index["manifests"]}) == 1
     answer = as_process("labels", "--verify", f"oci:{tmp_path}/built:run")
-    assert (answer.code, answer.out, answer.err) == (0, "", "the labels are true\n")
+    assert (answer.code, answer.out, answer.err) == (0, "", "the labels are correct\n")
     options = [option for tarball in sorted((context / "bundles").iterdir()) for option in ("--bundle", tarball)]
     made = as_process(
         *("image", "--base", f"oci:{buildah.folder}/base:base", "--executable", static_form().executable),

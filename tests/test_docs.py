@@ -85,7 +85,9 @@ def test_pages_are_listed() -> None:
 
 def test_which_of_the_troubleshooting_page(image: Image) -> None:
     """`metalauncher --which` answers as the page shows it."""
-    shown = next(block for block in blocks(PROJECT / "docs/troubleshooting.md", "console") if "--which" in block)
+    shown = next(
+        block for block in blocks(PROJECT / "docs/on-call/troubleshooting.md", "console") if "--which" in block
+    )
     command, path, *reasons = shown.splitlines()
     image.use_registry()
     image.use_app("p09-mixed")
@@ -142,7 +144,7 @@ def test_reference_registry_is_listed() -> None:
 
 def test_troubleshooting_has_every_message() -> None:
     """Every refusal's first line, as the files under tests/data/refusals have it, is a heading of the page."""
-    page = (PROJECT / "docs/troubleshooting.md").read_text()
+    page = (PROJECT / "docs/on-call/troubleshooting.md").read_text()
     headings = re.findall(r"^## (.*)$", page, flags=re.MULTILINE)
     known = [
         re.compile(re.escape(text).replace("…", ".*"))

@@ -58,7 +58,7 @@ _INCOMPATIBLE = "is incompatible with the lifecycle"
 _ABSENT = (
     "failed to get platform API version; please set 'CNB_PLATFORM_API' to specify the desired platform API version"
 )
-_PAGE = "docs/troubleshooting.md"
+_PAGE = "docs/on-call/troubleshooting.md"
 
 
 def refusal_lines(refusal: Refusal, decision: Decision, *, asked: bool = False) -> list[str]:

@@ -82,6 +82,18 @@ class Unable(Exception):
         return lines
 
 
+def without_module(who: str, module: str, extra: str) -> Unable:
+    """Return what to say where a library is missing that an extra of the package installs.
+
+    Args:
+        who: needs it, for people.
+        module: Python's name of the library.
+        extra: the extra's name.
+    """
+    headline = f"{who} needs the Python module {module!r}, which is not installed"
+    return Unable(headline, command=f"pip install 'metalauncher[{extra}]'")
+
+
 class Console:
     """Where a command writes."""
 

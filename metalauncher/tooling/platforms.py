@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from metalauncher.explain.jsontext import Json
+    from metalauncher.places import Root
     from metalauncher.tooling.log import EventLog
 
 _OF_ALL: Final = ("schema_version", "metalauncher")
@@ -34,6 +35,7 @@ class OfPlatform(Protocol):
 
 
 One = TypeVar("One", bound=OfPlatform)
+Found = TypeVar("Found")
 
 
 class Section(Console):
@@ -96,6 +98,25 @@ def for_each(things: Sequence[One], console: Console, log: EventLog | None, run:
     if documents:
         console.document(of_all(documents))
     return code
+
+
+def of_each(roots: Mapping[str, Root], look: Callable[[Root], Found]) -> dict[str, Found]:
+    """Return what is found in the root of each platform.
+
+    Args:
+        roots: by platform.
+        look: at one.
+
+    Raises:
+        Unable: one can't be looked at, which is named.
+    """
+    found: dict[str, Found] = {}
+    for platform, root in roots.items():
+        try:
+            found[platform] = look(root)
+        except Unable as unable:
+            raise unable.about(platform) from None
+    return found
 
 
 def of_all(documents: Iterable[tuple[str, Mapping[str, Json]]]) -> dict[str, Json]:

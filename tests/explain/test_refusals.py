@@ -177,8 +177,8 @@ def test_shape(file: Path) -> None:
     assert lines[0].startswith("ERROR: ")
     assert lines[-2][11:].startswith(COMMANDS)
     exit_code = tomllib.loads(file.read_text())["exit"]
-    assert lines[-1] == f"  about:   {_VERSION} exit code {exit_code}: docs/troubleshooting.md"
-    assert (PROJECT / "docs/troubleshooting.md").exists()
+    assert lines[-1] == f"  about:   {_VERSION} exit code {exit_code}: docs/on-call/troubleshooting.md"
+    assert (PROJECT / "docs/on-call/troubleshooting.md").exists()
     assert all(line.isprintable() for line in lines)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import Answer, Tool, elf, release, tree
+from bundles import Answer, Tool, besides, elf, release, tree
 from harness import PROJECT, static_form
 from images import Layout, config_of, file, folder, link, pack, sha
 from sboms import sidecar
@@ -88,7 +88,7 @@ class Kit:
 
 def said(answer: Answer) -> str:
     """Return what was said on stderr, but for what bases of tests lack, which tests of their own look at."""
-    lines = answer.err.splitlines(keepends=True)
+    lines = besides(answer.err).splitlines(keepends=True)
     return "".join([line for line in lines if not re.match("Warning: --base .* lacks what CNB asks", line)])
 
 

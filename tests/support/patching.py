@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import images
 from bundles import Answer, as_process
 from images import Json
-from keeping import Kept
+from keeping import Kept, keeping
 from rebased import World, metadata
 from registries import HostileRegistry, digest_of
 
@@ -206,3 +206,14 @@ class Yard:
         found = self.get(f"{self.full(name).rpartition(':')[0]}@{digest}", "blobs")
         assert found is not None
         return found
+
+
+@contextlib.contextmanager
+def kept_yard(kept: Kept, world: World, folder: Path, apps: Iterable[str]) -> Iterator[tuple[Yard, HostileRegistry]]:
+    """Run a registry that keeps what it gets, with a run image and apps on it; give the yard, and the registry."""
+    with keeping(kept) as server:
+        found = Yard(KeptRegistry(kept, server), world, folder)
+        found.push("two", RUN)
+        for app in apps:
+            found.app(app)
+        yield found, server

@@ -20,9 +20,10 @@ from images import Json, Layer, Layout
 from native import Native, Starter
 
 from metalauncher.tooling.apps.check.judge import Judge
+from metalauncher.tooling.oci.image import Images
 from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.oci.sources.stores import open_local
-from metalauncher.tooling.run_image.reader import read_run_image
+from metalauncher.tooling.run_image.reader import load_run_image, read_loaded
 
 if TYPE_CHECKING:
     from metalauncher.tooling.apps.check.verdict import Result
@@ -142,8 +143,8 @@ class World:
         if tag not in self.runs:
             scratch = self.layout.directory.parent / f"scratch-{tag}"
             scratch.mkdir()
-            self.runs[tag] = read_run_image(
-                tag, open_local(parse_location(self.reference(tag))), PLATFORM, str(scratch)
+            self.runs[tag] = read_loaded(
+                tag, load_run_image(Images(open_local(parse_location(self.reference(tag)))), PLATFORM), str(scratch)
             )
         return self.runs[tag]
 

@@ -134,13 +134,13 @@ def add_log(command: Parser) -> None:
         "--log-format",
         choices=("console", "json"),
         default="console",
-        help="what stderr has: lines for people, or events, each a JSON object (default: console)",
+        help="what to write on stderr: lines for people, or JSON events (default: console)",
     )
     command.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="info",
-        help="say nothing less than that; debug has each app, start, case and retry (default: info)",
+        help="the lowest level to write; debug has each app, start, case and retry (default: info)",
     )
 
 
@@ -168,20 +168,20 @@ def add_registries(command: Parser) -> None:
         metavar="HOST",
         action="append",
         default=[],
-        help="a registry, HOST or HOST:PORT, that may be asked without TLS, as this machine's may; may be repeated",
+        help="a registry, HOST or HOST:PORT, to use without TLS (those on this machine always are); may be repeated",
     )
     command.add_argument(
         "--mirror",
         metavar="HOST=URL",
         action="append",
         default=[],
-        help="where to ask first for images of a registry; may be repeated",
+        help="a mirror to ask first for images of a registry; may be repeated",
     )
     command.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=positive,
-        help="how long to wait for one thing from a registry, and for one that is asked too much (default: 60)",
+        help="how long to wait for one answer of a registry, or for one that limits requests (default: 60)",
     )
     command.add_argument("--ca-file", metavar="FILE", help="certificates in PEM to trust besides the system's")
 
@@ -192,10 +192,10 @@ def add_run_image(command: Parser) -> None:
     command.add_argument(
         "--run-image",
         metavar="IMAGE",
-        help="an image in place of that: oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME],"
+        help="an image to work on instead: oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME],"
         " dir:ROOTFS, or a name in a registry",
     )
-    add_platform(command, "which image of several for different ones (default: each of them)")
+    add_platform(command, "which image of an index to take (default: all)")
     add_registries(command)
     command.set_defaults(image=None, every_platform=False, unasked=())
 
@@ -216,7 +216,9 @@ def add_format(command: Parser, *formats: str, default: str | None = None, more:
 def add_output(command: Parser) -> None:
     """Add `--output`."""
     command.add_argument(
-        "--output", metavar="FILE", help="write it to FILE, whole or not at all; - for standard output (default: -)"
+        "--output",
+        metavar="FILE",
+        help="write the result to FILE, whole or not at all; - for standard output (default: -)",
     )
 
 

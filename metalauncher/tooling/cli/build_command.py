@@ -41,7 +41,7 @@ def image() -> Parser:
         metavar="IMAGE",
         action="append",
         default=[],
-        help="where to, on this machine: oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]; may be"
+        help="target on this machine: oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]; may be"
         " repeated",
     )
     _add_push(command)
@@ -56,8 +56,8 @@ def _add_what_goes_in(command: Parser) -> None:
     """Add what an image is made of, beside its base, and for which platforms."""
     add_platforms(
         command,
-        "what to build for (default: what --executable is for, or else the base); may be repeated: of several an index"
-        " is made, of images with the executable and the bundles for each",
+        "platform to build for (default: that of --executable, or else of the base); may be repeated: several give an"
+        " index, of images with the executable and the bundles for each",
     )
     command.add_argument(
         "--executable",
@@ -82,7 +82,7 @@ def _add_push(command: Parser) -> None:
         metavar="IMAGE",
         action="append",
         default=[],
-        help="where to in a registry, HOST/REPOSITORY:TAG; layers of a base in the same registry are mounted, not sent;"
+        help="target in a registry, HOST/REPOSITORY:TAG; layers of a base in the same registry are mounted, not sent;"
         " may be repeated",
     )
     command.add_argument("--force", action="store_true", help="let --push move a tag that names another image")

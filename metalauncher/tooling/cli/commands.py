@@ -45,12 +45,12 @@ EXIT_STATUS = (
     ("0", "Done; for --which: an app would be started."),
     ("1", "There are findings; for a dispatch and --which: metadata.toml is absent, unreadable or malformed."),
     ("3", "The command line is wrong, or the command could not finish; nothing was changed."),
-    ("11", "No launcher covers the Platform API."),
-    ("12", "No launcher covers all Buildpack APIs."),
+    ("11", "No launcher supports the Platform API."),
+    ("12", "No launcher supports all Buildpack APIs."),
     ("70", "A defect in metalauncher."),
     ("80", "No launcher is installed."),
-    ("81", "No launcher that the pin names covers the app."),
-    ("82", "No launcher that covers the app could be started."),
+    ("81", "No launcher that METALAUNCHER_PIN names supports the app."),
+    ("82", "No launcher that supports the app could be started."),
     ("83", "A dry run (METALAUNCHER_DRYRUN=1): a launcher would have been started."),
 )
 
@@ -62,7 +62,7 @@ def _commands() -> tuple[Parser, ...]:
 
 def parser() -> Parser:
     """Return the parser of all commands; what it returns names the `module` that runs it."""
-    whole = Parser("metalauncher", "At container start, become the launcher that covers the app's CNB APIs.")
+    whole = Parser("metalauncher", "At container start, become the launcher that supports the app's CNB APIs.")
     subparsers = whole.add_subparsers(metavar="COMMAND", required=True, dest="command", title="commands")
     for command in _commands():
         graft(subparsers, command)
@@ -114,8 +114,8 @@ def _bundle_add() -> Parser:
         "metalauncher bundle add",
         "Install a launcher: its executable, its SBOMs, and last its descriptor, each whole or not at all. SOURCE is a"
         " lifecycle release's tarball as it is, the flat tarball of a launcher that is released by itself, a directory"
-        " of either shape, or a bare executable. What has no lifecycle.toml says nothing about itself: --id, --version,"
-        " --platform-apis and --buildpack-apis do. Doing it again changes nothing.",
+        " of either shape, or a bare executable. What has no lifecycle.toml needs --id, --version, --platform-apis and"
+        " --buildpack-apis. Doing it again changes nothing.",
         (
             "metalauncher bundle add lifecycle-v0.21.17+linux.x86-64.tgz --root rootfs",
             "metalauncher bundle add ./rebuilt --version 0.17.7+vendor.1",
@@ -192,12 +192,12 @@ def _bundle_show() -> Parser:
 def _list() -> Parser:
     command = Parser(
         "metalauncher list",
-        "Show the launchers in effect, in the order in which they are tried, and what is left aside: overridden,"
-        " masked, invalid, or without a sound executable.",
+        "Show the launchers in effect, in the order in which they are tried, and those that are not: overridden,"
+        " masked, invalid, or without a working executable.",
         ("metalauncher list --all", "metalauncher list --run-image acme/run:noble --json"),
     )
     command.set_defaults(module="launchers.list_command")
-    command.add_argument("--all", action="store_true", help="what is overridden and masked as well")
+    command.add_argument("--all", action="store_true", help="also list what is overridden and masked")
     add_run_image(command)
     add_format(command, "text", "json")
     return command
@@ -244,8 +244,8 @@ def _lint() -> Parser:
     command.add_argument(
         "--baseline",
         metavar="DIR|IMAGE",
-        help="a root, a directory of descriptors, or an image of before (oci:DIR[:NAME], ..., docker://NAME):"
-        " whatever it served is to be served still",
+        help="an old root, directory of descriptors, or image (oci:DIR[:NAME], ..., docker://NAME): whatever it served"
+        " must still be served",
     )
     command.add_argument(
         "--arch", choices=ARCHITECTURES, help="the run image's (default: that of its metalauncher, or this machine's)"

@@ -39,18 +39,20 @@ def check() -> Parser:
     _add_apps(command)
     command.add_argument("--run-image", metavar="IMAGE", help="the run image that the apps are to start on")
     command.add_argument(
-        "--root", "--registry-root", metavar="DIR", dest="root", help="an unpacked root filesystem in place of that"
+        "--root",
+        "--registry-root",
+        metavar="DIR",
+        dest="root",
+        help="an unpacked root filesystem in place of --run-image",
     )
-    command.add_argument("--against", metavar="IMAGE", help="the run image of before: what changes is said")
-    add_platform(
-        command, f"which image of several for different ones, and what --run-image is for (default: {DEFAULT_PLATFORM})"
-    )
+    command.add_argument("--against", metavar="IMAGE", help="the old run image: say what changes")
+    add_platform(command, f"which image of an index to take, and what --run-image is for (default: {DEFAULT_PLATFORM})")
     _add_judgement(command)
     add_format(
         command,
         *("text", "json", "jsonl", "markdown", "html"),
-        more="jsonl has each result as a line, as soon as it is there; markdown is a comment for a pull request;"
-        " html is a page to look at",
+        more="jsonl has one line for each result, as it arrives; markdown is a comment for a pull request;"
+        " html is a page",
     )
     _add_parts(command)
     _add_fleet(command)
@@ -75,9 +77,9 @@ def _add_fleet(command: Parser) -> None:
     command.add_argument("--jobs", metavar="N", type=positive_integer, help="apps at a time (default: 16)")
     add_registries(command)
     command.add_argument(
-        "--cache", metavar="DIR", help="where what was fetched is kept (default: ~/.cache/metalauncher/blobs)"
+        "--cache", metavar="DIR", help="the directory of the cache (default: ~/.cache/metalauncher/blobs)"
     )
-    command.add_argument("--no-cache", action="store_true", help="keep nothing that was fetched")
+    command.add_argument("--no-cache", action="store_true", help="use no cache")
     add_log(command)
 
 
@@ -87,19 +89,18 @@ def _add_judgement(command: Parser) -> None:
         "--fail-on",
         choices=("any", "regressions"),
         default="any",
-        help="what to exit with 1 for: apps that would not start, or of these only those that did start under"
-        " --against (default: any)",
+        help="exit 1 for any app that would not start, or only for those that start under --against (default: any)",
     )
     command.add_argument(
         "--unknown",
         choices=("fail", "warn"),
         default="fail",
-        help="what to do about an app whose verdict is unknown: exit 3, or only say so (default: fail)",
+        help="an app whose verdict is unknown: exit 3, or only say so (default: fail)",
     )
     command.add_argument(
         "--inventory",
         action="store_true",
-        help="judge nothing: say which launcher each app carries; needs no --run-image",
+        help="give no verdicts: say which launcher each app carries; needs no --run-image",
     )
     command.add_argument(
         "--thorough",
@@ -119,7 +120,7 @@ def _add_all(command: Parser) -> None:
 def _add_parts(command: Parser) -> None:
     """Add what takes up and puts together parts of a run."""
     command.add_argument(
-        "--resume", metavar="FILE", help="keep results there as they arrive, and take up those of an interrupted run"
+        "--resume", metavar="FILE", help="save results there as they arrive, and continue an interrupted run"
     )
     command.add_argument(
         "--shard", metavar="I/N", help="only the I-th of N parts of the list; auto/N takes I from a Kubernetes Job"
@@ -129,7 +130,7 @@ def _add_parts(command: Parser) -> None:
         metavar="FILE",
         nargs="+",
         default=[],
-        help="check nothing: report what --resume or --format jsonl left in these files, those of all parts",
+        help="check nothing: report the results in these files, which --resume or --format jsonl wrote",
     )
 
 
@@ -137,10 +138,10 @@ def patch() -> Parser:
     """Return the parser of `patch`."""
     command = Parser(
         "metalauncher patch",
-        "Have apps that exist use the run image's launcher, without a rebuild: each is written anew under another tag,"
-        " its own launcher's layer replaced, if it is proved to start. Without --apply this is a plan: nothing is"
-        " written but the journal. APP is a name in a registry. Read docs/platforms/patch.md first: it begins with"
-        " what undoes this. Exit 1: apps are refused; 3: something is not finished, or the command line is wrong.",
+        "Make existing apps use the run image's launcher, without a rebuild: write each under another tag, with its"
+        " launcher's layer replaced, if it is proved to start. Without --apply this is a plan: only the journal is"
+        " written. APP is a name in a registry. Read docs/platforms/patch.md first: it begins with how to undo this."
+        " Exit 1: apps are refused; 3: something is not finished, or the command line is wrong.",
         (
             "metalauncher patch --from apps.txt --launcher shim \\\n      --to '{repository}:{tag}-shim' --journal"
             " patch.jsonl",
@@ -152,15 +153,15 @@ def patch() -> Parser:
     command.add_argument(
         "--launcher",
         choices=("shim", "symlink"),
-        help="what the apps carry from now on: the shim, or a symlink (experimental)",
+        help="what replaces the launcher in the apps: the shim, or a symlink (experimental)",
     )
     command.add_argument(
         "--to",
         metavar="TEMPLATE",
-        help="where they are written to: {repository}, with its host, and {tag} are replaced; nothing is overwritten",
+        help="names of the new images: {repository}, with its host, and {tag} are filled in; nothing is overwritten",
     )
     command.add_argument(
-        "--journal", metavar="FILE", help="where the plan is kept; the same command goes on with one that is not whole"
+        "--journal", metavar="FILE", help="the file for the plan; the same command continues one that is not complete"
     )
     command.add_argument(
         "--must-match-sha",
@@ -172,23 +173,23 @@ def patch() -> Parser:
     command.add_argument(
         "--force",
         action="store_true",
-        help="write also what is not known to start, and apps whose label says that they can't be rebased",
+        help="also write apps that are not known to start, and those whose label says that they can't be rebased",
     )
     add_platform(command, "take the image for this platform where APP is an index; else such an app is refused")
     command.add_argument(
         "--apply",
         metavar="FILE",
         dest="apply_journal",
-        help="write what the plan in that journal says; the same command goes on with what was interrupted",
+        help="carry out the plan in that journal; the same command continues after an interruption",
     )
     command.add_argument(
-        "--record", metavar="DIR", help="with --apply: write there for each app what was done, to be signed"
+        "--record", metavar="DIR", help="with --apply: write a record for each app to this directory, to be signed"
     )
     _add_all(command)
     add_format(
         command,
         *("text", "json", "markdown", "html"),
-        more="markdown is a comment for a pull request; html is a page to look at",
+        more="markdown is a comment for a pull request; html is a page",
     )
     _add_fleet(command)
     return command
@@ -198,15 +199,15 @@ def executable() -> Parser:
     """Return the parser of `executable`."""
     command = Parser(
         "metalauncher executable",
-        "Write out metalauncher's static executable for run images, which came with the package; beside a file also"
-        " FILE.contents.json, which says what it is made of.",
+        "Save the static executable for run images that comes with the package, and beside FILE its description,"
+        " FILE.contents.json.",
         (
             "metalauncher executable --output rootfs/usr/bin/metalauncher",
             "metalauncher executable --arch arm64 > metalauncher",
         ),
     )
     command.set_defaults(module="image.executable_command")
-    _add_arch(command, "the processors that it is for (default: this machine's)")
+    _add_arch(command, "the architecture to save it for (default: this machine's)")
     # Not `output`: what is written may be executed, and comes with a second file.
     command.add_argument(
         "--output", metavar="FILE", dest="file", help="write it to FILE; - for standard output (default: -)"
@@ -225,8 +226,8 @@ def labels() -> Parser:
     """Return the parser of `labels`."""
     command = Parser(
         "metalauncher labels",
-        "Print the labels that tell what a run image can launch. With --verify, read an image, derive its labels from"
-        " the registry inside, and report each label that says something else.",
+        "Print the labels that tell what a run image can launch. With --verify, read an image, compute its labels from"
+        " the launchers inside, and report each label that differs.",
         (
             "metalauncher labels --run-image acme/run:noble",
             "metalauncher labels --root rootfs --format args",
@@ -282,7 +283,7 @@ def vex() -> Parser:
     """Return the parser of `vex`."""
     command = Parser(
         "metalauncher vex",
-        "Print an OpenVEX document: which known vulnerabilities of CPython and musl concern metalauncher's executable,"
+        "Print an OpenVEX document: which known vulnerabilities of CPython and musl affect metalauncher's executable,"
         " by what is linked in, and what vendors state in vex.toml beside their launchers.",
         (
             "metalauncher vex --root rootfs --output openvex.json",

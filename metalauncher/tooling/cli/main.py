@@ -14,7 +14,7 @@ from metalauncher.explain.terminal import Unwritten
 from metalauncher.places import Root, root_from
 from metalauncher.refusals import USAGE
 from metalauncher.tooling.cli.commands import parser
-from metalauncher.tooling.console import Console, Unable, decode, encode, system_text
+from metalauncher.tooling.console import Console, Unable, decode, encode, system_text, without_module
 from metalauncher.tooling.output import Unwritable, open_output
 from metalauncher.tooling.roots import root_within
 
@@ -147,7 +147,7 @@ def _open_images(options: Namespace, console: Console) -> AbstractContextManager
     """
     if options.root is not None:
         raise Unable(
-            "there are two run images: --run-image and --root",
+            "--run-image and --root are both given",
             need="one of --run-image IMAGE and --root DIR",
             command=f"metalauncher {options.command} --help",
         )
@@ -217,9 +217,4 @@ def _missing_extra(error: ModuleNotFoundError, options: Namespace | None) -> Una
     module = (error.name or "").partition(".")[0]
     if options is None or "extra" not in options or module in ("", "metalauncher"):
         return None
-    extra = options.extra
-    return Unable(
-        f"{options.command}: Python has no module {module!r} here",
-        need=f"what the extra {extra!r} of the package installs",
-        command=f"pip install 'metalauncher[{extra}]'",
-    )
+    return without_module(options.command, module, options.extra)

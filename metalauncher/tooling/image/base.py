@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.architectures import this_architecture, to_go
 from metalauncher.tooling.console import Unable
-from metalauncher.tooling.oci.image import load_image, platforms_of
+from metalauncher.tooling.oci.image import Images
 from metalauncher.tooling.oci.location import lies_here, parse_location
 from metalauncher.tooling.oci.media_types import family_of
-from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.pinned import PinnedStore
+from metalauncher.tooling.oci.model import ImageError, NotNamed
 from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, one_machine
 from metalauncher.tooling.oci.reference import Reference
+from metalauncher.tooling.run_image.opener import look_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,14 +44,14 @@ class Base:
         """
         self.text: Final = text
         self.reference: Reference | None = None
-        self._store: PinnedStore | None = None
+        self._images: Images | None = None
         if text == SCRATCH:
             return
         try:
             location = parse_location(text)
             if location.kind == "registry" and (instead := lies_here(text)):
                 raise Unable(f"--base {text}: {instead}", command=_COMMAND)
-            self._store = PinnedStore(stores.open(location))
+            self._images = Images(stores.open(location))
             self.reference = Reference.parse(location.place) if location.kind == "registry" else None
         except (ValueError, ImageError) as error:
             raise Unable(f"--base: {error}", need=f"an image: {_PLACES}; or scratch", command=_COMMAND) from None
@@ -63,7 +63,7 @@ class Base:
             Unable: it can't be read.
         """
         try:
-            return family_of(self._store.top()[0].media_type) if self._store else "oci"
+            return family_of(self._images.top().media_type) if self._images else "oci"
         except ImageError as error:
             raise self.unusable(error) from None
 
@@ -75,7 +75,7 @@ class Base:
         """
         here = f"linux/{to_go(this_architecture())}"
         try:
-            return here if self._store is None else load_image(self._store, here).platform or here
+            return here if self._images is None else self._images.load(here).platform or here
         except ImageError as error:
             raise self.unusable(error) from None
 
@@ -85,10 +85,10 @@ class Base:
         Raises:
             Unable: it can't be read.
         """
-        if self._store is None:
+        if self._images is None:
             return []
         try:
-            listed = platforms_of(self._store)
+            listed = self._images.platforms()
         except ImageError as error:
             raise self.unusable(error) from None
         have = tuple(built)
@@ -103,7 +103,7 @@ class Base:
             ImageError: it can't be read.
         """
         executable = part.executable
-        if self._store is None:
+        if self._images is None:
             if not executable.platform:
                 raise Unable(
                     f"--executable {executable.file}: is a script, which an empty image can't start",
@@ -112,7 +112,7 @@ class Base:
                 )
             return None
         asked = part.platform or executable.platform
-        base = load_image(self._store, asked or f"linux/{to_go(this_architecture())}")
+        base = self._images.load(asked or f"linux/{to_go(this_architecture())}")
         wanted = asked or base.platform
         if not f"{base.platform}/".startswith(f"{wanted}/") or not base.platform.startswith("linux/"):
             whose = f"--platform {part.platform}" if part.platform else f"--executable {executable.file}"
@@ -129,9 +129,9 @@ class Base:
         headline = f"--base {self.text}: {error.reason}"
         if self.reference is not None:
             return _not_had(headline, self.reference, error)
-        if error.kind == "denied":
-            place = shlex.quote(parse_location(self.text).place)
-            return Unable(headline, need="a base that may be read", command=f"ls -ld {place}")
+        if error.kind == "denied" or isinstance(error, NotNamed):
+            do, command = look_there(parse_location(self.text), error)
+            return Unable(headline, need="a base that can be read", do=do, command=command)
         return Unable(
             headline,
             need=f"a whole image for linux: {_PLACES}, or scratch",
@@ -144,34 +144,13 @@ def _not_had(headline: str, reference: Reference, error: ImageError) -> Unable:
     if error.kind == "denied":
         return Unable(
             headline,
-            need="a base that may be read",
-            do=f"it was taken for {reference}, in a registry: log in there, or write oci:DIR[:NAME] for a layout",
+            need="a base that can be read",
+            do=f"log in to the registry of {reference}; or write oci:DIR[:NAME], if you meant a layout",
             command=f"skopeo login {shlex.quote(reference.host)}",
         )
     return Unable(
         headline,
         need=f"a whole image for linux: {_PLACES}, or scratch",
-        do=f"it was taken for {reference}, in a registry: see whether that answers, and has it",
+        do=f"check that the registry answers, and has {reference}; or write oci:DIR[:NAME], if you meant a layout",
         command=f"skopeo inspect docker://{shlex.quote(str(reference))}",
     )
-
-
-def lacking(images: Iterable[Image]) -> list[str]:
-    """Return what CNB asks of a run image and these have not, each with what adds it. Pure.
-
-    Source: the CNB Platform API, "Run Image", and the labels of "Target data".
-    """
-    found: dict[str, None] = {}
-    for image in images:
-        run = image.config.get("config")
-        user = str((run if isinstance(run, dict) else {}).get("User") or "").partition(":")[0]
-        if user in ("", "0", "root"):
-            found["a user that is not root (USER 1000:1000)"] = None
-        labels = image.labels
-        names = [f"io.buildpacks.base.distro.{name}" for name in ("name", "version")]
-        wanting = [f"{name}={name.rpartition('.')[2].upper()}" for name in names if not labels.get(name)]
-        if "io.buildpacks.stack.id" not in labels and wanting:
-            found[f"its distribution (LABEL {' '.join(wanting)}, as in its /etc/os-release)"] = None
-        if not (image.config.get("os") and image.config.get("architecture")):
-            found["os and architecture in its config (build it with --platform linux/amd64)"] = None
-    return list(found)

@@ -14,7 +14,8 @@ from metalauncher.registry import load_registry
 from metalauncher.tooling.console import Unable, decode, system_text
 from metalauncher.tooling.executables import packaged_for
 from metalauncher.tooling.image.attach import attach, attachment
-from metalauncher.tooling.image.base import Base, lacking
+from metalauncher.tooling.image.base import Base
+from metalauncher.tooling.image.distribution import lacking
 from metalauncher.tooling.image.executable import read_executable
 from metalauncher.tooling.image.outputs import named_output, parse_output, refuse_single, write_output
 from metalauncher.tooling.image.own_layers import CREATED_BY, without
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.image.parts import Part
     from metalauncher.tooling.image.push import Pushed
     from metalauncher.tooling.oci.image import Image
+    from metalauncher.tooling.oci.layer_writer import NewLayer
     from metalauncher.tooling.oci.location import Location
     from metalauncher.tooling.oci.media_types import Family
     from metalauncher.tooling.oci.model import Store
@@ -68,7 +70,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     targets = tuple([parse_target(text) for text in options.push])
     if not outputs and not targets:
         raise Unable(
-            "there is no place to write the image to",
+            "no target is given for the image",
             need="--push HOST/REPOSITORY:TAG, for a registry, or --out oci:DIR, for this machine; or both",
             command=_COMMAND,
         )
@@ -87,7 +89,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         if len(todo) > 1:
             refuse_single(outputs)
         shape = _Shape(created, _family(options.media_types, base, outputs, annotations), annotations)
-        built, missing = _build_all(base, todo, shape, folder, console)
+        built = _build_all(base, todo, shape, folder, console)
         store = _joined(built, shape)
         digest = store.top()[0].digest
         pushes = [Push(target, base.reference, stores, force=options.force) for target in targets]
@@ -103,13 +105,13 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         if not options.platform and (others := base.others([one.platform for one in built])):
             asked = " ".join([f"--platform {one}" for one in (*[one.platform for one in built], *others)])
             console.warn(
-                f"--base {base.text} is there for {', '.join(others)} as well, and the image is not:"
-                f" no app for that can be rebased onto it; to build for all: {asked}"
+                f"--base {base.text} is also for {', '.join(others)}, the image is not:"
+                f" apps for that can't be rebased onto it; to build for all: {asked}"
             )
-        if missing:
+        if missing := dict.fromkeys([text for one in built for text in one.missing]):
             console.warn(
                 f"--base {base.text} lacks what CNB asks of a run image: {'; '.join(missing)}:"
-                " platforms may refuse to build on it or to rebase onto it; add it to the base by a Dockerfile"
+                " platforms may refuse to build on it or to rebase onto it; add it to the base with a Dockerfile"
             )
         written = Written(options.base, digest, tuple(map(named_output, outputs)), pushed)
         report(built, written, console, options.format)
@@ -161,17 +163,13 @@ def _family(
     return family
 
 
-def _build_all(
-    base: Base, todo: Sequence[Part], shape: _Shape, folder: str, console: Console
-) -> tuple[list[Built], list[str]]:
-    """Build each image, and say where they differ; return them, and what their bases lack."""
+def _build_all(base: Base, todo: Sequence[Part], shape: _Shape, folder: str, console: Console) -> list[Built]:
+    """Build each image, and say where they differ."""
     built: list[Built] = []
-    bases: list[Image] = []
     for number, part in enumerate(todo):
         os.mkdir(os.path.join(folder, str(number)))
         try:
             image = _base_image(base, part)
-            bases += [image] if image else []
             built.append(_build(base, image, part, shape, os.path.join(folder, str(number)), console))
         except Unable as unable:
             raise unable if len(todo) == 1 else unable.about(part.platform) from None
@@ -183,7 +181,7 @@ def _build_all(
                 command=_COMMAND,
             )
     _warn_of_differences(built, console)
-    return built, lacking(bases)
+    return built
 
 
 def _base_image(base: Base, part: Part) -> Image | None:
@@ -231,19 +229,17 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
         scratch.install(executable, part.bundles, architecture_of(platform), created, console)
         registry = load_registry(scratch.root)
         for broken in registry.invalid:
-            console.warn(f"left out: {broken}")
+            console.warn(f"invalid descriptor: {broken}")
         if not registry.launchers:
             raise Unable(
-                "there would be no launcher in the image",
+                "the image would have no launcher",
                 need="a bundle, or a base that has one",
                 command=f"metalauncher image --bundle lifecycle-v0.21.17+linux.{architecture_of(platform)}.tgz …",
             )
         check_interpreters(executable, registry, scratch, read.tree)
         console.progress("compressing the layer")
         found = labels(registry)
-        layer = write_layer(
-            scratch.entries(), os.path.join(folder, "layer"), time=int(time.timestamp()), created_by=CREATED_BY
-        )
+        layer = _write(scratch, os.path.join(folder, "layer"), int(time.timestamp()))
     except OSError as error:
         place = decode(os.fsencode(error.filename)).removeprefix(scratch_folder) if error.filename else "a file"
         raise Unable(f"{place}: {system_text(error)}", need="a place for it in the image", command=_COMMAND) from None
@@ -253,4 +249,11 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
     except ImageError as error:
         raise base.unusable(error) from None
     launchers = tuple(sorted(map(repr, registry.launchers)))
-    return Built(platform, store, layer, found, launchers, gather(scratch.root))
+    missing = tuple(lacking(image, read.tree))
+    return Built(platform, store, layer, found, launchers, gather(scratch.root), missing)
+
+
+def _write(scratch: Scratch, file: str, time: int) -> NewLayer | None:
+    """Write the layer, unless the base has all that it would bring: a run image that was made otherwise."""
+    entries = scratch.entries()
+    return write_layer(entries, file, time=time, created_by=CREATED_BY) if entries else None

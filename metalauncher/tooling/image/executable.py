@@ -85,10 +85,10 @@ def _check_contents(executable: Executable) -> None:
     digest = hashlib.sha256(executable.data).hexdigest()
     if described != digest:
         raise Unable(
-            f"{description}: speaks of another executable",
+            f"{description}: describes another executable",
             need=f"the description of sha256 {digest}",
             have=[f"that of sha256 {described}"],
-            do="take the executable and the file beside it from one and the same build",
+            do="take both files from the same build",
             command="make static",
         )
 

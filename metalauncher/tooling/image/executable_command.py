@@ -35,7 +35,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
     if options.file in (None, STDOUT_NAME):
         if os.isatty(STDOUT):
             raise Unable(
-                "standard output is a terminal, and an executable is nothing to read",
+                "standard output is a terminal, which can't show an executable",
                 need="a file, or a pipe",
                 command=_COMMAND,
             )

@@ -12,7 +12,7 @@ from metalauncher.explain.terminal import RED
 from metalauncher.registry import Registry, load_registry
 from metalauncher.tooling.console import GREEN, Console, Unable, count, decode, format_of
 from metalauncher.tooling.oci.platforms import contradict
-from metalauncher.tooling.platforms import for_each, of_all
+from metalauncher.tooling.platforms import for_each, of_all, of_each
 from metalauncher.tooling.roots import on_root
 from metalauncher.tooling.run_image.labels import (
     APIS,
@@ -85,12 +85,7 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
         Unable: one has no launcher; or their labels differ, and only JSON can say so.
     """
     form = format_of(options, "dockerfile", "args", "json", when="without --verify")
-    found: dict[str, dict[str, str]] = {}
-    for platform, root in roots.items():
-        try:
-            found[platform] = _labels_of(root, console)
-        except Unable as unable:
-            raise unable.about(platform) from None
+    found = of_each(roots, lambda root: _labels_of(root, console))
     if form == "json":
         console.document(of_all([(platform, _document(one, None, [])) for platform, one in found.items()]))
         return 0
@@ -122,10 +117,10 @@ def _startable(root: Root, console: Console) -> Registry:
     """Return what is in effect, without the launchers whose executable is not there: they serve nobody."""
     registry = load_registry(root)
     for broken in registry.invalid:
-        console.warn(f"left out: {broken}")
+        console.warn(f"invalid descriptor: {broken}")
     missing = [launcher for launcher in registry.launchers if not _is_executable(launcher.path, root)]
     for launcher in missing:
-        console.warn(f"left out: {launcher!r} ({launcher.descriptor}): {launcher.path} is not there, or no executable")
+        console.warn(f"left out: {launcher!r} ({launcher.descriptor}): {launcher.path} is missing, or not executable")
     kept = tuple([launcher for launcher in registry.launchers if launcher not in missing])
     return Registry(kept, registry.invalid, registry.masked, registry.overridden, registry.directories)
 
@@ -192,7 +187,7 @@ def _verify_one(opened: Opened, name: str, form: str, console: Console) -> int:
     found = compare(image.labels, true)
     if not true and not found:
         raise Unable(
-            f"--verify {name}: there is no launcher in the image, and no label that speaks of one",
+            f"--verify {name}: the image has neither a launcher nor a label about one",
             need="a run image with metalauncher",
             command="metalauncher image --help",
         )
@@ -213,7 +208,7 @@ def _values(mismatch: Mismatch) -> list[str]:
 
 def _summary(image: str, found: list[Mismatch], console: Console, *, registry: bool) -> list[str]:
     if not found:
-        return [console.paint("the labels are true", GREEN)]
+        return [console.paint("the labels are correct", GREEN)]
     missing = sum([mismatch.found is None for mismatch in found])
     wrong = len(found) - missing
     parts = [
@@ -256,7 +251,7 @@ def _difference(name: str, says: str | None, true: str | None) -> str:
     if says is None:
         return "is missing"
     if true is None:
-        return "should not be there: there is nothing behind it"
+        return "should not be there: the image's launchers do not give it"
     if name in _LISTS:
         claimed, real = set(parse_list(says)), set(parse_list(true))
         parts = [
@@ -267,7 +262,7 @@ def _difference(name: str, says: str | None, true: str | None) -> str:
         return " and ".join(parts) if claimed else "is not a list of versions"
     if name in (APIS, MIRRORS[APIS]):
         return _difference_of_launchers(says, true)
-    return "is another than the registry gives"
+    return "differs from what the launchers give"
 
 
 def _difference_of_launchers(says: str, true: str) -> str:
@@ -280,7 +275,7 @@ def _difference_of_launchers(says: str, true: str) -> str:
         for verb, which in (("claims", names - true_names), ("leaves out", true_names - names))
         if which
     ]
-    return " and ".join(parts) or "says something else of the same launchers"
+    return " and ".join(parts) or "describes the same launchers differently"
 
 
 def _document(found: Mapping[str, str], image: str | None, mismatches: list[Mismatch]) -> dict[str, Json]:

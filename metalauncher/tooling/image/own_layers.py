@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from metalauncher.tooling.image.distribution import OS_RELEASE, OS_RELEASE_LIMIT
 from metalauncher.tooling.image.executable import SIZE_LIMIT
 from metalauncher.tooling.oci.image import Image
 from metalauncher.tooling.oci.tree import read_tree
@@ -67,6 +68,8 @@ def read_layers(base: Image, folder: str, say: Callable[[int], None]) -> ReadBas
         members += 1
         *folders, name = member.path.split("/")
         hides = hides or (members >= first and bool(own) and name.startswith(_WHITEOUT))
+        if member.path in OS_RELEASE:
+            return min(member.size, OS_RELEASE_LIMIT)
         return min(member.size, SIZE_LIMIT) if "cnb" in folders or name == "metalauncher" else 0
 
     tree = read_tree(base, wanted, folder, diff_ids=True, say=layer)

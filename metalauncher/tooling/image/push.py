@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.tooling.console import Unable
-from metalauncher.tooling.oci.location import Location, parse_location
+from metalauncher.tooling.oci.location import parse_location
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.parts import parts_of
 from metalauncher.tooling.oci.reference import Reference
@@ -32,7 +32,7 @@ class Pushed(NamedTuple):
     Attributes:
         target: the image's name in full.
         sent: bytes of blobs that were sent; those of mounted layers are not.
-        was_there: the tag named this image already: nothing was done.
+        was_there: the tag named this image already, and was not written.
         attached: what was attached to the image, or to those of the index, in the order of their manifests.
     """
 
@@ -62,7 +62,7 @@ def parse_target(text: str) -> Reference:
         raise Unable(f"--push: {error}", need="a name in a registry, HOST/REPOSITORY:TAG", command=_HELP) from None
     if target.digest:
         raise Unable(
-            f"--push {text}: has a digest, which is what the image will tell",
+            f"--push {text}: has a digest, which only the finished image has",
             need="a tag to give it: HOST/REPOSITORY:TAG",
             command=f"metalauncher image … --push {target.host}/{target.repository}:{target.tag or 'TAG'}",
         )
@@ -84,7 +84,6 @@ class Push:
         self.target: Final = target
         beside = base is not None and base.api_host == target.api_host
         self._source: Final = base.repository if base is not None and beside else ""
-        self._stores: Final = stores
         self._force: Final = force
         self.destination: Final[Destination] = stores.destination(target, (self._source,) if self._source else ())
         self._before: Tagged | None = None
@@ -105,7 +104,7 @@ class Push:
         if self._before is None or self._force or self._before.digest == digest:
             return
         raise Unable(
-            f"--push {self.target}: the tag names another image already",
+            f"--push {self.target}: the tag already names another image",
             need="a tag that is not there yet, or --force to have it name this image from now on",
             have=[f"{self.target} is {self._before.digest}", f"to be pushed is {digest}"],
             command=f"metalauncher image … --push {shlex.quote(str(self.target))} --force",
@@ -124,42 +123,40 @@ class Push:
         """
         try:
             parts = parts_of(store)
-            (top, data), was_there = parts.top, False
+            top, data = parts.top
+            was_there = self._before is not None and self._before.digest == top.digest
             sent = 0
-            if self._before is not None and self._before.digest == top.digest:
-                was_there = True
-            else:
-                for number, blob in enumerate(parts.blobs, 1):
-                    say(f"pushing {self.target}: blob {number} of {len(parts.blobs)}")
-                    source = self._source if blob.digest in kept else ""
-                    sent += self.destination.copy(blob, source, partial(store.open, blob))
+            for number, blob in enumerate(parts.blobs, 1):
+                say(f"pushing {self.target}: blob {number} of {len(parts.blobs)}")
+                open_blob = partial(store.open, blob)
+                if not was_there:
+                    sent += self.destination.copy(blob, self._source if blob.digest in kept else "", open_blob)
+                # Mounted, it may be said to be there, and not be; of an image that was, it may be gone.
+                sent += self.destination.upload(blob, open_blob)
+            if not was_there:
                 for child, content in parts.children:
                     self.destination.put_manifest(child.media_type, content)
                 self.destination.put_manifest(top.media_type, data)
                 self.destination.put_tag(self.target.tag, top.media_type, data, self._before)
-            there = self._stores.open(Location("registry", str(self.target), None)).top()[0].digest
-            if there != top.digest:
-                raise ImageError("moved", f"it names {there}, and {top.digest} was written")
-            for blob in parts.blobs:
-                if not self.destination.has(blob):
-                    raise ImageError("absent", f"the registry does not have {blob.digest}")
+            # Asked at the registry itself, and not at a mirror, which may not know of it yet.
+            there = self.destination.tagged(self.target.tag)
+            if there is None or there.digest != top.digest:
+                raise ImageError("moved", f"it names {there.digest if there else 'nothing'}, not {top.digest}")
         except ImageError as error:
             raise self._not_pushed(error) from None
         return Pushed(self.target, sent, was_there)
 
     def _not_pushed(self, error: ImageError) -> Unable:
         host = shlex.quote(self.target.host)
-        do, command = "see whether the registry answers; the same command does what is missing", ""
+        do, command = "check that the registry answers; the same command does the rest", ""
         match error.kind:
             case "denied":
-                do = (
-                    "log in as a user who may write there; docs/reference/container-registries.md lists the login files"
-                )
+                do = "log in as a user who may write there (docs/reference/container-registries.md)"
                 command = f"skopeo login {host}"
             case "moved" | "immutable":
-                do = "see who writes that tag, or push to another one"
+                do = "find out who writes that tag, or push to another one"
             case "damaged" | "absent" | "too-large" | "unsupported":
-                do = "see what is wrong with the base, or with the registry"
+                do = "check the base and the registry"
         return Unable(
             f"--push {self.target}: {error.reason}",
             need="a registry that takes the image",

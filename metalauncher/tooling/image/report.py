@@ -26,18 +26,20 @@ class Built(NamedTuple):
     Attributes:
         platform: `os/architecture[/variant]`.
         store: holds the image.
-        layer: the one that was added.
+        layer: the one that was added; None where the base had all of it.
         labels: that were added.
         launchers: their names, as the registry has them.
         stated: what is known of vulnerabilities in what metalauncher brings to it.
+        missing: what CNB asks of a run image, and the base has not.
     """
 
     platform: str
     store: AmendedStore
-    layer: NewLayer
+    layer: NewLayer | None
     labels: dict[str, str]
     launchers: tuple[str, ...]
     stated: Stated
+    missing: tuple[str, ...]
 
 
 class Written(NamedTuple):
@@ -71,17 +73,18 @@ def report(built: Sequence[Built], written: Written, console: Console, form: str
     places = [*written.outputs, *[str(one.target) for one in written.pushed]]
     console.out([f"{place} {written.digest}" for place in places])
     for push in written.pushed:
-        was = "names this image already: nothing was sent" if push.was_there else f"pushed, {push.sent:,} bytes sent"
-        console.say(f"{push.target}: {was}")
+        was = "names this image already" if push.was_there else "pushed"
+        console.say(f"{push.target}: {was}, {push.sent:,} bytes sent")
         for one in push.attached:
             was = "the VEX was attached already" if one.was_there else "VEX attached"
             console.say(f"{push.target.host}/{push.target.repository}@{one.subject}: {was}, {one.manifest}")
     for image in built:
         platform = f"{image.platform}: " if len(built) > 1 else ""
-        console.say(
-            f"{platform}one layer of {image.layer.layer.blob.size:,} bytes ({image.layer.expanded:,} unpacked)"
-            f" on {written.base}: metalauncher and {count(len(image.launchers), 'launcher')}"
-        )
+        added = f"no layer on {written.base}, which has all of it"
+        if image.layer is not None:
+            size = f"{image.layer.layer.blob.size:,} bytes ({image.layer.expanded:,} unpacked)"
+            added = f"one layer of {size} on {written.base}"
+        console.say(f"{platform}{added}: metalauncher and {count(len(image.launchers), 'launcher')}")
 
 
 def _document(built: Sequence[Built], written: Written) -> dict[str, Json]:
@@ -110,15 +113,18 @@ def _pushed(one: Pushed) -> dict[str, Json]:
 
 
 def _image(one: Built) -> dict[str, Any]:
-    blob = one.layer.layer.blob
-    return {
-        "manifest": one.store.top()[0].digest,
-        "layer": {
+    layer = None
+    if one.layer is not None:
+        blob = one.layer.layer.blob
+        layer = {
             "digest": blob.digest,
             "diff_id": one.layer.layer.diff_id,
             "size": blob.size,
             "expanded": one.layer.expanded,
-        },
+        }
+    return {
+        "manifest": one.store.top()[0].digest,
+        "layer": layer,
         "launchers": list(one.launchers),
         "labels": dict(one.labels),
     }

@@ -99,11 +99,13 @@ class Scratch:
         for source in bundles:
             console.progress(f"adding {source}")
             try:
-                bundle.add(bundle.Addition(source, architecture), self.root, console)
+                added = bundle.add(bundle.Addition(source, architecture), self.root, console)
             except WrongArchitecture as wrong:
                 raise for_another(wrong.source, wrong.machine, (wrong.wanted,)) from None
             except Unable as unable:
                 raise _of_image(unable, self._folder, "--bundle ") from None
+            for warning in added.warnings:
+                console.warn(f"--bundle {source}: {warning}".replace(self._folder, ""))
         self._put(SHIM, SHIM_TEXT, 0o755)
         folder, name = self._parent(ENTRYPOINT)
         link = os.path.join(folder, name)

@@ -145,7 +145,7 @@ def add(addition: Addition, root: Root, console: Console) -> Outcome:
                 raise _conflict(declared, changes, addition, root)
             known = [item for item in there if item.file == target.file]
             result = Installed(addition.into, target.directory, target.name, launcher)
-            warnings = _warnings(result, there, root)
+            warnings = _warnings(bundle, result, there, root)
             if (
                 known
                 and not changes
@@ -218,10 +218,10 @@ def _changes(bundle: Bundle, launcher: Launcher, there: Sequence[Installed], tar
             continue
         if old.version != launcher.version:
             raise Unable(
-                f"{launcher!r} is installed already, its version spelled {old.version!r}",
-                need="one spelling for one version",
+                f"{launcher!r} is already installed, with its version written as {old.version!r}",
+                need="one way of writing a version",
                 have=[decode(item.file)],
-                do="spell it the same with --version, or remove the other",
+                do="write it the same way with --version, or remove the other",
                 command=on_root(f"metalauncher bundle remove {old!r}", target.root),
             )
         digest = digest_of(target.root.locate(old.path.encode())) or old.sha256
@@ -254,7 +254,7 @@ def _conflict(launcher: Launcher, changes: list[str], addition: Addition, root: 
     ):
         words += [option, value] if value is not None else []
     return Unable(
-        f"{launcher!r} is installed already, and is another one",
+        f"{launcher!r} is already installed, with other content",
         need="the same bundle, or a version of its own such as "
         + (f"{launcher.version}.1" if "+" in launcher.version else f"{launcher.version}+vendor.1"),
         have=changes,
@@ -360,11 +360,13 @@ def _clean(root: Root) -> tuple[bytes, ...]:
 
 
 def _locked(root: Root, console: Console) -> contextlib.AbstractContextManager[None]:
-    return lock(root.locate(b"/usr/lib/cnb"), lambda: console.say("waiting: another `metalauncher bundle` is at work"))
+    return lock(root.locate(b"/usr/lib/cnb"), lambda: console.say("waiting for another `metalauncher bundle`"))
 
 
-def _warnings(result: Installed, there: Sequence[Installed], root: Root) -> tuple[str, ...]:
+def _warnings(bundle: Bundle, result: Installed, there: Sequence[Installed], root: Root) -> tuple[str, ...]:
     warnings: list[str] = []
+    if not bundle.sboms:
+        warnings.append(f"{result.launcher!r} came without an SBOM: that of a run image won't say what is in it")
     if result.into == "usr":
         over = root.locate(DIRECTORIES["etc"]) + b"/" + result.name
         if any(item.file == over for item in there):

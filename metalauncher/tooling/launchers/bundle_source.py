@@ -70,7 +70,7 @@ def read_source(source: str, architecture: str, digest: str | None) -> Bundle:
     bundle, found = _read(source)
     if expected and found != expected[0]:
         raise Unable(
-            f"{source}: is not the file that was meant: its digest is another one",
+            f"{source}: has another digest than expected",
             need=f"sha256 {expected[0]} ({expected[1]})",
             have=[f"sha256 {found}"],
             do="fetch the file again; if it is another release's, give that one's digest",

@@ -205,7 +205,7 @@ def _refuse_silence(bundle: Bundle, wishes: Wishes) -> None:
     named = f"{', '.join(first)} and {last}" if first else last
     what = "a bare executable" if bundle.member is None else f"a launcher without {TOML}"
     raise Unable(
-        f"{bundle.source}: {what} says nothing about itself: {named} must be given",
+        f"{bundle.source}: {what} has no metadata: {named} must be given",
         need="--id, --version, --platform-apis and --buildpack-apis",
         do="its release notes or its README say which APIs it supports",
         command=f"metalauncher bundle add {shlex.quote(bundle.source)} --id {wishes.identifier or 'ID'}"

@@ -106,7 +106,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             lines += _minimal_lines(picture.minimal)
         console.out(lines)
         for broken in registry.invalid:
-            console.warn(f"left out: {broken}")
+            console.warn(f"invalid descriptor: {broken}")
     return 1 if options.gaps and picture.gaps else 0
 
 
@@ -212,7 +212,7 @@ def _draw(picture: Picture, console: Console) -> list[str]:
     for number, launcher in enumerate(picture.launchers):
         text = f"{_letter(number)} {launcher!r} ({launcher.descriptor})"
         # Without a word a launcher that is in no cell looks as if nobody needed it.
-        text += "" if number in first else ": in no cell, for others go before it"
+        text += "" if number in first else ": in no cell: other launchers are chosen first"
         text += "" if launcher.platform.default is None else "; serves apps that recorded no API, too"
         lines.append(console.paint(text, _hue(number)))
     lines.append(console.paint(f"{_GAP} a gap: a lifecycle release could export it, and no launcher serves it", RED))

@@ -36,7 +36,7 @@ RULES: dict[str, tuple[Level, str]] = {
     "ML025": ("error", "the executable's interpreter or loader is missing, or can't be started"),
     "ML026": ("error", "the executable's digest is not the declared one"),
     "ML027": ("error", "the executable is metalauncher itself, or its shim"),
-    "ML028": ("error", "a registry, or an image, is for more than one architecture"),
+    "ML028": ("error", "a launcher registry, or an image, is for more than one architecture"),
     "ML030": ("error", "a file, or a directory above it, can be written by others"),
     "ML031": ("error", "a file, or a directory above it, belongs to another user"),
     "ML032": ("error", "a descriptor, or a directory above a file, can't be read by every user"),

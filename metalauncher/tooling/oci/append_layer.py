@@ -1,4 +1,4 @@
-"""An image made of another one and one layer more: what its manifest and config are, and where its blobs come from."""
+"""An image made of another one and at most one layer more: its manifest, its config, and where its blobs are."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class AmendedStore:
         kept: digests of the base's layers.
     """
 
-    def __init__(self, base: Image | None, layer: NewLayer, changes: Changes) -> None:
-        """Take the image that a layer is added to, None for an empty one.
+    def __init__(self, base: Image | None, layer: NewLayer | None, changes: Changes) -> None:
+        """Take the image that a layer is added to, None for an empty one; without a layer only the config is changed.
 
         Raises:
             ImageError: the base can't be read, or not be added to.
@@ -90,7 +90,7 @@ class AmendedStore:
         """Open a layer, or the config."""
         if descriptor.digest in self._blobs:
             yield io.BytesIO(self._blobs[descriptor.digest])
-        elif descriptor.digest == self._layer.layer.blob.digest:
+        elif self._layer is not None and descriptor.digest == self._layer.layer.blob.digest:
             with open_regular(self._layer.file) as file:
                 yield Verified(file, descriptor)  # type: ignore[misc]  # a RawIOBase is read as an IO[bytes] is
         elif self._base is not None:
@@ -104,7 +104,7 @@ def _encode(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def _config(base: Image | None, layer: NewLayer, changes: Changes) -> dict[str, Any]:
+def _config(base: Image | None, layer: NewLayer | None, changes: Changes) -> dict[str, Any]:
     """Return the base's config with the changes, and everything else as it was."""
     system, _, architecture = changes.platform.partition("/")
     config: dict[str, Any] = (
@@ -115,6 +115,8 @@ def _config(base: Image | None, layer: NewLayer, changes: Changes) -> dict[str, 
     run["Entrypoint"] = list(changes.entrypoint)
     run.pop("Cmd", None)
     run["Labels"] = {**(run.get("Labels") or {}), **changes.labels}
+    if layer is None:
+        return config
     rootfs = config["rootfs"] = config.get("rootfs") or {"type": "layers"}
     diff_ids = rootfs.get("diff_ids") or []
     rootfs["diff_ids"] = [*diff_ids, layer.layer.diff_id]
@@ -134,8 +136,8 @@ def _named(media_type: str, manifest: str) -> str:
     return name
 
 
-def _manifest(base: Image | None, layer: NewLayer, config: Descriptor, changes: Changes) -> dict[str, Any]:
-    blobs = [*[each.blob for each in base.layers], layer.layer.blob] if base else [layer.layer.blob]
+def _manifest(base: Image | None, layer: NewLayer | None, config: Descriptor, changes: Changes) -> dict[str, Any]:
+    blobs = [*[each.blob for each in (base.layers if base else ())], *([layer.layer.blob] if layer else [])]
     for blob in blobs:
         if blob.urls:
             raise ImageError("unsupported", "has a foreign layer, which can't be copied")

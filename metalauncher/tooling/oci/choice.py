@@ -7,10 +7,10 @@ for one the first is preferred (image-index.md).
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.tooling.oci.artifacts import is_beside_images
-from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, Descriptor, ImageError
+from metalauncher.tooling.oci.model import INDEXES, MANIFESTS, OCI_INDEX, Descriptor, ImageError, NotNamed
 from metalauncher.tooling.oci.platforms import normal, select
 from metalauncher.tooling.oci.reference import InvalidReference, Reference
 
@@ -35,22 +35,54 @@ class Named(NamedTuple):
     place: int
 
 
-def platforms(entries: Sequence[Descriptor]) -> tuple[str, ...]:
-    """Return the platforms that an index says it has images for, each once, in its order and in Go's names.
+class Index:
+    """What an index lists, looked through once; for several threads at once."""
 
-    Raises:
-        ImageError: it has too many; or says so of some, and not of others: which machines get those is not known.
-    """
-    images = _images(entries)
-    found = tuple(dict.fromkeys([normal(entry.platform) for entry in images if _is_whole(entry.platform)]))
-    if len(found) > _PLATFORMS_LIMIT:
-        raise ImageError("too-large", f"is an index for {len(found)} platforms; {_PLATFORMS_LIMIT} are allowed")
-    unnamed = next((entry for entry in images if not _is_whole(entry.platform)), None)
-    if found and unnamed is not None:
-        number = entries.index(unnamed) + 1
-        reason = f"is an index that names the platform of some images, and not that of manifest {number}"
-        raise ImageError("unsupported", reason)
-    return found
+    def __init__(self, entries: Sequence[Descriptor]) -> None:
+        """Take its entries, in its order."""
+        self._entries: Final = entries
+        self._images: Final = _images(entries)
+
+    def platforms(self) -> tuple[str, ...]:
+        """Return the platforms that it says it has images for, each once, in its order and in Go's names.
+
+        Raises:
+            ImageError: it has too many; or says so of some, and not of others: which machines get those is not known.
+        """
+        found = tuple(dict.fromkeys([normal(entry.platform) for entry in self._images if _is_whole(entry.platform)]))
+        if len(found) > _PLATFORMS_LIMIT:
+            raise ImageError("too-large", f"is an index for {len(found)} platforms; {_PLATFORMS_LIMIT} are allowed")
+        unnamed = next((entry for entry in self._images if not _is_whole(entry.platform)), None)
+        if found and unnamed is not None:
+            number = self._entries.index(unnamed) + 1
+            reason = f"is an index that names the platform of some images, and not that of manifest {number}"
+            raise ImageError("unsupported", reason)
+        return found
+
+    def for_platform(self, platform: str) -> Descriptor:
+        """Return its first entry for a platform.
+
+        Raises:
+            ImageError: it has none.
+        """
+        number = select([entry.platform for entry in self._images], platform)
+        if number is not None:
+            return self._images[number]
+        nested = [entry for entry in self._images if not entry.platform]
+        if len(nested) == 1:
+            return nested[0]
+        raise ImageError("other-platform", f"has no image for {platform}; {_had(self._images, self._entries)}")
+
+
+def _had(images: Sequence[Descriptor], entries: Sequence[Descriptor]) -> str:
+    """Say which platforms an index has images for."""
+    names = sorted({normal(entry.platform) for entry in images if entry.platform})
+    if names:
+        more = " and images whose platform it does not say" if not all(entry.platform for entry in images) else ""
+        return f"it has {', '.join(names[:_SHOWN])}{more}"
+    if images:
+        return "it does not say which platforms its images are for"
+    return "it has only attestations and the like, and no image" if entries else "it has no image"
 
 
 def _is_whole(platform: str) -> bool:
@@ -67,23 +99,6 @@ def _images(entries: Sequence[Descriptor]) -> list[Descriptor]:
         for entry in known
         if is_beside_images(entry) and _is_whole(entry.platform) and normal(entry.platform) not in have
     ]
-
-
-def for_platform(entries: Sequence[Descriptor], platform: str) -> Descriptor:
-    """Return an index's first entry for a platform.
-
-    Raises:
-        ImageError: it has none.
-    """
-    images = _images(entries)
-    number = select([entry.platform for entry in images], platform)
-    if number is not None:
-        return images[number]
-    nested = [entry for entry in images if not entry.platform]
-    if len(nested) == 1:
-        return nested[0]
-    have = ", ".join(sorted({normal(entry.platform) or "unnamed" for entry in images})[:_SHOWN])
-    raise ImageError("other-platform", f"has no image for {platform}; it has {have or 'none'}")
 
 
 def wanted(images: Sequence[Named], name: str | None, what: str) -> list[Named]:
@@ -104,7 +119,7 @@ def wanted(images: Sequence[Named], name: str | None, what: str) -> list[Named]:
         found = _only(images, what)
     elif name.startswith("@") and name[1:].isdigit() and len(name) < 9:
         if int(name[1:]) >= len(images):
-            raise ImageError("absent", f"there is no image {name}: {what} holds {len(images)}, from @0")
+            raise NotNamed("absent", f"there is no image {name}: {what} holds {len(images)}, from @0")
         found = [images[int(name[1:])]]
     else:
         full = _full(name)
@@ -112,7 +127,7 @@ def wanted(images: Sequence[Named], name: str | None, what: str) -> list[Named]:
             image for image in images if full is not None and full in [_full(text) for text in image.names]
         ]
         if not found:
-            raise ImageError("absent", f"there is no image {name!r}; {_listed(images)}")
+            raise NotNamed("absent", f"there is no image {name!r}; {_listed(images)}")
     return list({image.manifest.digest: image for image in found}.values())
 
 
@@ -122,7 +137,7 @@ def _only(images: Sequence[Named], what: str) -> list[Named]:
     if not found:
         raise ImageError("absent", f"{what} holds no image")
     if len({image.names for image in found}) > 1 or (len(found) > 1 and not found[0].names):
-        raise ImageError("ambiguous", f"{what} holds {len(found)} images: name one; {_listed(found)}")
+        raise NotNamed("ambiguous", f"{what} holds {len(found)} images: name one; {_listed(found)}")
     return found
 
 
@@ -160,7 +175,7 @@ def as_index(images: Sequence[Named], name: str | None, what: str) -> bytes:
             which = f"{name!r} names" if name is not None else f"{what} holds"
             platform = f" for {other.manifest.platform}" if other.manifest.platform else ""
             have = ", ".join([f"@{each.place} is {each.manifest.digest}" for each in images[:_SHOWN]])
-            raise ImageError("ambiguous", f"{which} {len(images)} images{platform}: name one by its place; {have}")
+            raise NotNamed("ambiguous", f"{which} {len(images)} images{platform}: name one by its place; {have}")
     entries = [_entry(image.manifest) for image in images]
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
 

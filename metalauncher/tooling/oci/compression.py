@@ -63,7 +63,8 @@ def _zstd(source: io.BufferedReader[Any]) -> _Sound:
     try:
         import zstandard
     except ModuleNotFoundError:
-        reason = "has a layer compressed with zstd: pip install 'metalauncher[check]'"
+        needed = "the Python module 'zstandard': pip install 'metalauncher[check]'"
+        reason = f"has a layer compressed with zstd, which needs {needed}"
         raise ImageError("unsupported", reason) from None
     decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
     return _Sound(_Frames(source, decompressor.decompressobj), (EOFError, zstandard.ZstdError))

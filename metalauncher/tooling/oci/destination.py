@@ -311,7 +311,7 @@ class Destination:
         worded = bool(_FIXED_WORDS.search(refused.said))
         if (refused.status in _FIXED and (now or worded)) or (refused.status in _PERHAPS_FIXED and worded):
             said = f" ({refused.said})" if refused.said else ""
-            reason = f"{self._repository.host} lets nobody move the tag {tag}"
+            reason = f"{self._repository.host} does not allow moving the tag {tag}"
             raise ImageError("immutable", f"{reason}: it answered {status_text(refused.status)}{said}")
         raise refused
 

@@ -102,7 +102,7 @@ class Doubts:
         if len(member.path) > _NAME_LIMIT // 4 and _is_long(member.path):
             self.note("", "has a name that is too long for most file systems")
         if member.kind == "directory" and self.hidden_folders.get(place) == layer:
-            self.note(place, "is made anew by the layer that removes it: on overlayfs the removed files come back")
+            self.note(place, "is made again by the layer that removes it: on overlayfs the removed files come back")
         if member.kind == "link" and not 0 < len(os.fsencode(member.target)) < _PATH_LIMIT:
             self.note("", f"has a link at /{place} that no file system takes")
         if not (0 <= member.owner < _ID_LIMIT and 0 <= member.group < _ID_LIMIT):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.oci.artifacts import artifact_of
-from metalauncher.tooling.oci.choice import for_platform, platforms
+from metalauncher.tooling.oci.choice import Index
 from metalauncher.tooling.oci.go_json import CONFIG, MANIFEST
 from metalauncher.tooling.oci.model import (
     CONFIG_LIMIT,
@@ -23,6 +23,7 @@ from metalauncher.tooling.oci.model import (
     parse_json,
     platform_of,
 )
+from metalauncher.tooling.oci.pinned import PinnedStore
 from metalauncher.tooling.oci.platforms import normal
 
 if TYPE_CHECKING:
@@ -95,46 +96,83 @@ class Image:
         return tuple([str(part) for part in value]) if isinstance(value, list) else ()
 
 
+class Images:
+    """What a reference names, an image or an index of several: fetched and parsed once, however many are loaded of it.
+
+    For one thread at a time.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Take where it is; nothing is asked yet."""
+        self._store: Final = PinnedStore(store)
+        self._indexes: Final[dict[str, Index]] = {}
+
+    def top(self) -> Descriptor:
+        """Return what the reference names.
+
+        Raises:
+            ImageError: it can't be had.
+        """
+        return self._store.top()[0]
+
+    def platforms(self) -> tuple[str, ...]:
+        """Return the platforms that the image is there for, each once, in its index's order and in Go's names.
+
+        Empty where there is no index, or one that names no platform: `load` takes such an image whatever is asked.
+
+        Raises:
+            ImageError: it can't be had, is not an image that is read here, or names the platforms of some images alone.
+        """
+        entry: Descriptor | None = None
+        for _ in range(_NESTING_LIMIT):
+            index = self._open(entry)
+            if not isinstance(index, Index):
+                return ()
+            if found := index.platforms():
+                return found
+            entry = index.for_platform(DEFAULT_PLATFORM)
+        raise _nested()
+
+    def load(self, platform: str = DEFAULT_PLATFORM) -> Image:
+        """Fetch the image's manifest, by way of an index if need be, and its config.
+
+        Args:
+            platform: `os/architecture[/variant]`, looked up in indexes; an image without an index is taken as it is.
+
+        Raises:
+            ImageError: it can't be had, or is not an image that is read here.
+        """
+        entry: Descriptor | None = None
+        for _ in range(_NESTING_LIMIT):
+            found = self._open(entry)
+            if not isinstance(found, Index):
+                return _load(self._store, *found)
+            entry = found.for_platform(platform)
+        raise _nested()
+
+    def _open(self, entry: Descriptor | None) -> Index | tuple[Descriptor, dict[str, Any]]:
+        """Return an index, or a manifest and what it says; of an index's entry, or what the reference names."""
+        key = "" if entry is None else entry.digest
+        if key in self._indexes:
+            return self._indexes[key]
+        descriptor, data = (entry, self._store.fetch(entry, MANIFEST_LIMIT)) if entry else self._store.top()
+        document = parse_json(data, "the manifest", MANIFEST)
+        if not _is_index(descriptor, document):
+            return descriptor, document
+        return self._indexes.setdefault(key, Index(_entries(document)))
+
+
 def load_image(store: Store, platform: str = DEFAULT_PLATFORM) -> Image:
-    """Fetch the image's manifest, by way of an index if need be, and its config.
+    """Fetch one image, as `Images.load` does.
 
     Args:
         store: where it is.
-        platform: `os/architecture[/variant]`, looked up in indexes; an image without an index is taken as it is.
+        platform: as there.
 
     Raises:
-        ImageError: it can't be had, or is not an image that is read here.
+        ImageError: as there.
     """
-    descriptor, data = store.top()
-    for _ in range(_NESTING_LIMIT):
-        document = parse_json(data, "the manifest", MANIFEST)
-        if not _is_index(descriptor, document):
-            return _load(store, descriptor, document)
-        descriptor = for_platform(_entries(document), platform)
-        data = store.fetch(descriptor, MANIFEST_LIMIT)
-    raise _nested()
-
-
-def platforms_of(store: Store) -> tuple[str, ...]:
-    """Return the platforms that an image is there for, each once, in its index's order and in Go's names.
-
-    Empty where there is no index, or one that names no platform: `load_image` takes such an image whatever is asked.
-
-    Raises:
-        ImageError: it can't be had, is not an image that is read here, or names the platforms of some images alone.
-    """
-    descriptor, data = store.top()
-    for _ in range(_NESTING_LIMIT):
-        document = parse_json(data, "the manifest", MANIFEST)
-        if not _is_index(descriptor, document):
-            return ()
-        entries = _entries(document)
-        found = platforms(entries)
-        if found:
-            return found
-        descriptor = for_platform(entries, DEFAULT_PLATFORM)
-        data = store.fetch(descriptor, MANIFEST_LIMIT)
-    raise _nested()
+    return Images(store).load(platform)
 
 
 def _nested() -> ImageError:

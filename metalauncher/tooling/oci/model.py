@@ -75,6 +75,10 @@ class ImageError(Exception):
         return self.reason
 
 
+class NotNamed(ImageError):
+    """A layout or an archive has images, and none, or not just one, of the name that was asked for."""
+
+
 class Descriptor(NamedTuple):
     """What one part of an image refers to another with (descriptor.md).
 

@@ -59,7 +59,7 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
     """
     if os.path.lexists(directory) and not (os.path.isdir(directory) and not os.listdir(directory)):
         read_index(Folder(directory))  # nothing is written into what is no layout
-        with lock(os.fsencode(directory), lambda: say("waiting: somebody else writes the layout")):
+        with lock(os.fsencode(directory), lambda: say("waiting for another process that writes the layout")):
             for file in leftovers(os.fsencode(directory)):  # nobody's: who writes has the lock
                 os.unlink(file)
             _add(store, directory, tag, say)

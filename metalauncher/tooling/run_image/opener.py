@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher.tooling.console import Unable, decode
-from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, platforms_of
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, Images
 from metalauncher.tooling.oci.location import Location, lies_here, parse_location
-from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.pinned import PinnedStore
+from metalauncher.tooling.oci.model import ImageError, NotNamed
 from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, serves
 from metalauncher.tooling.oci.reference import Reference
 from metalauncher.tooling.oci.sources.stores import Stores
 from metalauncher.tooling.run_image.reader import (
+    load_run_image,
     open_directory,
+    read_loaded,
     read_run_directory,
-    read_run_image,
     read_whole_run_image,
 )
 from metalauncher.tooling.scratch import scratch_folder
@@ -49,7 +50,7 @@ class RunImages:
         option: str = "",
         *,
         listed: bool = False,
-        opened: dict[Location, PinnedStore] | None = None,
+        opened: dict[Location, Images] | None = None,
     ) -> None:
         """Take how to read them.
 
@@ -61,7 +62,7 @@ class RunImages:
             command: to run next where one is not named as images are.
             option: that names them, where an error is to begin with it.
             listed: the platform is what an index says, and nobody asked for it: its image may say less of it.
-            opened: the stores of images that were asked before, so that all that is read of one name is of one image.
+            opened: the images that were asked for before, so that all that is read of one name is of one image.
         """
         self._opened: Final = {} if opened is None else opened
         self._listed: Final = listed
@@ -93,7 +94,7 @@ class RunImages:
         if reference.kind == "dir":
             return ()
         try:
-            found = platforms_of(self._open(reference))
+            found = self._open(reference).platforms()
         except (ImageError, ValueError) as error:
             raise self._unreadable(name, reference, error) from None
         return tuple([one for one in found if one.startswith(f"{DEFAULT_SYSTEM}/")])
@@ -106,13 +107,13 @@ class RunImages:
         """
         reference = self.parse(name)
         try:
-            return self._open(reference).top()[0].digest
+            return self._open(reference).top().digest
         except (ImageError, ValueError) as error:
             raise self._unreadable(name, reference, error) from None
 
-    def _open(self, reference: Location) -> PinnedStore:
+    def _open(self, reference: Location) -> Images:
         if reference not in self._opened:
-            self._opened[reference] = PinnedStore(self._stores.open(reference))
+            self._opened[reference] = Images(self._stores.open(reference))
         return self._opened[reference]
 
     def parse(self, name: str) -> Location:
@@ -138,7 +139,7 @@ class RunImages:
         reference = self.parse(name)
         if reference.kind == "dir":
             return self.read_directory(reference.place, name)
-        return self._read(name, reference, read_run_image)
+        return self._read(name, reference, read_loaded)
 
     def read_whole(self, name: str, reference: Location) -> RunImage:
         """Read all that the commands look at of a run image that is not a directory.
@@ -155,7 +156,8 @@ class RunImages:
             self._console.progress(f"reading {name}, layer {number}")
 
         try:
-            image = read(name, self._open(reference), self._platform or DEFAULT_PLATFORM, scratch, say)
+            loaded = load_run_image(self._open(reference), self._platform or DEFAULT_PLATFORM)
+            image = read(name, loaded, scratch, say)
         except (ImageError, ValueError) as error:
             raise self._unreadable(name, reference, error) from None
         finally:
@@ -194,18 +196,29 @@ class RunImages:
 
     def _unreadable(self, name: str, reference: Location, error: ImageError | ValueError) -> Unable:
         place, kind = reference.place, error.kind if isinstance(error, ImageError) else ""
-        do, command = "see what is there", f"ls -ld {shlex.quote(place)}"
+        do, command = look_there(reference, error)
         if reference.kind == "registry" and kind == "denied":
-            do = "log in as a user who may read it; docs/reference/container-registries.md lists the login files"
+            do = "log in as a user who may read it (docs/reference/container-registries.md)"
             command = f"skopeo login {shlex.quote(Reference.parse(place).host)}"
         elif reference.kind == "registry":
-            do, command = (
-                "see whether the registry answers, and has it",
-                f"skopeo inspect docker://{shlex.quote(place)}",
-            )
+            do = "check that the registry answers, and has the image"
+            command = f"skopeo inspect docker://{shlex.quote(place)}"
         option = f"{self._option} " if self._option else ""
         unable = NoSuchPlatform if kind == "other-platform" else Unable
         return unable(f"{option}{name}: {error}", need="a run image that can be read", do=do, command=command)
+
+
+def look_there(reference: Location, error: Exception) -> tuple[str, str]:
+    """Return what to do about an image on this machine that can't be read, and a command for it.
+
+    Args:
+        reference: its name.
+        error: why it can't.
+    """
+    if reference.kind == "oci" and isinstance(error, NotNamed):
+        index = os.path.join(reference.place, "index.json")
+        return "name an image that is in the layout", f"cat {shlex.quote(index)}"
+    return "look at what is there", f"ls -ld {shlex.quote(reference.place)}"
 
 
 def open_stores(options: Namespace, console: Console, *, connections: int = 1, cache: str | None = None) -> Stores:
@@ -265,21 +278,51 @@ def opened_run_images(
         Unable: it can't be read.
     """
     with contextlib.ExitStack() as stack:
-        stores = stack.enter_context(contextlib.closing(open_stores(options, console)))
-        scratch = stack.enter_context(scratch_folder("metalauncher-image-"))
-        images = RunImages(stores, options.platform, scratch, console, f"metalauncher {options.command} --help", option)
-        reference = images.parse(name)
-        if reference.kind == "dir":
-            yield (Opened(images.open_directory(name, reference.place), None, str),)
-            return
+        images = stack.enter_context(_reader(options, console, option))
         platforms = images.platforms(name)
         found: list[Opened] = []
         for platform in platforms or ("",):
             reader = images.on(platform) if platform else images
-            image = stack.enter_context(contextlib.closing(reader.read_whole(name, reference)))
-            whole = f"--run-image {shlex.quote(name)}" + (f" --platform {platform}" if len(platforms) > 1 else "")
-            found.append(Opened(image.root, image, _renaming(image, whole), platform))
+            which = f" --platform {platform}" if len(platforms) > 1 else ""
+            opened = stack.enter_context(_opened(reader, name, which))
+            found.append(opened._replace(platform=platform) if opened.image is not None else opened)
         yield tuple(found)
+
+
+@contextlib.contextmanager
+def opened_run_image(name: str, options: Namespace, console: Console, option: str = "") -> Iterator[Opened]:
+    """Give a run image for one platform, the default one where none is asked for.
+
+    Args:
+        name: as for `opened_run_images`.
+        options: as for it.
+        console: as for it.
+        option: as for it.
+
+    Raises:
+        NoSuchPlatform: it is not there for that platform.
+        Unable: it can't be read.
+    """
+    with _reader(options, console, option) as images, _opened(images, name, "") as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def _reader(options: Namespace, console: Console, option: str) -> Iterator[RunImages]:
+    """Give what reads the run images of a command."""
+    with contextlib.closing(open_stores(options, console)) as stores, scratch_folder("metalauncher-image-") as scratch:
+        yield RunImages(stores, options.platform, scratch, console, f"metalauncher {options.command} --help", option)
+
+
+@contextlib.contextmanager
+def _opened(images: RunImages, name: str, which: str) -> Iterator[Opened]:
+    """Give one run image; `which` is the option that tells it from others of that name, "" for none."""
+    reference = images.parse(name)
+    if reference.kind == "dir":
+        yield Opened(images.open_directory(name, reference.place), None, str)
+        return
+    with contextlib.closing(images.read_whole(name, reference)) as image:
+        yield Opened(image.root, image, _renaming(image, f"--run-image {shlex.quote(name)}{which}"))
 
 
 def listed_platforms(name: str, options: Namespace, console: Console, option: str = "") -> tuple[str, ...]:
@@ -302,27 +345,3 @@ def _renaming(image: RunImage, option: str) -> Callable[[str], str]:
     """Return what makes of a text about the root of an image one about the image, which `option` names."""
     here = f"--root {shlex.quote(decode(image.root.prefix))}"
     return lambda text: image.clean(text.replace(here, option))
-
-
-@contextlib.contextmanager
-def opened_run_image(name: str, options: Namespace, console: Console, option: str = "") -> Iterator[Opened]:
-    """Give a run image for one platform, the default one where none is asked for.
-
-    Args:
-        name: as for `opened_run_images`.
-        options: as for it.
-        console: as for it.
-        option: as for it.
-
-    Raises:
-        NoSuchPlatform: it is not there for that platform.
-        Unable: it can't be read.
-    """
-    with contextlib.closing(open_stores(options, console)) as stores, scratch_folder("metalauncher-image-") as scratch:
-        images = RunImages(stores, options.platform, scratch, console, f"metalauncher {options.command} --help", option)
-        reference = images.parse(name)
-        if reference.kind == "dir":
-            yield Opened(images.open_directory(name, reference.place), None, str)
-            return
-        with contextlib.closing(images.read_whole(name, reference)) as image:
-            yield Opened(image.root, image, _renaming(image, f"--run-image {shlex.quote(name)}"))

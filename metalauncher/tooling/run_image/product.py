@@ -33,7 +33,7 @@ def refuse_second(options: Namespace) -> None:
         raise Unable(f"--image: {error}", need="the name of an image in a registry", command=_COMMAND) from None
     if kind != "registry":
         raise Unable(
-            f"--image {name}: is in no registry, whose name its package URL has",
+            f"--image {name}: is not in a registry, so that it has no package URL",
             need="the name of an image in a registry; else --run-image, and --product for the URL",
             command=_COMMAND,
         )

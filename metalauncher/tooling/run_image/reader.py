@@ -12,7 +12,6 @@ from metalauncher.places import EXECUTABLE, Root
 from metalauncher.tooling.console import decode, encode
 from metalauncher.tooling.elf import HEAD
 from metalauncher.tooling.installed import installed
-from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.materialise import materialise
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.tree import WHOLE_LIMIT, Tree, read_tree
@@ -24,9 +23,8 @@ from metalauncher.tooling.sbom.inventory import is_beside_launcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from metalauncher.tooling.oci.image import Image
+    from metalauncher.tooling.oci.image import Image, Images
     from metalauncher.tooling.oci.layer_reader import Member
-    from metalauncher.tooling.oci.model import Store
     from metalauncher.tooling.oci.tree import Node
 
 _DESCRIPTORS = ("etc/cnb/", "usr/lib/cnb/")
@@ -50,33 +48,14 @@ class _Entry:
         self.group: Final = status.st_gid
 
 
-def read_run_image(
-    name: str, store: Store, platform: str, scratch: str, say: Callable[[int], None] = lambda _: None
-) -> RunImage:
+def read_loaded(name: str, image: Image, scratch: str, say: Callable[[int], None] = lambda _: None) -> RunImage:
     """Read a run image's launchers from its layers; where those carry none, from its labels.
 
     Args:
-        name: as it was given.
-        store: where it is.
-        platform: `os/architecture[/variant]`, looked up in indexes.
-        scratch: an empty directory that outlives the run image.
-        say: told of the number of each layer, from 1, before it is read.
-
-    Raises:
-        ImageError: it can't be had.
-        OSError: nothing can be written to `scratch`.
-    """
-    return read_loaded(name, load_run_image(store, platform), scratch, say)
-
-
-def read_loaded(name: str, image: Image, scratch: str, say: Callable[[int], None] = lambda _: None) -> RunImage:
-    """Read a run image of which the config is known already.
-
-    Args:
         name: what it is called.
-        image: it.
-        scratch: as for `read_run_image`.
-        say: as for `read_run_image`; what it raises passes through.
+        image: it, with its config.
+        scratch: an empty directory that outlives the run image.
+        say: told of the number of each layer, from 1, before it is read; what it raises passes through.
 
     Raises:
         ImageError: a layer can't be had.
@@ -88,7 +67,7 @@ def read_loaded(name: str, image: Image, scratch: str, say: Callable[[int], None
 
 
 def read_whole_run_image(
-    name: str, store: Store, platform: str, scratch: str, say: Callable[[int], None] = lambda _: None
+    name: str, image: Image, scratch: str, say: Callable[[int], None] = lambda _: None
 ) -> RunImage:
     """Read a run image so that its root has, whole, all that metalauncher's commands look at in an unpacked one.
 
@@ -97,16 +76,14 @@ def read_whole_run_image(
 
     Args:
         name: as it was given.
-        store: where it is.
-        platform: as for `read_run_image`.
-        scratch: as for `read_run_image`.
-        say: as for `read_run_image`.
+        image: of which the config is known already.
+        scratch: as for `read_loaded`.
+        say: as for `read_loaded`.
 
     Raises:
         ImageError: it can't be had, or has something there that is too large.
         OSError: nothing can be written to `scratch`.
     """
-    image = load_run_image(store, platform)
     whole: frozenset[int] = frozenset()
     while True:
         folder = tempfile.mkdtemp(dir=scratch)
@@ -158,13 +135,17 @@ def _is_whole(node: Node) -> bool:
     return node.content != "" and os.path.getsize(node.content) >= node.size
 
 
-def load_run_image(store: Store, platform: str) -> Image:
+def load_run_image(images: Images, platform: str) -> Image:
     """Fetch a run image's config.
+
+    Args:
+        images: what its name names.
+        platform: `os/architecture[/variant]`, looked up in indexes.
 
     Raises:
         ImageError: it can't be had, or is an app image.
     """
-    image = load_image(store, platform)
+    image = images.load(platform)
     if APP_LABEL in image.labels:
         raise ImageError("unsupported", f"is an app image, not a run image: it has the label {APP_LABEL}")
     return image

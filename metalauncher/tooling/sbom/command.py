@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metalauncher.tooling.console import Unable, format_of
+from metalauncher.tooling.platforms import of_each
 from metalauncher.tooling.sbom.contents import packaged_contents, refuse_arch, speaks_of_package
 from metalauncher.tooling.sbom.inventory import ORDER, everything, of_executable
 from metalauncher.tooling.sbom.model import moment, of_platforms
@@ -52,7 +53,7 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
     """
     form = format_of(options, *ORDER, when="without --verify")
     refuse_arch(options)
-    return _print(of_platforms({platform: everything(root, form) for platform, root in roots.items()}), form, console)
+    return _print(of_platforms(of_each(roots, lambda root: everything(root, form))), form, console)
 
 
 def _print(inventory: Inventory, form: str, console: Console) -> int:

@@ -67,7 +67,7 @@ def read_contents(root: Root) -> Contents | None:
     """Return what the executable under `root` is made of; None if there is no executable.
 
     Raises:
-        Unable: the description is missing, is none, or speaks of another executable.
+        Unable: the description is missing, is none, or describes another executable.
     """
     executable = root.locate(EXECUTABLE.encode())
     if not os.path.lexists(executable):
@@ -82,7 +82,7 @@ def packaged_contents(architecture: str | None) -> Contents:
         architecture: which one, as lifecycle's tarballs name it; None for this machine's.
 
     Raises:
-        Unable: there is none, or its description is missing, is none, or speaks of another executable.
+        Unable: there is none, or its description is missing, is none, or describes another executable.
     """
     executable = os.fsencode(packaged_for(architecture, "--root DIR, of one that has it"))
     return _read(executable, executable + os.fsencode(SUFFIX))
@@ -131,10 +131,10 @@ def _read(executable: bytes, file: bytes) -> Contents:
         raise _unable(file, str(error)) from None
     if contents.sha256 != digest:
         raise Unable(
-            f"{decode(file)}: speaks of another executable than {decode(executable)}",
+            f"{decode(file)}: describes another executable than {decode(executable)}",
             need=f"the description of sha256 {digest}",
             have=[f"that of sha256 {contents.sha256}"],
-            do="install the executable and the file beside it from one and the same build",
+            do="install both files from the same build",
             command=f"sha256sum {decode(executable)}",
         )
     return contents

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from metalauncher.tooling.console import Unable
 from metalauncher.tooling.installed import digest_of
+from metalauncher.tooling.platforms import of_each
 from metalauncher.tooling.sbom.as_openvex import document
 from metalauncher.tooling.sbom.contents import packaged_contents, read_contents, refuse_arch, speaks_of_package
 from metalauncher.tooling.sbom.inventory import bundles
@@ -56,12 +57,7 @@ def run_together(options: Namespace, roots: Mapping[str, Root], console: Console
             have=list(roots),
             command=f"metalauncher vex --image {options.product_image} --platform {next(iter(roots))}",
         )
-    found: list[Stated] = []
-    for platform, root in roots.items():
-        try:
-            found.append(gather(root, _files(options)))
-        except Unable as unable:
-            raise unable.about(platform) from None
+    found = list(of_each(roots, lambda root: gather(root, _files(options))).values())
     statements = sorted({statement for one in found for statement in one.statements})
     authors = sorted({author for one in found for author in one.authors})
     return _print(options, Stated(tuple(statements), tuple(authors), found[0].reviewed), console)

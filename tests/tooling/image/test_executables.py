@@ -136,7 +136,7 @@ def test_damaged(site: Site) -> None:
     (site.folder / "metalauncher/executables" / NAMES["x86-64"]).write_bytes(elf(62, size=6000))
     answer = site("executable", "--arch", "x86-64")
     assert (answer.code, answer.out) == (3, "")
-    assert "speaks of another executable" in answer.err.splitlines()[0]
+    assert "describes another executable" in answer.err.splitlines()[0]
 
 
 def _executable_of(layout: Path) -> dict[str, bytes]:

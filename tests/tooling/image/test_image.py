@@ -18,7 +18,8 @@ from containers import call, need
 from harness import PROJECT, static_form
 from images import OCI, SHIM, Layer, Layout, base, config_of, file, folder, link, pack, sha
 from images import tar as make_tar
-from kit import BOMS, FOLDER, Kit, debian, members
+from jsonschema import Draft202012Validator
+from kit import BOMS, FOLDER, Kit, debian, members, said
 from sboms import check_cyclonedx, check_spdx
 
 from metalauncher.tooling.oci.image import load_image
@@ -96,7 +97,7 @@ def test_same_bytes_on_every_build(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
         os.umask(umask)
         monkeypatch.undo()
         time.tzset()
-    assert other.err == ""
+    assert said(other) == ""
     assert (other.document["manifest"], other.document["layer"]) == (first["manifest"], first["layer"])
     assert (later / "two.tar").read_bytes() == archive.read_bytes()
     assert tree(later / "layout") == before
@@ -185,11 +186,37 @@ def test_on_a_run_image(kit: Kit) -> None:
     assert [each["created_by"] for each in config["history"]].count("metalauncher image") == 1
     other = release(kit.folder / "other", "0.17.7", elf(size=999))
     answer = kit.refuse(
-        "buildpacks/lifecycle@0.17.7 is installed already, and is another one",
+        "buildpacks/lifecycle@0.17.7 is already installed, with other content",
         *("--bundle", other),
         base=f"oci:{kit.out}:one",
     )
     assert "  have:    /usr/lib/cnb/launchers.d/buildpacks_lifecycle@0.17.7.toml: another executable" in answer.err
+
+
+def test_base_that_has_all_of_it(kit: Kit) -> None:
+    """A run image that was made otherwise, as by a Dockerfile, gets the config that it lacks, and no empty layer."""
+    made = kit.build(base=debian(kit), out=f"oci:{kit.out}:one").document
+    layout = Layout(kit.out)
+    manifest, config = layout.image("one")
+    config["history"][-1]["created_by"] = "COPY --from=metalauncher / /"
+    config["config"].update(Entrypoint=["/bin/sh"], Labels={"mine": "1"})
+    layout.add(config, manifest["layers"], "other")
+    layout.save()
+    answer = kit.tool(*kit.options(base=f"oci:{kit.out}:other", out=f"oci:{kit.out}:two"))
+    assert (answer.code, said(answer)) == (
+        0,
+        f"no layer on oci:{kit.out}:other, which has all of it: metalauncher and 2 launchers\n",
+    )
+    again, amended = Layout(kit.out).image("two")
+    assert again["layers"] == manifest["layers"]
+    assert (amended["rootfs"], amended["history"]) == (config["rootfs"], config["history"])
+    assert amended["config"]["Labels"] == {"mine": "1", **made["labels"]}
+    assert amended["config"]["Entrypoint"] == ["/usr/lib/cnb/launcher"]
+    document = kit.build(base=f"oci:{kit.out}:other", out=f"docker-archive:{kit.folder}/two.tar").document
+    assert document["layer"] is None
+    schema = json.loads((PROJECT / "metalauncher/schemas/image.schema.json").read_text())
+    Draft202012Validator(schema).validate(document)
+    assert kit.tool("labels", "--verify", f"docker-archive:{kit.folder}/two.tar").code == 0
 
 
 @pytest.mark.parametrize("what", ["elsewhere", "whiteout", "owner"])
@@ -248,7 +275,7 @@ def test_sboms_match_the_files(kit: Kit) -> None:
                 check_cyclonedx(text) if "cdx" in name else check_spdx(json.loads(text))
                 assert sha(whose).removeprefix("sha256:") in text
     kit.executable.write_bytes(elf(size=5001))
-    kit.refuse(f"--executable {kit.executable}.contents.json: speaks of another executable")
+    kit.refuse(f"--executable {kit.executable}.contents.json: describes another executable")
     kit.executable.with_name("metalauncher.contents.json").unlink()
     answer = kit.refuse(f"--executable {kit.executable}: is not metalauncher's executable")
     assert "and NAME.contents.json beside it" in answer.err
@@ -381,7 +408,7 @@ def test_talk(kit: Kit) -> None:
     digest = json.loads((kit.out / "index.json").read_text())["manifests"][0]["digest"]
     assert answer.code == 0
     assert answer.out == f"oci:{kit.out}:latest {digest}\n"
-    assert answer.err.startswith("one layer of ")
+    assert said(answer).startswith("one layer of ")
     assert answer.err.endswith(" unpacked) on scratch: metalauncher and 2 launchers\n")
     assert stat.S_IMODE(kit.out.stat().st_mode) == 0o755
     shown = on_terminal(None, "labels", "--verify", f"oci:{kit.out}")
@@ -394,5 +421,5 @@ def test_invalid_descriptor_of_the_base(kit: Kit) -> None:
     members_ = [folder("etc"), folder("etc/cnb"), folder("etc/cnb/launchers.d"), file(path, b"[launcher]\nid = 1\n")]
     answer = kit.tool(*kit.options(base=base(kit.folder / "base", [pack(members_)])))
     assert answer.code == 0
-    assert "Warning: left out: " in answer.err
+    assert "Warning: invalid descriptor: " in answer.err
     assert "launcher.id: is an integer, not a string in quotes" in answer.err

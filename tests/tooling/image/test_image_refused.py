@@ -98,9 +98,10 @@ def test_base_that_may_not_be_read(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
     def closed(*_: object) -> None:
         raise ImageError("denied", "oci-layout: permission denied")
 
-    monkeypatch.setattr("metalauncher.tooling.image.base.load_image", closed)  # root itself may read everything
+    monkeypatch.setattr("metalauncher.tooling.image.base.Images.load", closed)  # root itself may read everything
     answer = kit.refuse(f"--base {reference}: oci-layout: permission denied", base=reference)
-    assert answer.err.endswith(f"  need:    a base that may be read\n  do:      ls -ld {kit.folder}/base\n")
+    look = f"  do:      look at what is there\n           ls -ld {kit.folder}/base\n"
+    assert answer.err.endswith("  need:    a base that can be read\n" + look)
 
 
 def test_platform_of_an_index(kit: Kit) -> None:
@@ -124,7 +125,7 @@ def test_platform_of_an_index(kit: Kit) -> None:
         assert message in answer.err
     answer = kit.tool(*kit.options("--json", base=f"oci:{layout.directory}:both"))
     assert (answer.code, said(answer).count("\n")) == (0, 1)
-    assert " is there for linux/arm64 as well, and the image is not: " in said(answer)
+    assert " is also for linux/arm64, the image is not: " in said(answer)
     _, found = Layout(kit.out).image("latest")
     assert found["architecture"] == "amd64"
     answer = kit.refuse("is for another platform than --executable", base=f"oci:{layout.directory}:arm64")
@@ -136,7 +137,7 @@ def test_platform_of_an_index(kit: Kit) -> None:
         tarball.write_bytes(pack_tarball(members_))
     answer = kit.tool(*kit.options("--json", base=f"oci:{layout.directory}:both", out=f"oci:{kit.out}:arm"))
     assert answer.code == 0
-    assert " is there for linux/amd64 as well, and the image is not: " in said(answer)
+    assert " is also for linux/amd64, the image is not: " in said(answer)
     assert Layout(kit.out).image("arm")[1]["architecture"] == "arm64"
     kit.build(out=f"oci:{kit.out}:scratch")
     assert Layout(kit.out).image("scratch")[1]["architecture"] == "arm64"
@@ -179,7 +180,7 @@ def test_description_of_the_executable(kit: Kit) -> None:
     description = kit.executable.with_name("metalauncher.contents.json")
     right = description.read_bytes()
     description.write_bytes(right.replace(sha(kit.executable.read_bytes()).removeprefix("sha256:").encode(), b"0" * 64))
-    answer = kit.refuse(f"--executable {description}: speaks of another executable")
+    answer = kit.refuse(f"--executable {description}: describes another executable")
     assert f"have:    that of sha256 {'0' * 64}" in answer.err
     description.write_bytes(right[:100])
     assert "make static" in kit.refuse(f"--executable {description}: is not JSON").err
@@ -203,7 +204,7 @@ def test_without_launchers(kit: Kit) -> None:
     """An image with no launcher is refused."""
     answer = kit.tool("image", "--base", "scratch", "--executable", kit.executable, "--out", f"oci:{kit.out}")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith("ERROR: there would be no launcher in the image\n")
+    assert answer.err.startswith("ERROR: the image would have no launcher\n")
     assert not kit.out.exists()
 
 
@@ -287,3 +288,14 @@ def test_foreign_layer(kit: Kit) -> None:
     layout.add(config_of([layer]), [blob], "base")
     layout.save()
     kit.refuse("has a foreign layer", base=f"oci:{layout.directory}")
+
+
+def test_tag_that_is_not_there(kit: Kit) -> None:
+    """What is wrong with a name is not to be found in the directory's rights: the layout's own list is."""
+    debian(kit)
+    wrong = f"oci:{kit.folder}/base:13"
+    for answer in (kit.tool(*kit.options(base=wrong)), kit.tool("list", "--run-image", wrong)):
+        assert answer.code == 3
+        assert f"{wrong}: there is no image '13'; there is 12\n" in answer.err
+        last = ["  do:      name an image that is in the layout", f"           cat {kit.folder}/base/index.json"]
+        assert answer.err.splitlines()[-2:] == last

@@ -99,7 +99,7 @@ def test_launchers_in_no_cell(tool: Tool) -> None:
     (folder / "old.toml").write_text((PROJECT / "launchers.d/buildpacks_lifecycle@0.9.3.toml").read_text())
     said = "; serves apps that recorded no API, too"
     (line,) = [line for line in tool.on("matrix").out.splitlines() if line.startswith("B ")]
-    assert line.endswith(f"old.toml): in no cell, for others go before it{said}")
+    assert line.endswith(f"old.toml): in no cell: other launchers are chosen first{said}")
     (folder / "buildpacks_lifecycle@0.17.7.toml").unlink()
     (line,) = [line for line in tool.on("matrix").out.splitlines() if line.startswith("A ")]
     assert line.endswith(f"old.toml){said}")

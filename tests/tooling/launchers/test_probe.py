@@ -259,7 +259,7 @@ def test_nothing_to_probe(tool: Tool, options: tuple[str, ...]) -> None:
         "ERROR: there is no launcher to probe",
         f"  need:    a valid descriptor in {places[0]} or {places[1]}",
         "  have:    none",
-        "  do:      name the root where the launchers are with --root DIR; see what is left aside there",
+        "  do:      name the root where the launchers are with --root DIR; see which are not in effect",
         f"           metalauncher list --all --root {tool.root}",
     ]
 

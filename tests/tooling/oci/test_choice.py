@@ -12,8 +12,9 @@ import zstandard
 from containers import call, need
 from layouts import OCI, Layout, Packed, digest, docker_archive, file, packed, tar
 
+from metalauncher.tooling.oci.choice import Index
 from metalauncher.tooling.oci.image import Image, load_image
-from metalauncher.tooling.oci.model import ImageError, Store
+from metalauncher.tooling.oci.model import OCI_MANIFEST, Descriptor, ImageError, Store
 from metalauncher.tooling.oci.sources.archive import ArchiveStore
 from metalauncher.tooling.oci.sources.layout import LayoutStore, OciArchiveStore
 
@@ -122,6 +123,26 @@ def test_same_image_twice(layout: Layout) -> None:
     layout.tag(manifest, "app")
     assert load(layout, "app").labels == {"n": "it"}
     assert load(layout).labels == {"n": "it"}
+
+
+@pytest.mark.parametrize(
+    ("platforms", "had"),
+    [
+        (
+            ["linux/s390", "linux/amd64", "", ""],
+            "it has linux/amd64, linux/s390 and images whose platform it does not say",
+        ),
+        (["", ""], "it does not say which platforms its images are for"),
+        (["unknown/unknown"], "it has only attestations and the like, and no image"),
+        ([], "it has no image"),
+    ],
+)
+def test_no_image_for_a_platform(platforms: list[str], had: str) -> None:
+    """What an index has in place of the image for a platform is said in words that are true of it."""
+    entries = [Descriptor(OCI_MANIFEST, f"sha256:{n:064}", 1, platform) for n, platform in enumerate(platforms)]
+    with pytest.raises(ImageError) as caught:
+        Index(entries).for_platform("linux/s390x")
+    assert caught.value.reason == f"has no image for linux/s390x; {had}"
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["by the index", "by the configs"])

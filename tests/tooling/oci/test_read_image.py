@@ -6,7 +6,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import pytest
 from layouts import DOCKER, DOCKER_LAYER, OCI, Layout, Packed, digest, docker_archive, file, link, packed, tar
 from making import unprivileged
 
-from metalauncher.tooling.oci.image import Image, load_image
-from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.choice import Index
+from metalauncher.tooling.oci.image import Image, Images, load_image
+from metalauncher.tooling.oci.model import Descriptor, ImageError
 from metalauncher.tooling.oci.sources.archive import ArchiveStore
 from metalauncher.tooling.oci.sources.layout import LayoutStore
 
@@ -123,6 +124,27 @@ def test_index_of_variants(layout: Layout, has: list[str], wanted: str, chosen: 
         )
     else:
         assert load(layout, platform=f"linux/{wanted}").platform == f"linux/{chosen}"
+
+
+def test_index_is_parsed_once(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many images of it are loaded; an index in it that stands for several platforms too."""
+    parsed: list[int] = []
+
+    class Counted(Index):
+        def __init__(self, entries: Sequence[Descriptor]) -> None:
+            parsed.append(len(entries))
+            super().__init__(entries)
+
+    monkeypatch.setattr("metalauncher.tooling.oci.image.Index", Counted)
+    platforms = [{"os": "linux", "architecture": f"x{number}"} for number in range(30)]
+    children = [layout.manifest(config=platform, platform=platform) for platform in platforms]
+    kind = f"{OCI}.index.v1+json"
+    inner = layout.document({"schemaVersion": 2, "mediaType": kind, "manifests": children[:2]}, kind)
+    entries = [*[inner | {"platform": platform} for platform in platforms[:2]], *children[2:]]
+    layout.tag(layout.document({"schemaVersion": 2, "mediaType": kind, "manifests": entries}, kind))
+    images = Images(LayoutStore(str(layout.directory), None))
+    assert [images.load(platform).platform for platform in images.platforms()] == [f"linux/x{n}" for n in range(30)]
+    assert parsed == [30, 2]
 
 
 def test_index_in_itself(layout: Layout) -> None:

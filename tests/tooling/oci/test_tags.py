@@ -9,10 +9,10 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from asking import SECRET, Time, client, fails, logins
+from faults import Tokens
 from keeping import Fault, Faults, Kept, Lost, error, keeping
 from registries import (
     LAYER,
@@ -21,7 +21,6 @@ from registries import (
     Reply,
     Request,
     auth,
-    basic,
     digest_of,
     hostile,
     make_certificate,
@@ -197,7 +196,9 @@ def test_knows_immutable_tags(case: str) -> None:
     document = json.loads(bytes(reply.body)) if reply.body else {"errors": [{}]}  # type: ignore[arg-type]
     said = ": ".join(document["errors"][0].values())
     with _target(kept) as (target, server):
-        reason = f"{server.host} lets nobody move the tag 1: it answered {reply.status}" + f" ({said})" * bool(said)
+        reason = f"{server.host} does not allow moving the tag 1: it answered {reply.status}" + f" ({said})" * bool(
+            said
+        )
         with fails("immutable", reason):
             target.put_tag("1", MANIFEST, OURS, Tagged(digest_of(OLD), ""))
     assert kept.tags[REPOSITORY]["1"] == digest_of(OLD)
@@ -275,43 +276,6 @@ def test_believes_no_answer_about_another_digest(method: str) -> None:
         if method == "PUT":
             with fails("damaged", reason.replace(DESCRIPTOR.digest, digest_of(OURS))):
                 target.put_manifest(MANIFEST, OURS)
-
-
-class Tokens:
-    """A token server, and a registry that wants its tokens.
-
-    Attributes:
-        asked: for which scopes.
-        refused: scopes that it gives no token for.
-    """
-
-    def __init__(self) -> None:
-        """Give a token for everything."""
-        self.asked: list[list[str]] = []
-        self.refused: set[str] = set()
-        self.kept = Kept()
-
-    def give(self, request: Request) -> Reply:
-        """Give a token that names its scopes."""
-        assert request.headers["Authorization"] == basic("ann", SECRET)
-        scopes = [value for name, value in parse_qsl(urlsplit(request.path).query) if name == "scope"]
-        self.asked.append(scopes)
-        if self.refused & set(scopes):
-            return Reply("403 Forbidden")
-        return Reply(body=json.dumps({"token": "+".join(scopes), "expires_in": 3600}).encode())
-
-    def want(self, realm: str) -> Faults:
-        """Want a token that is for what is asked."""
-
-        def want(request: Request, _: int) -> Fault:
-            scopes = request.headers.get("Authorization", "").removeprefix("Bearer ").split("+")
-            right = "pull" if request.method in {"GET", "HEAD"} else "pull,push"
-            ours = {f"repository:{REPOSITORY}:{right}", f"repository:{REPOSITORY}:pull,push"}
-            if ours & set(scopes):
-                return None
-            return Reply("401 Unauthorized", headers={"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})
-
-        return want
 
 
 @contextlib.contextmanager

@@ -149,7 +149,7 @@ CASES: dict[str, tuple[list[bytes], list[tuple[str, str]] | str]] = {
     "whiteout-and-then-file": ([_layer(_file("usr/.wh.lib"), _file("usr/lib"))], []),
     "whiteout-and-then-directory": (
         [_layer(_file("usr/.wh.lib"), _folder("usr/lib"))],
-        [("usr/lib", "is made anew by the layer that removes it: on overlayfs the removed files come back")],
+        [("usr/lib", "is made again by the layer that removes it: on overlayfs the removed files come back")],
     ),
     "whiteout-behind-its-entry": (
         [_layer(_file("usr/a"), _file("usr/.wh.a"))],

@@ -332,7 +332,7 @@ def test_verify_of_an_image(tool: Tool, places: Places) -> None:
 
 
 WRONG = {
-    "two": ("oci:/x --root /", "there are two run images: --run-image and --root"),
+    "two": ("oci:/x --root /", "--run-image and --root are both given"),
     "no name": ("oci:", "'oci:' names no place"),
     "nothing there": ("oci:/none-such", "oci:/none-such: there is no such directory"),
     "no root": ("dir:/none-such", "dir:/none-such: there is no such directory"),

@@ -301,7 +301,7 @@ WRONG: dict[str, tuple[Change, str, str]] = {
     "box": (
         lambda found: found | {APIS: found[APIS].replace('"0.12","0.13"', '"0.12"')},
         APIS,
-        "says something else of the same launchers",
+        "describes the same launchers differently",
     ),
     "not JSON": (lambda found: found | {APIS: "{"}, APIS, "can't be understood"),
     "mirror": (
@@ -309,7 +309,7 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         MIRRORS[PATH],
         "is missing",
     ),
-    "path": (lambda found: found | {PATH: "/cnb/lifecycle/launcher"}, PATH, "is another than the registry gives"),
+    "path": (lambda found: found | {PATH: "/cnb/lifecycle/launcher"}, PATH, "differs from what the launchers give"),
 }
 
 
@@ -346,7 +346,7 @@ def test_true_labels(installed: Tool, tmp_path: Path) -> None:
     for name, found in (("one", true), ("other", written)):
         reference = base(tmp_path / name, [layer_of(installed.root)], Labels=found)
         answer = installed("labels", "--verify", reference)
-        assert (answer.code, answer.out, answer.err) == (0, "", "the labels are true\n")
+        assert (answer.code, answer.out, answer.err) == (0, "", "the labels are correct\n")
 
 
 def test_descriptor_that_is_a_link(installed: Tool, tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_descriptor_that_is_a_link(installed: Tool, tmp_path: Path) -> None:
     layers = [layer_of(installed.root, leave_out="lifecycle@0.17.7.toml"), pack(moved)]
     reference = base(tmp_path / "layout", layers, Labels=true)
     answer = installed("labels", "--verify", reference)
-    assert (answer.code, answer.out, answer.err) == (0, "", "the labels are true\n")
+    assert (answer.code, answer.out, answer.err) == (0, "", "the labels are correct\n")
 
 
 def test_labels_of_what_is_not_there(installed: Tool, tmp_path: Path) -> None:
@@ -378,12 +378,12 @@ def test_labels_of_what_is_not_there(installed: Tool, tmp_path: Path) -> None:
     reference = base(tmp_path / "c", [pack([folder("etc")])], Labels=true)
     answer = installed("labels", "--verify", reference)
     assert answer.code == 1
-    assert answer.out.count("should not be there: there is nothing behind it\n") == len(true)
+    assert answer.out.count("should not be there: the image's launchers do not give it\n") == len(true)
     assert answer.err.endswith("8 labels wrong\n  do:      remove them, or add launchers\n")
     reference = base(tmp_path / "d", [pack([folder("etc")])])
     answer = installed("labels", "--verify", reference)
     assert (answer.code, answer.out) == (3, "")
-    assert "there is no launcher in the image, and no label that speaks of one" in answer.err
+    assert "the image has neither a launcher nor a label about one" in answer.err
 
 
 @pytest.mark.parametrize(

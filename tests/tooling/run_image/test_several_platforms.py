@@ -40,15 +40,15 @@ def test_verify(tool: Tool, run: str) -> None:
     """Each platform's labels are verified, and each says so; where one is wrong, that one is named."""
     answer = tool("labels", "--verify", run)
     assert (answer.code, answer.out) == (0, "")
-    assert answer.err == "linux/amd64: the labels are true\nlinux/arm64: the labels are true\n"
+    assert answer.err == "linux/amd64: the labels are correct\nlinux/arm64: the labels are correct\n"
     for platform in MACHINES:
-        assert tool("labels", "--verify", run, "--platform", platform).err == "the labels are true\n"
+        assert tool("labels", "--verify", run, "--platform", platform).err == "the labels are correct\n"
     spoil_labels(run)
     answer = tool("labels", "--verify", run)
     assert answer.code == 1
     heading, first, *_ = answer.out.splitlines()
     assert (heading, first) == ("linux/arm64", "io.buildpacks.base.launcher.platform-apis: is not a list of versions")
-    assert answer.err.splitlines()[:2] == ["linux/amd64: the labels are true", f"linux/arm64: {run}: 1 label wrong"]
+    assert answer.err.splitlines()[:2] == ["linux/amd64: the labels are correct", f"linux/arm64: {run}: 1 label wrong"]
     answer = tool("labels", "--verify", run, "--json")
     valid("labels", answer.document)
     found = {one["platform"]: [each["label"] for each in one["mismatches"]] for one in answer.document["platforms"]}
@@ -225,12 +225,34 @@ def test_platforms_of_the_baseline(platforms: Platforms, run: str) -> None:
     assert "ML015" not in kit.tool("lint", "--run-image", run, "--baseline", run).out
 
 
+def test_variants(platforms: Platforms, run: str) -> None:
+    """A variant is no other machine: not to a baseline, nor to what a base is there for besides the image."""
+    kit, layout = platforms.kit, layout_of(run)
+    (entry,) = layout.entries
+    for child, tag in zip(layout.read(entry["digest"])["manifests"], ("amd64", "arm64"), strict=True):
+        layout.entries.append(child | {"annotations": {REF_NAME: tag}})
+    layout.save()
+    manifest, config = layout.image("amd64")
+    layout.add(config | {"variant": "v2"}, manifest["layers"], "v2")
+    layout.save()
+    varied = index(layout.directory, {"linux/amd64/v2": "v2", "linux/arm64/v9": "arm64"}, "varied")
+    alone = [f"oci:{layout.directory}:{tag}" for tag in ("amd64", "v2")]
+    for now, before in ((run, varied), (varied, run), alone, reversed(alone)):
+        answer = kit.tool("lint", "--run-image", now, "--baseline", before)
+        assert (answer.code, answer.out) == (0, "")
+    out = ("--executable", platforms.executables[0], "--bundle", platforms.bundles[0], "--out", f"oci:{kit.folder}/one")
+    answer = kit.tool("image", "--base", varied, "--platform", "linux/amd64/v2", *out)
+    assert "is there for" not in answer.err
+    answer = kit.tool("image", "--base", varied, *out)
+    assert (answer.code, f"--base {varied} is there for linux/arm64/v9 as well, and" in answer.err) == (0, True)
+
+
 def test_one_platform_of_a_base(platforms: Platforms, run: str) -> None:
     """A base for several platforms, and an image for one of them, is warned of, unless it was asked for."""
     kit = platforms.kit
     out = ("--executable", platforms.executables[0], "--bundle", platforms.bundles[0], "--out", f"oci:{kit.folder}/one")
     warning = (
-        f"Warning: --base {run} is there for linux/arm64 as well, and the image is not: no app for that can be rebased"
+        f"Warning: --base {run} is also for linux/arm64, the image is not: apps for that can't be rebased"
         " onto it; to build for all: --platform linux/amd64 --platform linux/arm64"
     )
     for asked, warned in ((), True), (("--platform", "linux/amd64"), False):

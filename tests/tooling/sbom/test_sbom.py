@@ -470,10 +470,10 @@ def test_wrong_contents(run_image: Tool) -> None:
         answer = run_image.on(command)
         assert (answer.code, answer.out) == (3, "")
         assert answer.err == (
-            f"ERROR: {contents}: speaks of another executable than {executable}\n"
+            f"ERROR: {contents}: describes another executable than {executable}\n"
             f"  need:    the description of sha256 {sha256(executable)}\n"
             f"  have:    that of sha256 {told}\n"
-            "  do:      install the executable and the file beside it from one and the same build\n"
+            "  do:      install both files from the same build\n"
             f"           sha256sum {executable}\n"
         )
     contents.write_text("{")
@@ -529,8 +529,7 @@ def test_missing_extra(run_image: Tool, tmp_path: Path) -> None:
         done = run("sbom", "--format", style)
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr == (
-            f"ERROR: sbom: Python has no module '{module}' here\n"
-            "  need:    what the extra 'sbom' of the package installs\n"
+            f"ERROR: sbom needs the Python module '{module}', which is not installed\n"
             "  do:      pip install 'metalauncher[sbom]'\n"
         )
     assert run("vex").returncode == 0

@@ -50,20 +50,20 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         refuse_others(options)
     elif (options.run_image is None) == (options.root is None):
         raise Unable(
-            "which run image?" if options.root is None else "there are two run images: --run-image and --root",
+            "no run image is given" if options.root is None else "--run-image and --root are both given",
             need="one of --run-image IMAGE and --root DIR",
             command="metalauncher check oci:app --run-image oci:run",
         )
     if options.fail_on == "regressions" and options.against is None:
         raise Unable(
-            "--fail-on regressions: nothing says what started before",
-            need="--against IMAGE, the run image of before",
+            "--fail-on regressions needs the old run image",
+            need="--against IMAGE, the old run image",
             command="metalauncher check oci:app --run-image oci:new-run --against oci:run --fail-on regressions",
         )
     shard = parse_shard(options.shard, console.environment) if options.shard else None
     apps = read_targets(options.apps, options.from_files, shard, command=_HELP)
     if not options.apps and not options.from_files:  # a part of those named may well be empty
-        raise Unable("no app is named", need="APP, or a list with --from", command=_HELP)
+        raise Unable("no app is given", need="APP, or a list with --from", command=_HELP)
     return_large_blocks()
     cache = "" if options.no_cache else options.cache
     stores = open_stores(options, console, connections=options.jobs or JOBS, cache=cache)

@@ -33,7 +33,7 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 _REBUILD = "rebuild the app"
 _PROCESSES = "cnb/process"
 # They change neither the environment nor the program that they are given.
-_BAKED_IN: Final = "has a copy of metalauncher baked in: a rebase changes the launchers, but not that copy"
+_BAKED_IN: Final = "contains its own copy of metalauncher: a rebase changes the launchers, but not that copy"
 _NAME = "metalauncher"
 _SET_USER, _SET_GROUP = 0o4000, 0o2010  # of a mode; the latter counts where the group may start it
 
@@ -95,7 +95,7 @@ def follow(app: AppImage, walk: Walk, run: RunImage, environment: Mapping[bytes,
         inner = _through_init(app, walk, run, found, search_path)
         if isinstance(inner, Ends):
             return inner
-        notes = (f"it starts {app.argv[0]}, which is taken to start {inner.start}",)
+        notes = (f"it starts {app.argv[0]}, which is assumed to start {inner.start}",)
         assumes = (INIT_BY_NAME,)
         argv, start, found = inner
     end = _Start(app, walk, run, argv, start).end(found)._replace(assumes=assumes)
@@ -123,7 +123,7 @@ def _through_init(app: AppImage, walk: Walk, run: RunImage, init: Exec, search_p
     if found.errno == ENOEXEC or (found.errno and "/" not in argv[0]):
         return Ends("unknown", f"{app.argv[0]} may start {start} by /bin/sh, or another one later in PATH")
     if not _is_launchers(start, found, run) and not found.errno:
-        return Ends("unknown", f"it starts {app.argv[0]} and {start}, and that may be anything")
+        return Ends("unknown", f"it starts {app.argv[0]} and {start}, which may start anything")
     return _Inner(argv, start, found)
 
 
@@ -142,7 +142,7 @@ def _doubt_set_id(found: Exec, walk: Walk) -> None:
         return
     set_user = node.mode & _SET_USER and node.owner != user.uid
     if set_user or (node.mode & _SET_GROUP == _SET_GROUP and node.group != user.gid):
-        walk.resolver.doubt(f"/{place.path} is set-id: whether it becomes another user is the engine's to say")
+        walk.resolver.doubt(f"/{place.path} is set-id: whether it changes the user is up to the container engine")
 
 
 def _changed(found: Exec, walk: Walk, run: RunImage) -> str:
@@ -218,7 +218,7 @@ class _Start:
             _doubt_set_id(Exec(0, (step,)), self._walk)
             return self._entered("copy", self._start, self._argv[1:])
         own = self._walk.contents.of_app(place)
-        return Ends("keeps-own-launcher", f"/{place.path} is a program of its own", "binary", own=own)
+        return Ends("keeps-own-launcher", f"/{place.path} is the app's own program", "binary", own=own)
 
     def _route(self, found: Exec) -> Route | None:
         return "symlink" if len(found.steps) == 1 else None
@@ -237,7 +237,7 @@ class _Start:
         if len(found.steps) > 1:
             return self._no_interpreter(found.steps[-2], last, found.errno, code)
         if found.errno == ELOOP:
-            return Ends("does-not-start", f"{self._start} leads round in a loop of links", None, None, _REBUILD)
+            return Ends("does-not-start", f"{self._start} leads to a loop of links", None, None, _REBUILD)
         if last.place.node is None:
             return self._missing(last, found.errno, code)
         if last.place.node.kind != "file":
@@ -268,7 +268,7 @@ class _Start:
         end = f"/{step.place.path}"
         if errno not in (ENOENT, ENOTDIR):
             who = f"the user {self._app.user!r}" if self._app.user else "root"
-            reason = f"{self._start} leads through {end}, which is closed to {who}"
+            reason = f"{self._start} leads through {end}, which is not accessible to {who}"
             if errno != EACCES:
                 reason = f"{self._start} leads to {end}: {errno_text(errno)}"
             return Ends("does-not-start", reason, None, code, _REBUILD)
@@ -293,11 +293,11 @@ class _Start:
             return Ends("does-not-start", reason, None, None, _REBUILD)
         if not self._walk.contents.is_apps(place):
             if node.mode & 0o111:
-                reason = f"{self._start} leads to /{place.path} of the run image, which is closed to its user"
+                reason = f"{self._start} leads to /{place.path} of the run image, which is not accessible to its user"
             else:
                 reason = f"{self._start} leads to /{place.path} of the run image, which is not executable"
             return Ends("does-not-start", reason, "symlink", code, f"repair /{place.path} in the run image")
         if node.mode & 0o111:
             who = f"the user {self._app.user!r}" if self._app.user else "root"
-            return Ends("does-not-start", f"/{place.path} is closed to {who}", None, code, _REBUILD)
+            return Ends("does-not-start", f"/{place.path} is not accessible to {who}", None, code, _REBUILD)
         return Ends("does-not-start", f"/{place.path} is not executable", None, code, _REBUILD)

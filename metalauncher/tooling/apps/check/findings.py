@@ -54,6 +54,7 @@ class RunImage(NamedTuple):
         obstacles: why each of them can't be exec'd, None for one that can; empty where all can, or it is not known.
         platform: that it is for, where it is one of several.
         platforms: of an index the run images for each; it has no launchers of its own then.
+        warning: what is wrong with it whatever apps there are, "" for nothing.
     """
 
     name: str
@@ -62,6 +63,7 @@ class RunImage(NamedTuple):
     obstacles: tuple[str | None, ...] = ()
     platform: str = ""
     platforms: tuple[RunImage, ...] = ()
+    warning: str = ""
 
 
 class Cell(NamedTuple):
@@ -166,6 +168,21 @@ class Findings(NamedTuple):
         return sum([self.gate.leaves_alone(result) for result in self.results])
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the run image whatever apps there are."""
+        return tuple([one.warning for one in (*self.run_image.platforms, self.run_image) if one.warning])
+
+    @property
+    def unserved(self) -> dict[str, int]:
+        """The platforms that apps are there for besides those of the run image, with how many of them are."""
+        return dict(sorted(Counter([part.platform or "" for one in self.results for part in one.left_out]).items()))
+
+    @property
+    def owed(self) -> tuple[str, ...]:
+        """Of these platforms the ones that a run image can be built for."""
+        return tuple(sorted({part.platform or "" for one in self.results for part in one.owed}))
+
+    @property
     def to_decide(self) -> tuple[Result, ...]:
         """The apps about which somebody has to decide something."""
         return tuple([result for result in self.results if self.gate.concerns(result)])
@@ -204,6 +221,7 @@ class Findings(NamedTuple):
         """The whole in one sentence."""
         total, risky, unknown = len(self.results), len(self.at_risk), len(self.of("unknown"))
         of = f"{total:,} apps" if total != 1 else "1 app"
+        where = " on the platforms that the run image has" if self.owed else ""
         if not total:
             return "No app was checked"
         if risky:
@@ -211,7 +229,7 @@ class Findings(NamedTuple):
         if unknown:
             whom = f"{unknown:,} of {of}" if total > 1 else "the app"
             return f"It is unknown whether {whom} would start"
-        return f"All {of} would start" if total > 1 else "The app would start"
+        return (f"All {of} would start" if total > 1 else "The app would start") + where
 
 
 def find(

@@ -33,7 +33,7 @@ class Gate(NamedTuple):
     def concerns(self, result: Result) -> bool:
         """Tell whether somebody has to decide something about an app, on whichever of its platforms."""
         if result.parts:
-            return any([self.concerns(part) for part in result.parts])
+            return any([self.concerns(part) for part in (*result.judged, *result.owed)])
         if result.kind == "unknown":
             # With nothing known of before it may have started.
             return self.fail_on == "any" or result.before is None or result.regressed
@@ -42,7 +42,7 @@ class Gate(NamedTuple):
     def fails(self, result: Result) -> bool:
         """Tell whether a run fails by an app, on whichever of its platforms."""
         if result.parts:
-            return any([self.fails(part) for part in result.parts])
+            return any([self.fails(part) for part in (*result.judged, *result.owed)])
         tolerated = result.kind == "unknown" and self.unknown == "warn" and not result.wrong_name
         return self.concerns(result) and not tolerated
 
@@ -58,10 +58,11 @@ class Gate(NamedTuple):
             unchecked: how many apps have none.
 
         Returns:
-            1 if it fails by an app that would not start; else 3 if by one that is unknown, or one is not checked;
-            else 0.
+            1 if it fails by an app that would not start; else 3 if by one that is unknown, or that is there for a
+            platform of Linux that the run image is not there for, or one is not checked; else 0.
         """
-        failed = {one.kind in AT_RISK for result in results for one in result.judged if self.fails(one)}
+        parts = [one for result in results for one in (*result.judged, *result.owed)]
+        failed = {one.kind in AT_RISK for one in parts if self.fails(one)}
         if True in failed:
             return FINDINGS
         return UNFINISHED if failed or unchecked else 0

@@ -97,7 +97,7 @@ class Stock:
 def _reason(carried: Carried) -> str:
     match carried.kind:
         case "own":
-            return f"{carried.path} is a program of its own"
+            return f"{carried.path} is the app's own program"
         case "copy":
             return f"{carried.path} is a copy of metalauncher, which starts the run image's"
         case "run-image":

@@ -37,7 +37,7 @@ def refuse_others(options: Namespace) -> None:
         (options.format == "html", "--format html"),
     ):
         if given:
-            raise Unable(f"--inventory judges nothing: it can't go with {name}", command=_COMMAND)
+            raise Unable(f"--inventory gives no verdicts: it can't be used with {name}", command=_COMMAND)
 
 
 def take_inventory(options: Namespace, console: Console, stores: Stores, apps: Sequence[str]) -> int:

@@ -186,9 +186,9 @@ def resume(path: str, asked: Asked, wanted: Iterable[str]) -> tuple[Journal, dic
         elif found := asked.difference(before):
             what, mine, its = found
             raise Unable(
-                f"{path}: is of another run: its {what} is {its}",
+                f"{path}: belongs to another run: its {what} is {its}",
                 need=f"results for {what} {mine}",
-                do="leave that file, and begin another",
+                do="keep that file, and start a new one",
                 command="metalauncher check --from apps.txt --run-image IMAGE --resume NEW-FILE",
             )
         file.truncate(lines.end)
@@ -229,7 +229,7 @@ def _read(path: str, lines: WholeLines) -> tuple[Asked | None, dict[str, Result]
             if asked is None or line.startswith(_FIRST):
                 newer = Asked.parse(line)
                 if asked is not None and newer.difference(asked):
-                    raise ValueError("is of another run than what goes before it")
+                    raise ValueError("belongs to another run than what goes before it")
                 asked = newer
             else:
                 result = bounded(from_line(line), shared)

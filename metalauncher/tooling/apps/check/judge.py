@@ -23,7 +23,7 @@ from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.console import decode
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.platforms import one_machine
+from metalauncher.tooling.oci.platforms import contradict, normal, one_machine
 from metalauncher.tooling.run_image.model import architecture_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ class Judge:
             return run.judge(AppImage(image, run.files, self._scanner, thorough=self._thorough))
 
         try:
-            return self._verdict(under)._replace(app=name, digest=image.manifest.digest)
+            result = self._verdict(under)
+            notes = (*_contradiction(image), *result.notes)
+            return result._replace(app=name, digest=image.manifest.digest, notes=notes)
         except ImageError as error:
             return unreadable(name, error)._replace(digest=image.manifest.digest)
 
@@ -288,6 +290,14 @@ def _mismatch(app: AppImage, run: RunImage) -> str:
     if one_machine(app.image.platform, run.platform):
         return ""
     return f"is for {app.image.platform}, the run image for {run.platform}"
+
+
+def _contradiction(image: Image) -> list[str]:
+    """Say where an index has an image for another machine than its config says: containers of it won't start there."""
+    listed = image.manifest.platform
+    if not contradict(listed, image.platform):
+        return []
+    return [f"its index has it for {normal(listed)}, and its config says {image.platform}"]
 
 
 def _odd_variables(environment: Mapping[bytes, bytes]) -> str:

@@ -38,7 +38,7 @@ def merge(options: Namespace, console: Console) -> int:
         (options.thorough, "--thorough"),
     ):
         if given:
-            raise Unable(f"--merge checks nothing: it can't go with {name}", command=_COMMAND)
+            raise Unable(f"--merge checks nothing: it can't be used with {name}", command=_COMMAND)
     first: Asked | None = None
     results: dict[str, Result] = {}
     parts: dict[Shard | None, int] = {}  # how many apps each has
@@ -47,7 +47,7 @@ def merge(options: Namespace, console: Console) -> int:
         if first is not None and (difference := first._replace(shard=None).difference(asked._replace(shard=None))):
             what, here, there = difference
             raise Unable(
-                f"{file}: is of another run than {options.merge[0]}",
+                f"{file}: belongs to another run than {options.merge[0]}",
                 have=[f"{what} {here}", f"{what} {there}"],
                 need="results of one question",
                 command=_COMMAND,
@@ -61,7 +61,7 @@ def merge(options: Namespace, console: Console) -> int:
         raise AssertionError("there is at least one file")
     if options.fail_on == "regressions" and first.against is None:
         raise Unable(
-            "--fail-on regressions: these results say nothing of a run image of before",
+            "--fail-on regressions: these results say nothing of an old run image",
             need="results of runs with --against IMAGE",
             command=_COMMAND,
         )
@@ -83,7 +83,7 @@ def _refuse_missing(shards: list[Shard]) -> None:
     totals = sorted({shard.of for shard in shards})
     if len(totals) > 1:
         have = [f"parts of {total}" for total in totals]
-        raise Unable("the files are of fleets parted differently", have=have, command=_COMMAND)
+        raise Unable("the files are of fleets that were split differently", have=have, command=_COMMAND)
     if not totals:
         return
     there = {shard.number for shard in shards}
@@ -103,8 +103,8 @@ def _run_image(document: dict[str, Any], file: str) -> RunImage:
     if isinstance(platforms, list):
         found = [_run_image({**one, "platforms": None}, file) for one in platforms if isinstance(one, dict)]
         return RunImage(name, digest, (), (), platforms=tuple(found))
-    launchers = _launchers(document, file)
-    return RunImage(name, digest, launchers, _obstacles(document), str(document.get("platform") or ""))
+    platform, warning = str(document.get("platform") or ""), str(document.get("warning") or "")
+    return RunImage(name, digest, _launchers(document, file), _obstacles(document), platform, warning=warning)
 
 
 def _launchers(document: dict[str, Any], file: str) -> tuple[Launcher, ...]:

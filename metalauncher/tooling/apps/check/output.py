@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from metalauncher.tooling.apps.check.report_html import html
 from metalauncher.tooling.apps.check.report_markdown import markdown
-from metalauncher.tooling.apps.check.report_text import left_alone, lines, summary
+from metalauncher.tooling.apps.check.report_text import about_platforms, left_alone, lines, summary
 from metalauncher.tooling.apps.check.under import without_descriptors
 from metalauncher.tooling.apps.check.verdict import SCHEMA_VERSION, to_json
 from metalauncher.tooling.console import count
@@ -46,8 +46,8 @@ def present(options: Namespace, console: Console, findings: Findings, asked: Ask
             console.out(lines(findings, console.paint, whole=options.all))
     if options.output not in (None, STDOUT_NAME):  # who waits for it is told what became of it
         console.say(*summary(findings))
-    elif options.format == "jsonl" and findings.left_alone:  # its lines say nothing of the whole
-        console.say(left_alone(findings))
+    elif options.format == "jsonl":  # its lines say nothing of the whole
+        console.say(*about_platforms(findings), *([left_alone(findings)] if findings.left_alone else []))
     if findings.unchecked:
         console.say(f"not finished: {count(findings.unchecked, 'app')} not checked")
     return findings.gate.exit_code(findings.results, findings.unchecked)
@@ -72,6 +72,7 @@ def _document(findings: Findings, asked: Asked) -> Iterator[str]:
             {"module": one.launcher.module, "release": one.launcher.release, "apps": one.apps}
             for one in findings.own_launchers
         ],
+        **({"unserved": dict(findings.unserved)} if findings.unserved else {}),
         "regressions": sum([result.regressed for result in findings.results]),
         "bundles": list(findings.bundles),
         **_by_platform(findings),

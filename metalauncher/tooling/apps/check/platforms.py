@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.apps.check.judge import unreadable
 from metalauncher.tooling.apps.check.verdict import Result, in_sum
-from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image, platforms_of
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, Images
 from metalauncher.tooling.oci.model import ImageError
-from metalauncher.tooling.oci.pinned import PinnedStore
-from metalauncher.tooling.oci.platforms import under
+from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,21 +33,21 @@ class Judges:
             name: as it was given.
             store: where it is.
         """
-        pinned = PinnedStore(store)
+        images = Images(store)
         try:
-            listed = platforms_of(pinned)
-            digest = pinned.top()[0].digest
+            listed = images.platforms()
+            digest = images.top().digest
         except ImageError as error:
             return unreadable(name, error)
-        parts = tuple([self._judge_one(name, pinned, platform) for platform in listed or ("",)])
-        return parts[0] if len(parts) == 1 else in_sum(name, digest, parts)
+        parts = tuple([self._judge_one(name, images, platform) for platform in listed or ("",)])
+        return parts[0]._replace(unserved=False) if len(parts) == 1 else in_sum(name, digest, parts)
 
-    def _judge_one(self, name: str, store: Store, listed: str) -> Result:
+    def _judge_one(self, name: str, images: Images, listed: str) -> Result:
         """Return the verdict over an app's image for one platform, as its index has it; "" where there is no index."""
         if listed and self._of(listed) is None:
             return self._not_there(name, None, listed)
         try:
-            image = load_image(store, listed)
+            image = images.load(listed or DEFAULT_PLATFORM)
         except ImageError as error:
             return unreadable(name, error)._replace(platform=listed or None)
         platform = listed or image.platform
@@ -66,10 +65,9 @@ class Judges:
             f"is for {platform}, which the run image is not there for: it has {have}"
             if platform
             else f"does not say which platform it is for, and the run image is there for {have}",
-            remedy=f"build the run image for {platform} too, or take the app's image for it off the index"
-            if platform
-            else "name the platform with --platform",
+            remedy=_remedy(platform),
             platform=platform or None,
+            unserved=bool(platform),
         )
 
     def judge_unpacked(self, name: str, directory: str) -> Result:
@@ -79,3 +77,12 @@ class Judges:
     def _of(self, platform: str) -> str | None:
         """Return on which of the run image's platforms an app's starts."""
         return under(self._platforms, platform)
+
+
+def _remedy(platform: str) -> str:
+    """Return what to do about an app's image that no run image is there for."""
+    if not platform:
+        return "name the platform with --platform"
+    if not platform.startswith(f"{DEFAULT_SYSTEM}/"):
+        return "there are no launchers but for Linux: leave it as it is"
+    return f"build the run image for {platform} too, or take the app's image for it off the index"

@@ -61,7 +61,7 @@ def remedy_of(refusal: Refusal, found: Found) -> str:
             return "rebuild the app, or add a launcher with defaults for such apps (lifecycle 0.9.3) to the run image"
         case MetadataUnreadable():
             if decision.record is None:
-                return "rebuild the app, whose file this is"
+                return "rebuild the app"
             return " ".join(text_of(refusal, decision).fix) or "take METALAUNCHER_PIN out of the image's config"
         case NoLauncherInstalled():
             repair = "repair its descriptors, or " if decision.registry.invalid else ""

@@ -15,7 +15,14 @@ from metalauncher.tooling.apps.check.bounds import (
     size_in_words,
 )
 from metalauncher.tooling.apps.check.findings import WORDS, counted, recorded_by
-from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS, by_platform, notes_shown, own_launcher, resting
+from metalauncher.tooling.apps.check.report_text import (
+    ASSUMPTIONS,
+    about_platforms,
+    by_platform,
+    notes_shown,
+    own_launcher,
+    resting,
+)
 from metalauncher.tooling.apps.check.verdict import AT_RISK
 from metalauncher.tooling.console import count
 from metalauncher.tooling.oci.platforms import under
@@ -88,7 +95,8 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
 
 
 def _is_unsure(findings: Findings) -> bool:
-    return bool(findings.of("unknown") or findings.unchecked or not findings.results)
+    unclear = findings.owed or findings.warnings
+    return bool(findings.of("unknown") or findings.unchecked or unclear or not findings.results)
 
 
 def _body(findings: Findings) -> Iterator[str]:
@@ -101,6 +109,8 @@ def _body(findings: Findings) -> Iterator[str]:
     if findings.left_alone:
         yield f'<p class="note"><strong>{findings.left_alone:,} left alone</strong> by'
         yield f" {page.code(findings.gate.text)}: the run does not fail by them.</p>\n"
+    for text in about_platforms(findings):
+        yield f'<p class="note">{page.safe(text)}.</p>\n'
     if findings.bundles:
         names = ", ".join([page.code(name) for name in findings.bundles])
         yield f'<p class="note do"><strong>To be added to the run image:</strong> {names}</p>\n'

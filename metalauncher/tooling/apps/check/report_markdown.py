@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from metalauncher.tooling.apps.check.bounds import NAME_LIMIT, shorten, size_in_words
 from metalauncher.tooling.apps.check.findings import WORDS, counted
-from metalauncher.tooling.apps.check.report_text import by_platform, resting
+from metalauncher.tooling.apps.check.report_text import about_platforms, by_platform, resting
+from metalauncher.tooling.apps.check.verdict import AT_RISK
 from metalauncher.tooling.apps.markdown import as_code, as_html, as_text, fold, table
 from metalauncher.tooling.console import count
 
@@ -22,7 +23,7 @@ _KEPT = "Launchers that apps keep; no rebase replaces them, <code>metalauncher p
 
 def markdown(findings: Findings) -> str:
     """Lay out."""
-    risky = [result for result in findings.to_decide if result.kind != "unknown"]
+    risky = [result for result in findings.to_decide if result.kind in AT_RISK]
     unknown = [result for result in findings.to_decide if result.kind == "unknown"]
     parts = [
         f"## {_sign(findings)} {findings.headline}",
@@ -33,6 +34,7 @@ def markdown(findings: Findings) -> str:
         + ".",
     ]
     parts += _platforms(findings)
+    parts += [f"**{as_text(text)}.**" for text in about_platforms(findings)]
     if findings.unchecked:
         parts.append(f"**{count(findings.unchecked, 'app')} not checked.**")
     if risky:
@@ -40,7 +42,7 @@ def markdown(findings: Findings) -> str:
     if findings.left_alone:
         parts.append(f"{findings.left_alone:,} left alone ({as_code(findings.gate.text)}).")
     if findings.bundles:
-        parts.append(f"To be added to the run image: {', '.join([as_code(name) for name in findings.bundles])}.")
+        parts.append(f"Add to the run image: {', '.join([as_code(name) for name in findings.bundles])}.")
     if unknown:
         parts.append(fold(f"{len(unknown):,} unknown", _table(unknown, ("App", "Verdict", "Why", "Do"))))
     if own := findings.own_launchers:
@@ -58,9 +60,10 @@ def markdown(findings: Findings) -> str:
 
 
 def _sign(findings: Findings) -> str:
-    if any([result.kind != "unknown" for result in findings.to_decide]):
+    if any([result.kind in AT_RISK for result in findings.to_decide]):
         return "❌"
-    unsure = findings.at_risk or findings.of("unknown") or findings.unchecked or not findings.results
+    unclear = findings.owed or findings.warnings or findings.unchecked or not findings.results
+    unsure = findings.at_risk or findings.of("unknown") or unclear
     return "⚠️" if unsure else "✅"
 
 

@@ -33,7 +33,7 @@ _KINDS_OF_LAUNCHERS = 5  # that are named in the summary
 ASSUMPTIONS: Final = {
     "lifecycle-layers": "layers that lifecycle's label names hold what its exporter writes",
     "unknown-run-image": "what the app's layers have in the run image's places is the old run image's",
-    "labels": "the run image's labels are true",
+    "labels": "the run image's labels are correct",
     "init-by-name": "a program of the run image with an init's name is that init",
 }
 _COLOURS: Final[dict[Kind, str]] = {
@@ -85,11 +85,15 @@ def words_in_sum(result: Result) -> str:
     return WORDS[result.kind] + (f" on {', '.join(found)}" if len(found) < len(result.parts) else "")
 
 
+def _word(result: Result) -> str:
+    return "not judged" if result.unserved else WORDS[result.kind]
+
+
 def by_platform(result: Result) -> list[str]:
     """Return, for each platform of an app for several, the verdict and its reason, one line each."""
     return [
         shorten(
-            f"{part.platform or 'unknown platform'}: {WORDS[part.kind]}"
+            f"{part.platform or 'unknown platform'}: {_word(part)}"
             + (f" with {part.launcher}" if part.launcher else "")
             + (f": {part.reason}" if part.reason and part.reason != ONLY else "")
         )
@@ -98,7 +102,7 @@ def by_platform(result: Result) -> list[str]:
 
 
 def _verdict(result: Result, name: str, paint: Paint) -> list[str]:
-    verdict = WORDS[result.kind] + (f" with {result.launcher}" if result.launcher else "")
+    verdict = _word(result) + (f" with {result.launcher}" if result.launcher else "")
     if result.kind in AT_RISK and result.exit_code is not None:
         verdict += f", exit code {result.exit_code}"
     found = [f"{paint(name, '')}: {paint(shorten(verdict), _COLOURS[result.kind])}"]
@@ -156,6 +160,7 @@ def _summary(findings: Findings, paint: Paint) -> list[str]:
     found = [_of_platform(matrix, paint) for matrix in findings.matrices if matrix.run_image.platform]
     head = f"{count(len(findings.results), 'app')} under {paint(findings.run_image.name, '')}{against}"
     found.append(head + (": " + ", ".join(parts) if parts else ""))
+    found += [paint(text, YELLOW) for text in about_platforms(findings)]
     regressed = sum([result.regressed for result in findings.results])
     if regressed:
         found.append(paint(f"{regressed:,} of them started before", RED))
@@ -163,14 +168,24 @@ def _summary(findings: Findings, paint: Paint) -> list[str]:
         found.append(left_alone(findings))
     if findings.own_launchers:
         kept = paint(_own_launchers(findings), "")
-        found.append(f"launchers that apps keep; no rebase replaces them, metalauncher patch does: {kept}")
+        found.append(f"launchers that apps keep (only metalauncher patch replaces them): {kept}")
     if findings.bundles:
-        found.append(f"to be added to the run image: {paint(', '.join(findings.bundles), '')}")
+        found.append(f"add to the run image: {paint(', '.join(findings.bundles), '')}")
     if findings.layers_read:
         read = f"{findings.layers_read:,} layers of {size_in_words(findings.bytes_read)} looked through"
         found.append(f"{read}; {resting(findings)}")
     if findings.unchecked:
         found.append(paint(f"{count(findings.unchecked, 'app')} not checked", YELLOW))
+    return found
+
+
+def about_platforms(findings: Findings) -> list[str]:
+    """Return what is wrong with the run image's index, and which platforms of apps it is not there for, in words."""
+    found = [f"warning: {text}" for text in findings.warnings]
+    if findings.unserved:
+        names = [f"{platform} ({count(number, 'app')})" for platform, number in findings.unserved.items()]
+        do = f": build it for {listed(list(findings.owed))} too" if findings.owed else ""
+        found.append(f"not judged: {listed(names)}; the run image is not there for it{do}")
     return found
 
 

@@ -58,7 +58,7 @@ def parse_shard(text: str, environment: Mapping[bytes, bytes]) -> Shard:
         given = environment.get(_INDEX, b"").decode("ascii", "replace")
         if not _is_number(given):
             raise Unable(
-                f"--shard {text}: JOB_COMPLETION_INDEX is {given!r}" if given else f"--shard {text}: nobody says which",
+                f"--shard {text}: JOB_COMPLETION_INDEX is {repr(given) if given else 'not set'}",
                 need="JOB_COMPLETION_INDEX in the environment, as a Kubernetes Job of completionMode Indexed sets it",
                 do="or name the part yourself",
                 command="metalauncher check --from apps.txt --run-image IMAGE --shard 1/4",
@@ -139,7 +139,7 @@ class _Faults:
             return
         more = self._number - len(self._first)
         raise Unable(
-            self._first[0] if self._number == 1 else f"{self._number} apps are not named as images are",
+            self._first[0] if self._number == 1 else f"{self._number} names are not image names",
             have=[] if self._number == 1 else [*self._first, *([f"and {more} more"] if more else [])],
             need="a reference a line, blank lines, # comments, or JSON: a string, or an object with an app or image",
             command=self.command,

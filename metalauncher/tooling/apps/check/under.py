@@ -15,7 +15,7 @@ from metalauncher.tooling.apps.check.judge import Judge
 from metalauncher.tooling.apps.check.platforms import Judges
 from metalauncher.tooling.console import Unable, decode
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM
-from metalauncher.tooling.oci.platforms import one_machine, under
+from metalauncher.tooling.oci.platforms import contradict, one_machine, under
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -40,6 +40,14 @@ class One(NamedTuple):
     platform: str
     image: RunImage
     against: RunImage | None
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with the run image whatever apps there are, "" for nothing."""
+        if not contradict(self.platform, self.image.platform):
+            return ""
+        what = f"the run image's index has an image for {self.platform}, and its config says {self.image.platform}"
+        return f"{what}: containers for {self.platform} can't start on it"
 
 
 class Under(NamedTuple):
@@ -84,7 +92,7 @@ class Under(NamedTuple):
 
     def described(self) -> dict[str, Any]:
         """Return the run image as JSON, with all that decides a verdict."""
-        found = [(one.platform, _described(one.image)) for one in self.ones]
+        found = [(one.platform, _described(one)) for one in self.ones]
         return found[0][1] if len(found) == 1 else _of_all(self.name, self.digest, found)
 
     def described_against(self) -> dict[str, Any] | None:
@@ -143,7 +151,7 @@ class _Before:
             have = ", ".join([platform for platform, _ in images])
             raise Unable(
                 f"{self._name}: has no image for a platform of {name}",
-                need=f"a run image of before for one of {have}",
+                need=f"an old run image for one of {have}",
                 command=f"metalauncher list --run-image {self._name}",
             )
         for platform, image in images:
@@ -181,15 +189,17 @@ class _Before:
 def _shown(one: One) -> ShownRunImage:
     launchers = rank(one.image.registry.launchers)
     obstacles = tuple([one.image.obstacle_of(launcher) for launcher in launchers])
-    return ShownRunImage(one.image.name, one.image.digest, launchers, obstacles, one.platform)
+    return ShownRunImage(one.image.name, one.image.digest, launchers, obstacles, one.platform, warning=one.warning)
 
 
-def _described(image: RunImage) -> dict[str, Any]:
+def _described(one: One) -> dict[str, Any]:
+    image = one.image
     launchers = rank(image.registry.launchers)
     return {
         **_document(image),
-        "descriptors": [describe(one) for one in launchers],
-        "obstacles": [image.obstacle_of(one) for one in launchers],
+        "descriptors": [describe(launcher) for launcher in launchers],
+        "obstacles": [image.obstacle_of(launcher) for launcher in launchers],
+        **({"warning": one.warning} if one.warning else {}),
     }
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from metalauncher.tooling.apps.check.app_image import RunTree
 
-_NO_REBASE = "is unpacked: what of it is the run image's is not known, only what the app itself brings is looked at"
+_NO_REBASE = "is unpacked: which files are the run image's is not known; only the app's own are looked at"
 
 
 class UnpackedApp(AppImage):

@@ -19,6 +19,7 @@ from metalauncher.tooling.apps.json_fields import (
     texts,
 )
 from metalauncher.tooling.apps.launcher_inventory import OwnLauncher, own_launcher_from_json, own_launcher_to_json
+from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM
 
 if TYPE_CHECKING:
     from metalauncher.explain.jsontext import Json
@@ -93,6 +94,7 @@ class Result(NamedTuple):
         wrong_name: what was named is no app for this platform: not the app is to be mended, but the list of apps.
         platform: that of the image, where those of several are judged; None where that of all is asked for.
         parts: of an app for several platforms, the result of each: then this is what they come to, as `in_sum` says.
+        unserved: the run image is not there for the platform: nothing is known of it, and nothing is done to it.
     """
 
     app: str
@@ -114,17 +116,28 @@ class Result(NamedTuple):
     wrong_name: bool = False
     platform: str | None = None
     parts: tuple[Result, ...] = ()
+    unserved: bool = False
 
     @property
     def judged(self) -> tuple[Result, ...]:
-        """What was judged: for each of several platforms, or this alone."""
-        return self.parts or (self,)
+        """What was judged: for each of several platforms that the run image is there for, or this alone."""
+        return tuple([part for part in self.parts if not part.unserved]) or self.parts or (self,)
+
+    @property
+    def left_out(self) -> tuple[Result, ...]:
+        """What stands beside that: of an app for several platforms those that the run image is not there for."""
+        return tuple([part for part in self.parts if part not in self.judged])
+
+    @property
+    def owed(self) -> tuple[Result, ...]:
+        """Of these the ones for Linux: for other systems there are no launchers, and so no run image to build."""
+        return tuple([part for part in self.left_out if (part.platform or "").startswith(f"{DEFAULT_SYSTEM}/")])
 
     @property
     def regressed(self) -> bool:
         """It would have started under the run image compared against, and now would not, or it is unknown."""
         if self.parts:
-            return any([part.regressed for part in self.parts])
+            return any([part.regressed for part in self.judged])
         decided = self.kind in AT_RISK or self.kind == "unknown"
         return decided and self.before is not None and self.before.kind == "starts"
 
@@ -132,13 +145,16 @@ class Result(NamedTuple):
 def in_sum(app: str, digest: str, parts: tuple[Result, ...]) -> Result:
     """Return what the results for several platforms of one app come to: the most urgent of them, named.
 
+    A platform that the run image is not there for decides nothing, unless it is there for none of them.
+
     Args:
         app: the reference as it was given.
         digest: of the app's index.
         parts: by platform.
     """
-    worst = min(parts, key=lambda one: (URGENCY.index(one.kind), not one.regressed))
-    alike = all([(one.kind, one.reason) == (worst.kind, worst.reason) for one in parts])
+    judged = Result(app, digest, "unknown", "", parts=parts).judged
+    worst = min(judged, key=lambda one: (URGENCY.index(one.kind), not one.regressed))
+    alike = all([(one.kind, one.reason) == (worst.kind, worst.reason) for one in judged])
     return worst._replace(
         app=app,
         digest=digest,
@@ -148,6 +164,7 @@ def in_sum(app: str, digest: str, parts: tuple[Result, ...]) -> Result:
         bytes_read=sum([one.bytes_read for one in parts]),
         platform=None,
         parts=parts,
+        unserved=False,
     )
 
 
@@ -176,6 +193,7 @@ def to_json(result: Result) -> dict[str, Json]:
         "bytes_read": result.bytes_read,
         "wrong_name": result.wrong_name,
         **platform,
+        **({"unserved": True} if result.unserved else {}),
         **parts,
     }
 
@@ -238,6 +256,7 @@ def from_json(value: Any) -> Result:
         wrong_name=boolean(table, "wrong_name"),
         platform=optional_text(table, "platform"),
         parts=_parts(table),
+        unserved="unserved" in table and boolean(table, "unserved"),
     )
 
 

@@ -77,7 +77,7 @@ class Walk:
         if "/" in name:
             return name
         if search_path is None:
-            self.resolver.doubt(f"its config has no PATH, and where {name} is looked for is the engine's to say")
+            self.resolver.doubt(f"its config has no PATH, and where {name} is searched is up to the container engine")
         found = None
         for directory in (search_path or "").split(":"):
             if not directory.startswith("/"):
@@ -124,5 +124,5 @@ class Walk:
         if place.node is None or place.node.kind != "directory":
             raise NoDirectory(f"its working directory {path} is not a directory")
         if not self.resolver.access(place, SEARCH):
-            self.resolver.doubt(f"its working directory {path} is closed to the user that its config names")
+            self.resolver.doubt(f"its working directory {path} is not accessible to the user that its config names")
         return place.path

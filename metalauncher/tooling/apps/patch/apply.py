@@ -20,6 +20,7 @@ from metalauncher.tooling.apps.patch.plan import OneImage, make_patched, read_ap
 from metalauncher.tooling.apps.patch.proof import NotProved, bases_of
 from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.template import source_of
+from metalauncher.tooling.apps.patch.turn import Turn
 from metalauncher.tooling.oci.http.errors import status_of
 from metalauncher.tooling.oci.location import Location
 from metalauncher.tooling.oci.model import ImageError
@@ -100,12 +101,14 @@ class Applier:
         self._runs: Final = runs
         self._blobs: Final = _Blobs()
         self._seen: Final[SeenLayers] = {}
+        self._large: Final = threading.Lock()
 
     def apply(self, app: str) -> Progress:
         """Write an app; what keeps it from that is said in what is returned."""
         entry = self._entries[app]
         try:
-            return self._apply(entry)
+            with Turn(self._large) as turn:
+                return self._apply(entry, turn)
         except Refused as refused:
             return _not(app, words_of_refusal(refused, app))
         except NotProved as refused:
@@ -116,10 +119,10 @@ class Applier:
             code = error.kind if error.kind in ("unreachable", "moved", "immutable") else "unwritable"
             return _not(app, words_of(code, error.reason, app, entry.target))._replace(status=status_of(error))
 
-    def _apply(self, entry: Entry) -> Progress:
+    def _apply(self, entry: Entry, turn: Turn) -> Progress:
         try:
             read = self._read(entry)
-            rewritten = make_patched(read, self._asked, self._seen)
+            rewritten = make_patched(read, self._asked, self._seen, turn)
         except ImageError as error:
             code = error.kind if error.kind == "unreachable" else "unreadable"
             raise _NotWritten(code, error.reason, status_of(error)) from None
@@ -169,7 +172,8 @@ class Applier:
     def _read_back(self, entry: Entry, rewritten: Rewritten, bases: Bases) -> tuple[Proof, ...]:
         """Return the proofs of what lies at the target now."""
         target = self._targets[entry.app]
-        store = self._stores.open(Location("registry", str(target), None))
+        # Not from a mirror, which may not know of it yet.
+        store = self._stores.open(Location("registry", str(target), None), mirrored=False)
         top = store.top()
         if top[0].digest != entry.new_digest:
             raise _NotWritten("not-as-written", f"{target} names {top[0].digest}")

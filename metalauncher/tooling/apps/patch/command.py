@@ -83,7 +83,7 @@ def _read_options(options: Namespace) -> tuple[Asked, dict[str, Reference]]:
         raise Unable("--record: a plan writes nothing that could be recorded", need="--apply JOURNAL", command=_APPLY)
     apps = read_targets(options.apps, options.from_files, command=plan_command())
     if not apps:
-        raise Unable("no app is named", need="APP, or a list with --from", command=plan_command())
+        raise Unable("no app is given", need="APP, or a list with --from", command=plan_command())
     try:
         targets = find_targets(parse_template(options.to), apps)
     except InvalidTemplate as error:
@@ -292,7 +292,7 @@ def _refuse_with_apply(options: Namespace) -> None:
     odd = next((name for name, value in given.items() if value), None)
     if odd is not None:
         raise Unable(
-            f"--apply does what the plan says: it can't go with {odd}",
+            f"--apply carries out the plan: it can't be used with {odd}",
             need="a plan that says so",
             command=f"metalauncher patch --apply {shlex.quote(options.apply_journal)}",
         )

@@ -188,7 +188,7 @@ def open_plan(path: str, asked: Asked, apps: Iterable[str]) -> tuple[Journal, Co
             raise Unable(
                 f"{path}: is the journal of another plan, with another {what}: {its}",
                 need=f"the journal of a plan with this {what}: {mine}",
-                do="leave that file, and name a new one with --journal",
+                do="keep that file, and name a new one with --journal",
                 command=asked.command(beside(path)),
             )
         _go_on(file, lines.end)
@@ -220,7 +220,7 @@ def open_apply(path: str) -> tuple[Journal, Contents]:
             raise Unable(
                 f"{path}: was planned by metalauncher {found.asked.metalauncher}, and this is {__version__}",
                 need="the version that made the plan: another one may write other bytes",
-                do="or plan anew, to a new journal",
+                do="or plan again, with a new journal",
                 command=found.asked.command(beside(path)),
             )
         missing = found.asked.apps - len(found.entries)
@@ -395,6 +395,6 @@ def _refuse(path: str, reason: str) -> Unable:
     return Unable(
         f"{path}: {reason}",
         need="a journal that metalauncher patch --journal made",
-        do="see what is there",
+        do="look at what is there",
         command=f"ls -l {shlex.quote(path)}",
     )

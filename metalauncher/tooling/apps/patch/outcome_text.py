@@ -25,12 +25,12 @@ _ANEW: Final = ("plan it again, with a new journal", _PLAN)
 # By code: why, what to do, and a command to run next. {about} is what is known besides.
 _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     # Of the plan.
-    "unreadable": ("{about}", "see whether the registry has it, and whether you may read it", SHOW_MANIFEST),
-    "unreachable": ("{about}", "see whether the registry answers, and run the same command again", SHOW_MANIFEST),
+    "unreadable": ("{about}", "check that the registry has it, and that you may read it", SHOW_MANIFEST),
+    "unreachable": ("{about}", "check that the registry answers, and run the same command again", SHOW_MANIFEST),
     "defect": ("{about}", "report it, and run the same command again", "metalauncher --version"),
     "no-run-image-inside": (
         "its labels don't say where its run image ends",
-        "build the app anew: squashed images can't be rebased either",
+        "rebuild the app: squashed images can't be rebased either",
         SHOW_CONFIG,
     ),
     "inside-without-metalauncher": (
@@ -49,39 +49,39 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
         _RENAME,
     ),
     "named-without-metalauncher": (
-        "the run image that its label names has no metalauncher, so that the next rebase would kill the app: {about}",
+        "after the next rebase the app won't start: the run image that its label names has no metalauncher: {about}",
         f"push a run image with metalauncher under that name, or {_ONTO_ANOTHER}",
         _RENAME,
     ),
     "does-not-start": (
         "would not start on {about}",
-        "mend that, and plan it again with a new journal",
+        "fix that, then plan it again with a new journal",
         SHOW_CONFIG,
     ),
     "unknown": (
         "whether it would start is unknown on {about}",
-        "pass --force where you know that it does",
+        "pass --force if you know that it does",
         f"{_PLAN} --force",
     ),
     "starts-already": (
-        "its start leads to the run image's launcher already: {about}",
-        "nothing: patching it would change nothing",
+        "it starts the run image's launcher already: {about}",
+        "nothing to do: patching it changes nothing",
         "metalauncher check --inventory {app}",
     ),
     "starts-otherwise": (
         "its start does not come by the launcher that would be replaced, on {about}",
-        "nothing: patching it would change nothing",
+        "nothing to do: patching it changes nothing",
         "metalauncher check --inventory {app}",
     ),
     # Of writing.
     "source-moved": ("is another image now than the one that was planned: {about}", *_ANEW),
     "differs": ("what comes of it is not what was planned: {about}", *_ANEW),
-    "moved": ("{about}", "see who writes there, and plan another target, with a new journal", _LOOK_AT_TARGET),
+    "moved": ("{about}", "find out who writes there, and plan another target, with a new journal", _LOOK_AT_TARGET),
     "immutable": ("{about}", "plan another target, with a new journal", _PLAN),
-    "unwritable": ("can't be written: {about}", "see whether you may write there", _LOOK_AT_TARGET),
+    "unwritable": ("can't be written: {about}", "check that you may write there", _LOOK_AT_TARGET),
     "not-as-written": (
-        "what lies at its target is not what was written: {about}",
-        "see who writes there: nothing may be deployed from it",
+        "its target has another image than the one written: {about}",
+        "find out who writes there; do not deploy this image",
         _LOOK_AT_TARGET,
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher import __version__
@@ -14,6 +15,7 @@ from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.rewriting import rewrite
 from metalauncher.tooling.apps.patch.source import Source
 from metalauncher.tooling.apps.patch.template import source_of
+from metalauncher.tooling.apps.patch.turn import Turn
 from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.http.errors import status_of
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image
@@ -113,13 +115,14 @@ def read_app(app: str, stores: Stores, platform: str | None) -> Read:
     return Read(Source(image.manifest, manifest, store.fetch(config, CONFIG_LIMIT)), one, image)
 
 
-def make_patched(read: Read, asked: Asked, seen: SeenLayers) -> Rewritten:
+def make_patched(read: Read, asked: Asked, seen: SeenLayers, turn: Turn) -> Rewritten:
     """Return an app's patched image.
 
     Args:
         read: the app.
         asked: how.
         seen: what launchers' layers were found to be, shared by a run.
+        turn: the app's, to hold large layers.
 
     Raises:
         Refused: it can't be made, or there is nothing to do.
@@ -133,6 +136,7 @@ def make_patched(read: Read, asked: Asked, seen: SeenLayers) -> Rewritten:
         force=asked.force,
         must_match=frozenset(asked.must_match),
         seen=seen,
+        turn=turn,
     )
 
 
@@ -167,6 +171,7 @@ class Planner:
         self._stores: Final = stores
         self._runs: Final = runs
         self._seen: Final[SeenLayers] = {}
+        self._large: Final = threading.Lock()
 
     def plan(self, app: str) -> Entry:
         """Return what is to be done about an app; whatever is wrong with it is said there."""
@@ -174,7 +179,8 @@ class Planner:
         try:
             read = read_app(app, self._stores, self._asked.platform)
             entry = entry._replace(digest=read.image.manifest.digest, platform=shorten(read.image.platform))
-            return self._plan(entry, read)
+            with Turn(self._large) as turn:
+                return self._plan(entry, read, turn)
         except Refused as refused:
             words = words_of_refusal(refused, app)
             return _with(entry._replace(decision="left-alone" if refused.left_alone else "refused"), words)
@@ -218,8 +224,8 @@ class Planner:
         named = source_of(app).api_host, self._targets[app].api_host
         return tuple([host for host in hosts if host not in named])
 
-    def _plan(self, entry: Entry, read: Read) -> Entry:
-        rewritten = make_patched(read, self._asked, self._seen)
+    def _plan(self, entry: Entry, read: Read, turn: Turn) -> Entry:
+        rewritten = make_patched(read, self._asked, self._seen, turn)
         with bases_of(read.image, self._runs, self._targets[entry.app]) as bases:
             now = bases.now(entry.app, read.store)
             entry = entry._replace(

@@ -16,7 +16,7 @@ _CHECK: Final = "metalauncher check --inventory {app}"
 SHOW_MANIFEST: Final = "skopeo inspect --raw docker://{app}"
 # Of an image whose Docker manifest lists media types of OCI, as a rebase may leave it, skopeo shows the manifest alone.
 SHOW_CONFIG: Final = f"skopeo inspect --config --raw docker://{{app}} || {SHOW_MANIFEST}"
-_REBUILD: Final = "build the app anew"
+_REBUILD: Final = "rebuild the app"
 # What is wrong with a document, or with a value in one.
 _WRONG: Final[Mapping[str, str]] = {
     "too-large": "is too large",
@@ -59,7 +59,7 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "its launcher is not a program, but leads to {found}",
         "a launcher of the app's own",
         "",
-        "nothing: there is no launcher to replace",
+        "nothing to do: there is no launcher to replace",
         _CHECK,
     ),
     "schema-1": Text(
@@ -128,7 +128,7 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         "its label {place} is false",
         "an app that may start on another run image",
         "",
-        "pass --force where you know that it may",
+        "pass --force if you know that it may",
         _CHECK,
     ),
     "no-layer": Text(
@@ -146,8 +146,8 @@ _TEXTS: Final[Mapping[RefusalCode, Text]] = {
         SHOW_CONFIG,
     ),
     "run-image-layer": Text(
-        "its label counts the launcher's layer among the run image's",
-        "a launcher's layer above those of the run image",
+        "its label counts the layer that it names as {found} among the run image's",
+        "layers of the launcher and of SBOMs above those of the run image",
         "{place}",
         _REBUILD,
         SHOW_CONFIG,

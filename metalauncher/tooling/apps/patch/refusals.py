@@ -26,7 +26,7 @@ RefusalCode = Literal[
     # Of the layers.
     "no-layer",  # the label names a layer that the image does not have
     "repeated-layer",
-    "run-image-layer",  # the label counts the launcher's among the run image's
+    "run-image-layer",  # the label counts the launcher's, or that of the SBOMs, among the run image's
     "damaged-layer",
     "large-layer",
     "launcher-layer",  # there is more in the launcher's, or other things

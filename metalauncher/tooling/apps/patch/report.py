@@ -140,7 +140,7 @@ def next_step(findings: Findings) -> tuple[str, str]:
     if not findings.applied and findings.counts["planned"]:
         return "nothing is written yet: review the plan", f"metalauncher patch --apply {shlex.quote(findings.journal)}"
     if findings.applied and findings.counts["written"]:
-        return "deploy the new tags; the old ones are as they were. Before each rebase: metalauncher check", ""
+        return "deploy the new tags; the old ones are unchanged. Before each rebase: metalauncher check", ""
     return "", ""
 
 

@@ -8,6 +8,7 @@ Source: buildpacks/lifecycle platform/files, LayersMetadata and BuildMetadata.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.apps.patch.document import apply
@@ -15,6 +16,7 @@ from metalauncher.tooling.apps.patch.launcher_layer import check_launcher_layer,
 from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.sbom_layer import replace_sboms
 from metalauncher.tooling.apps.patch.source import Opened, Source, as_refusal, open_source
+from metalauncher.tooling.apps.patch.turn import LARGE, Turn
 from metalauncher.tooling.oci.media_types import in_family
 from metalauncher.tooling.oci.model import OCI_LAYER, Descriptor, describe
 from metalauncher.tooling.sbom.files import SHIM_VERSION
@@ -82,6 +84,7 @@ def rewrite(
     force: bool = False,
     must_match: frozenset[str] = frozenset(),
     seen: dict[tuple[str, str], Refused | None] | None = None,
+    turn: Turn | None = None,
 ) -> Rewritten:
     """Return the image as it is to be.
 
@@ -94,19 +97,20 @@ def rewrite(
         must_match: diffIDs of the launcher's layers that are to be replaced; empty for all.
         seen: what launchers' layers were found to be, by digest and diffID: a fleet has few, and each is then read
             once. Several threads may share it. None: the layer is read.
+        turn: is had while a large layer is held, and from then on where one is returned. None: nobody else has any.
 
     Raises:
         Refused: it is not rewritten: it can't be, or there is nothing to do.
     """
+    turn = Turn(threading.Lock()) if turn is None else turn
     opened = open_source(source, force=force)
     old = opened.image.layers[opened.launcher]
     if must_match and old.diff_id not in must_match:
         raise Refused("not-matched", old.diff_id)
-    _check(old, read, {} if seen is None else seen)
+    _check(old, read, {} if seen is None else seen, turn)
     new = {opened.launcher: launcher_layer(kind)}
     if opened.sbom is not None:
-        sboms = opened.image.layers[opened.sbom]
-        replaced = replace_sboms(sboms, read(sboms.blob), shim_files(version) if kind == "shim" else {})
+        replaced = _replace(opened.image.layers[opened.sbom], read, shim_files(version) if kind == "shim" else {}, turn)
         if replaced is not None:
             new[opened.sbom] = replaced
     config = apply(source.config, as_refusal(lambda: _config_edits(opened, new, kind)))
@@ -127,9 +131,27 @@ def rewrite(
     )
 
 
-def _check(old: Layer, read: Callable[[Descriptor], bytes], seen: dict[tuple[str, str], Refused | None]) -> None:
+def _replace(
+    old: Layer, read: Callable[[Descriptor], bytes], files: Mapping[str, bytes], turn: Turn
+) -> NewLayer | None:
+    """Return the SBOMs' layer with others; how large it is uncompressed shows only when it is."""
+    if old.blob.size > LARGE:
+        turn.take()
+    data = read(old.blob)
+    turn.take()
+    replaced = replace_sboms(old, data, files)
+    if replaced is None or len(replaced.data) <= LARGE:
+        turn.give()
+    return replaced
+
+
+def _check(
+    old: Layer, read: Callable[[Descriptor], bytes], seen: dict[tuple[str, str], Refused | None], turn: Turn
+) -> None:
     """See that the launcher's layer is one that may be replaced."""
     key = old.blob.digest, old.diff_id
+    if key not in seen and old.blob.size > LARGE:
+        turn.take()
     if key not in seen:
         data = read(old.blob)
         try:
@@ -137,6 +159,7 @@ def _check(old: Layer, read: Callable[[Descriptor], bytes], seen: dict[tuple[str
             seen[key] = None
         except Refused as error:
             seen[key] = Refused(error.code, error.place, error.found)  # without the frames, which hold the layer
+    turn.give()
     if (found := seen[key]) is not None:
         raise Refused(found.code, found.place, found.found)
 

@@ -16,7 +16,7 @@ from metalauncher.places import EXECUTABLE
 from metalauncher.tooling.apps.check.findings import RunImage as ShownRunImage
 from metalauncher.tooling.apps.check.findings import find, rank
 from metalauncher.tooling.apps.check.judge import Judge
-from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, Image
+from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, Image, Images
 from metalauncher.tooling.oci.location import Location
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.reference import Reference
@@ -204,7 +204,7 @@ class RunImages:
             try:
                 Reference.parse(name)
                 store = self._stores.open(Location("registry", name, None))
-                image = load_run_image(store, platform or DEFAULT_PLATFORM)
+                image = load_run_image(Images(store), platform or DEFAULT_PLATFORM)
                 found = _without_labels(image, image.layers)
             except ImageError as error:
                 found = error

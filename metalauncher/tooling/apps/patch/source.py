@@ -130,11 +130,11 @@ def open_source(source: Source, *, force: bool = False) -> Opened:
         raise Refused("damaged-label", APP_LABEL, "launcher.sha")
     launcher = _find(image, sha, "launcher.sha", lifecycle)
     top = _text(lifecycle, "runImage", "topLayer")
-    if any([layer.diff_id == top for layer in image.layers[launcher:]]):
-        raise Refused("run-image-layer", sha)
+    _refuse_run_image(image, launcher, top, "launcher.sha")
     sbom = None
     if (sha := _sha(lifecycle, "sbom")) is not None:
         sbom = _find(image, sha, "sbom.sha", lifecycle)
+        _refuse_run_image(image, sbom, top, "sbom.sha")
     for number in (launcher, *(() if sbom is None else (sbom,))):
         _refuse_type(image.layers[number])
     as_refusal(lambda: _refuse_descriptors(manifest, launcher, sbom), "the manifest")
@@ -205,6 +205,12 @@ def _find(image: Image, diff_id: str, key: str, lifecycle: Value) -> int:
     if len(numbers) > 1 or _count(lifecycle.value, diff_id) > 1:
         raise Refused("repeated-layer", diff_id, key)
     return numbers[0]
+
+
+def _refuse_run_image(image: Image, number: int, top: str | None, key: str) -> None:
+    """Refuse a layer of the run image, which is not the app's to change."""
+    if any([layer.diff_id == top for layer in image.layers[number:]]):
+        raise Refused("run-image-layer", image.layers[number].diff_id, key)
 
 
 def _count(value: object, text: str) -> int:

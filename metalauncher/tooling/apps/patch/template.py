@@ -160,7 +160,7 @@ def refuse_taken(faults: list[str], command: str) -> None:
     if faults:
         raise Unable(
             faults[0] if len(faults) == 1 else f"{count(len(faults), 'target')} can't be written to",
-            need="targets at which nothing lies, but for what the same journal has written",
+            need="targets where there is nothing, except what the same journal has written",
             have=[] if len(faults) == 1 else _first(faults),
             do="take these apps off the list, or name other targets; nothing was written",
             command=command,

@@ -96,7 +96,7 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         sides = (prepare("A", options.a, root, scratch), prepare("B", options.b, root, scratch))
         with ThreadPoolExecutor(options.jobs or os.cpu_count() or 1) as executor:
             bench = Bench(sides, scratch, interpreter, options.timeout, executor, Running())
-            console.progress("getting to know both launchers")
+            console.progress("trying both launchers")
             _check_app(bench, scratch)
             known = get_acquainted(lambda cases: bench.run(cases, lambda *_: None), given)
             if given is not None and known.common is None:

@@ -79,7 +79,7 @@ def _chosen(names: Sequence[str], registry: Registry, root: Root, given: str | N
                 *[f"invalid: {bad}" for bad in registry.invalid],
             ]
             or ["none"],
-            do="name the root where the launchers are with --root DIR; see what is left aside there",
+            do="name the root where the launchers are with --root DIR; see which are not in effect",
             command=command,
         )
     return [one for one in launchers if not names or (one.id, one.version, one.path) in chosen]

@@ -129,7 +129,7 @@ def read_credentials(environment: Mapping[bytes, bytes], warn: Callable[[str], N
             if not absent:
                 unreadable.setdefault(str(error), []).append(place.path)
     for reason, paths in unreadable.items():
-        warn(f"{', '.join(paths)}: {reason}: going on without the logins there")
+        warn(f"{', '.join(paths)}: {reason}: continuing without these logins")
     return Credentials(files, environment, looked_in=places)
 
 

@@ -241,7 +241,7 @@ def transport_error(  # noqa: C901, PLR0911  # one kind of failure each, in the 
             return TransportError(f"{who} cut the connection", plain=True)
         if isinstance(cause, OSError) and cause.errno is None and isinstance(error, urllib3_errors.ProxyError):
             # It answered CONNECT with an error, which http.client tells as an OSError of its own.
-            return TransportError(f"{who} does not let anybody through to it", retryable=False, plain=True)
+            return TransportError(f"{who} does not connect to it", retryable=False, plain=True)
         if isinstance(cause, OSError) and not isinstance(cause, urllib3_errors.HTTPError):
             return TransportError(f"{who}: {errno_text(cause.errno)}", plain=True)
     return TransportError(f"{who} gave an answer that is not HTTP", plain=True)

@@ -94,7 +94,7 @@ class Pace:
                 begun = max(deadline.began, state.answered, state.since)
                 if state.closed > now and state.closed > begun + self._seconds:
                     raise TransportError(
-                        f"{host} lets nobody through for longer than --timeout, {self._seconds:g} seconds",
+                        f"{host} accepts no requests for longer than --timeout, {self._seconds:g} seconds",
                         retryable=False,
                         limited=True,
                     )

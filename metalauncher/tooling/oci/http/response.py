@@ -123,7 +123,7 @@ class Answer:
             reason: what it is.
         """
         if not self.waitable:
-            reason += ": it wants to be left alone for longer than --timeout"
+            reason += ": it asks to wait for longer than --timeout"
         return TransportError(reason, retryable=self.waitable, limited=self.limited)
 
     def words(self, secrets: tuple[str, ...]) -> str:

@@ -277,7 +277,7 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
             reason = str(error) if isinstance(error, ReadError) else "has no certificates in PEM"
             raise Unable(
                 f"{ca_file}: {reason}",
-                need="a file with the certificates of those who vouch for the registry, in PEM",
+                need="a file with CA certificates in PEM",
                 command=f"openssl x509 -in {ca_file} -noout -subject",
             ) from None
     return context

@@ -119,11 +119,16 @@ class Registry:
         self._schemes: dict[str, str] = {}
         self._given_up: dict[str, int] = {}
 
-    def store(self, name: Reference) -> RegistryStore:
-        """Return where the parts of an image come from; nothing is asked yet."""
+    def store(self, name: Reference, *, mirrored: bool = True) -> RegistryStore:
+        """Return where the parts of an image come from; nothing is asked yet.
+
+        Args:
+            name: of the image.
+            mirrored: whether its registry's mirrors are asked first.
+        """
         mirrors = [
             Place(host, f"{prefix}{name.repository}", scheme, MIRROR_TRIES)
-            for scheme, host, prefix in self._mirrors.get(name.host.lower(), ())
+            for scheme, host, prefix in (self._mirrors.get(name.host.lower(), ()) if mirrored else ())
         ]
         return RegistryStore(self, name, (*mirrors, Place(name.api_host, name.repository, "", TRIES)))
 

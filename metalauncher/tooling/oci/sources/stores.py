@@ -7,7 +7,7 @@ import shlex
 import threading
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from metalauncher.tooling.console import Unable, decode
+from metalauncher.tooling.console import Unable, decode, without_module
 from metalauncher.tooling.oci.http.credentials import read_credentials
 from metalauncher.tooling.oci.http.urls import without_login
 from metalauncher.tooling.oci.model import ImageError
@@ -84,8 +84,12 @@ class Stores:
         self._lock: Final = threading.Lock()
         self._registry: Registry | None = None
 
-    def open(self, reference: Location) -> Store:
+    def open(self, reference: Location, *, mirrored: bool = True) -> Store:
         """Return what holds an image.
+
+        Args:
+            reference: of it.
+            mirrored: whether mirrors are asked before its registry, where there are any.
 
         Raises:
             ImageError: there are no images of that kind.
@@ -95,7 +99,9 @@ class Stores:
             return open_local(reference)
         name = Reference.parse(reference.place)
         assumed = "" if name.digest or reference.place.endswith(f":{name.tag}") else name.tag
-        return SharingStore(self._registries().store(name), self._blobs, name.host, name.digest, assumed)
+        return SharingStore(
+            self._registries().store(name, mirrored=mirrored), self._blobs, name.host, name.digest, assumed
+        )
 
     def destination(self, name: Reference, reads: tuple[str, ...] = ()) -> Destination:
         """Return where an image is written to in a registry; nothing is asked yet.
@@ -124,11 +130,7 @@ class Stores:
         try:
             from metalauncher.tooling.oci.sources.registry import Registry
         except ModuleNotFoundError as error:
-            raise Unable(
-                f"images in registries are read with {error.name}, which is not installed",
-                need="metalauncher with what it needs for that",
-                command="pip install 'metalauncher[check]'",
-            ) from None
+            raise without_module("reading from registries", error.name or "urllib3", "check") from None
         options: dict[str, Any] = {} if self._seconds is None else {"seconds": self._seconds}
         try:
             return Registry(

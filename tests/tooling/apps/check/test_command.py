@@ -86,7 +86,7 @@ def test_regressions_alone(check: Any, apps: dict[str, str], world: World, tmp_p
     assert check(apps["lost"], *only, dead, "--unknown", "warn").code == 0
     answer = check(apps["old"], "--fail-on", "regressions")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith("ERROR: --fail-on regressions: nothing says what started before\n")
+    assert answer.err.startswith("ERROR: --fail-on regressions needs the old run image\n")
     file = str(tmp_path / "results")
     check(apps["old"], "--against", dead, "--resume", file)
     tool_answer = as_process("check", "--merge", file, "--fail-on", "regressions")
@@ -94,7 +94,7 @@ def test_regressions_alone(check: Any, apps: dict[str, str], world: World, tmp_p
     check(apps["old"], "--resume", str(tmp_path / "other"))
     tool_answer = as_process("check", "--merge", tmp_path / "other", "--fail-on", "regressions")
     assert (tool_answer.code, tool_answer.out) == (3, "")
-    assert "these results say nothing of a run image of before" in tool_answer.err
+    assert "these results say nothing of an old run image" in tool_answer.err
 
 
 def test_wrong_names_are_errors(check: Any, tool: Tool, apps: dict[str, str], world: World, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_text(check: Any, apps: dict[str, str]) -> None:
     ]
     assert few == [line for line in lines if line.startswith("oci:")][:3]  # what needs a decision
     assert "  which:   launcher 0.20.20 (release: image label)" in lines
-    assert f"to be added to the run image: {OLD}" in lines
+    assert f"add to the run image: {OLD}" in lines
     assert lines[-1].startswith("13 layers of ")
     assert lines[-1].endswith(
         "looked through; 3 of 5 verdicts assume that layers that lifecycle's label names hold what its exporter writes;"
@@ -310,9 +310,9 @@ def test_shards(check: Any, apps: dict[str, str]) -> None:
 
 
 WRONG = {
-    "no run image": (("oci:x",), "which run image?"),
+    "no run image": (("oci:x",), "no run image is given"),
     "two run images": (("oci:x", "--run-image", "oci:y", "--root", "/"), "there are two run images"),
-    "no app": (("--run-image", "oci:x"), "no app is named"),
+    "no app": (("--run-image", "oci:x"), "no app is given"),
     "no image": (("oci:", "--run-image", "oci:x"), "'oci:' names no place"),
     "no run image's name": (("oci:x", "--run-image", "oci:"), "'oci:' names no place"),
     "no such run image": (("oci:x", "--run-image", "oci:/none-such"), "oci:/none-such: there is no such directory"),
@@ -443,7 +443,7 @@ def test_page_is_reproducible(tool: Tool, world: World, apps: dict[str, str], tm
     journal = tmp_path / "journal.jsonl"
     answer = tool(*words, "--format", "html", "--resume", str(journal), environ=wrong)
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith("ERROR: SOURCE_DATE_EPOCH: 'now' is no number of seconds since 1970\n")
+    assert answer.err.startswith("ERROR: SOURCE_DATE_EPOCH: 'now' is not seconds since 1970\n")
     assert not journal.exists()
     assert tool(*words, environ=wrong).code == 0  # the text has no time
 
@@ -495,8 +495,8 @@ def test_resume_over_a_changed_directory(
             (root / "usr/bin/metalauncher").unlink()
     answer = tool(*command)
     assert (answer.code, answer.out) == (3, "")
-    assert f"is of another run: its run image is dir:{root}" in answer.err
-    assert "leave that file, and begin another" in answer.err
+    assert f"belongs to another run: its run image is dir:{root}" in answer.err
+    assert "keep that file, and start a new one" in answer.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
@@ -535,16 +535,16 @@ def test_what_can_not_be_had_is_said_with_what_to_do(tool: Tool, apps: dict[str,
     answer = tool("check", apps["fine"], "--run-image", f"{host}/run:1", "--insecure", host, "--no-cache")
     assert answer.code == 3
     assert answer.err.splitlines()[-2:] == [
-        "  do:      see whether the registry answers, and has it",
+        "  do:      check that the registry answers, and has the image",
         f"           skopeo inspect docker://{host}/run:1",
     ]
     with hostile(lambda _: Reply("401 Unauthorized", headers={"WWW-Authenticate": "Basic realm=x"})) as registry:
         answer = tool("check", apps["fine"], "--run-image", f"{registry.host}/org/run:1", "--no-cache")
     assert answer.code == 3
     assert answer.err.splitlines()[-2:] == [
-        "  do:      log in as a user who may read it; docs/reference/container-registries.md lists the login files",
+        "  do:      log in as a user who may read it (docs/reference/container-registries.md)",
         f"           skopeo login {registry.host}",
     ]
     answer = tool("check", apps["fine"], "--run-image", f"oci:{tmp_path}/none")
     assert answer.code == 3
-    assert answer.err.splitlines()[-2:] == ["  do:      see what is there", f"           ls -ld {tmp_path}/none"]
+    assert answer.err.splitlines()[-2:] == ["  do:      look at what is there", f"           ls -ld {tmp_path}/none"]

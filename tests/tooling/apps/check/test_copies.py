@@ -90,7 +90,7 @@ def test_a_copy_dispatches(world: World) -> None:
         assert (found.kind, found.exit_code) == ("starts" if code is None else "refused", code)
         assert found.route == "copy"
         assert found.notes == (
-            "has a copy of metalauncher baked in: a rebase changes the launchers, but not that copy",
+            "contains its own copy of metalauncher: a rebase changes the launchers, but not that copy",
         )
 
 

@@ -109,7 +109,7 @@ LAUNCHERS: dict[str, tuple[Members, str, str | None, str]] = {
         "symlink",
         "/cnb/process/web leads to /usr/bin/program of the run image, which is not metalauncher",
     ),
-    "link-to-itself": (link("launcher"), "does-not-start", None, "/cnb/process/web leads round in a loop of links"),
+    "link-to-itself": (link("launcher"), "does-not-start", None, "/cnb/process/web leads to a loop of links"),
 }
 
 

@@ -160,7 +160,7 @@ def test_what_it_has_no_use_for(inventory: Any, more: tuple[str, ...]) -> None:
     """Nothing is judged: what belongs to that is refused."""
     answer = inventory("oci:app", *more)
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith("ERROR: --inventory judges nothing: it can't go with ")
+    assert answer.err.startswith("ERROR: --inventory gives no verdicts: it can't be used with ")
 
 
 def test_unpacked(inventory: Any, apps: dict[str, str], world: World, tmp_path: Path) -> None:

@@ -161,19 +161,102 @@ def test_platform_that_the_run_image_has_not(fleet: Fleet) -> None:
     base(fleet.place, layers, "s390x", "s390x")
     fleet.layout = Layout(fleet.place)
     app = fleet.app("three", amd64=NEW, s390x=NEW)
-    (result,) = fleet.document(app, code=3)["results"]
-    assert result["kind"] == "unknown"
+    document = fleet.document(app, code=3)
+    assert document["unserved"] == {"linux/s390x": 1}
+    (result,) = document["results"]
+    assert (result["kind"], result["reason"], "unserved" in result) == (
+        "starts",
+        result["platforms"][0]["reason"],
+        False,
+    )
     reason = "is for linux/s390x, which the run image is not there for: it has linux/amd64, linux/arm64"
-    assert result["reason"] == f"on linux/s390x: {reason}"
-    assert [(part["platform"], part["kind"]) for part in result["platforms"]] == [
-        ("linux/amd64", "starts"),
-        ("linux/s390x", "unknown"),
+    assert [(part["platform"], part["kind"], "unserved" in part) for part in result["platforms"]] == [
+        ("linux/amd64", "starts", False),
+        ("linux/s390x", "unknown", True),
     ]
-    assert result["remedy"].startswith("build the run image for linux/s390x too")
+    assert result["platforms"][1]["reason"] == reason
+    assert result["platforms"][1]["remedy"].startswith("build the run image for linux/s390x too")
+    told = "not judged: linux/s390x (1 app); the run image is not there for it: build it for linux/s390x too"
+    answer = fleet.check(app)
+    assert answer.code == 3
+    assert answer.out.splitlines()[0] == f"{app}: starts on linux/amd64"
+    assert {"  linux/s390x: not judged", f"    why:     {reason}", told} <= set(answer.out.splitlines())
+    for form in ("html", "markdown"):
+        shown = fleet.check(app, "--format", form).out.replace("\\", "")
+        assert f"{told}." in shown
+        assert "The app would start on the platforms that the run image has" in shown
+    lines = fleet.check(app, "--format", "jsonl")
+    assert (lines.code, lines.err) == (3, f"{told}\n")
+    (fleet.place / "one.jsonl").write_text(lines.out)
+    merged = fleet.tool("check", "--merge", fleet.place / "one.jsonl", "--json")
+    assert (merged.code, merged.document) == (3, document)
     alone = fleet.app("four", s390x=NEW)
     (result,) = fleet.document(alone, code=3)["results"]
     assert (result["kind"], result["reason"], result["platform"]) == ("unknown", reason, "linux/s390x")
     assert fleet.check(app, "--unknown", "warn").code == 0
+
+
+def test_app_for_another_system_too(fleet: Fleet) -> None:
+    """An image for Windows is named, and decides nothing beside those for Linux; alone it is unknown."""
+    fleet.app("new", amd64=NEW, arm64=NEW)
+    fleet.app("old", amd64=OLD, arm64=OLD)
+    plan9 = {"platform": {"os": "plan9", "architecture": "arm64"}}
+    windows = {"platform": {"os": "windows", "architecture": "amd64", "os.version": "10.0.20348.2113"}}
+    app = fleet.index(("new-amd64", AMD64), ("new-arm64", ARM64), ("old-amd64", windows))
+    document = fleet.document(app, code=0)
+    (result,) = document["results"]
+    assert (document["counts"]["starts"], document["unserved"]) == (1, {"windows/amd64": 1})
+    assert [(part["platform"], part.get("unserved")) for part in result["platforms"]] == [
+        ("linux/amd64", None),
+        ("linux/arm64", None),
+        ("windows/amd64", True),
+    ]
+    lines = fleet.check(app).out.splitlines()
+    assert {
+        "  windows/amd64: not judged",
+        "not judged: windows/amd64 (1 app); the run image is not there for it",
+    } <= set(lines)
+    fleet.layout.entries.pop()
+    app = fleet.index(("old-arm64", ARM64), ("new-amd64", windows))  # one that would not start stays one
+    (result,) = fleet.document(app, code=1)["results"]
+    assert (result["kind"], result["exit_code"]) == ("refused", 12)
+    fleet.layout.entries.pop()
+    (result,) = fleet.document(fleet.index(("new-amd64", windows)), code=3)["results"]
+    assert (result["kind"], "unserved" in result) == ("unknown", False)
+    assert result["reason"].startswith("is for windows/amd64, which the run image is not there for: ")
+    fleet.layout.entries.pop()
+    (result,) = fleet.document(fleet.index(("new-amd64", windows), ("new-arm64", plan9)), code=3)["results"]
+    assert (result["kind"], len(result["platforms"])) == ("unknown", 2)
+    assert result["reason"].startswith("on windows/amd64: is for windows/amd64, which ")
+
+
+def test_index_that_contradicts_its_image(fleet: Fleet) -> None:
+    """A run image whose index has an image for another machine is warned of in every form; so is an app's."""
+    alone(fleet, fleet.full, "amd64", "linux/amd64")
+    lying = index(fleet.out, {"linux/amd64": "amd64", "linux/arm64": "amd64"}, "lying")
+    fleet.app("new", amd64=NEW, arm64=NEW)
+    app = index(fleet.place, {"linux/amd64": "new-amd64", "linux/arm64": "new-amd64"}, "app-lying")
+    warning = "the run image's index has an image for linux/arm64, and its config says linux/amd64"
+    warning += ": containers for linux/arm64 can't start on it"
+    note = "its index has it for linux/arm64, and its config says linux/amd64"
+    answer = fleet.tool("check", app, "--run-image", lying, "--json")
+    Draft202012Validator(SCHEMA).validate(answer.document)
+    assert [one.get("warning") for one in answer.document["run_image"]["platforms"]] == [None, warning]
+    (result,) = answer.document["results"]
+    assert [note in part["notes"] for part in result["platforms"]] == [False, True]
+    text = fleet.tool("check", app, "--run-image", lying).out.splitlines()
+    assert {f"warning: {warning}", f"    note:    {note}"} <= set(text)
+    for form in ("html", "markdown"):
+        shown = fleet.tool("check", app, "--run-image", lying, "--format", form).out.replace("\\", "")
+        assert warning.partition("'")[2].rpartition("'")[0] in shown
+    lines = fleet.tool("check", app, "--run-image", lying, "--format", "jsonl")
+    assert lines.err == f"warning: {warning}\n"
+    (fleet.place / "one.jsonl").write_text(lines.out)
+    assert fleet.tool("check", "--merge", fleet.place / "one.jsonl", "--json").document == answer.document
+    single = index(fleet.out, {"linux/arm64": "amd64"}, "single")
+    document = fleet.tool("check", app, "--run-image", single, "--json").document
+    assert document["run_image"]["warning"] == warning
+    assert "warning" not in fleet.document(app, code=3)["run_image"]
 
 
 def test_against(fleet: Fleet) -> None:

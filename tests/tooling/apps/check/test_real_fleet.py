@@ -263,7 +263,7 @@ def test_parts_are_the_whole(served: Served, whole: dict[str, Any], tool: Tool, 
     other.write_text(files[0].read_text().replace('"shard": [1, 3]', '"shard": [1, 2]', 1))
     parted = tool("check", "--merge", files[1], other)
     assert (parted.code, parted.out) == (3, "")
-    assert parted.err.startswith("ERROR: the files are of fleets parted differently\n")
+    assert parted.err.startswith("ERROR: the files are of fleets that were split differently\n")
     other.write_text(files[0].read_text().replace('"supported"', '"sported"', 1))
     damaged = tool("check", "--merge", other, *files[1:])
     assert damaged.err.startswith(f"ERROR: {other}: has an invalid launcher: apis.platform.supported is missing\n")
@@ -283,7 +283,7 @@ def test_parts_of_different_questions(served: Served, tool: Tool, tmp_path: Path
         as_process("check", "--from", tmp_path / "list", "--run-image", run_image, "--no-cache", "--resume", files[-1])
     answer = tool("check", "--merge", *files)
     assert answer.code == 3
-    assert answer.err.startswith(f"ERROR: {files[1]}: is of another run than {files[0]}\n")
+    assert answer.err.startswith(f"ERROR: {files[1]}: belongs to another run than {files[0]}\n")
     assert "have:    run image sha256:" in answer.err
 
 
@@ -301,7 +301,7 @@ def test_merge_checks_nothing(tool: Tool, option: tuple[str, ...], said: str) ->
     """What would ask for a check can't go with --merge."""
     answer = tool("check", *option, "--merge", "x")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith(f"ERROR: --merge checks nothing: it can't go with {said}\n")
+    assert answer.err.startswith(f"ERROR: --merge checks nothing: it can't be used with {said}\n")
 
 
 def test_resume_under_another_run_image(served: Served, tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_resume_under_another_run_image(served: Served, tmp_path: Path) -> None:
     before = results.read_bytes()
     answer = as_process("check", *options, "--run-image", f"{served.registry.host}/{OLD}")
     assert answer.code == 3
-    assert answer.err.startswith(f"ERROR: {results}: is of another run: its run image is sha256:")
+    assert answer.err.startswith(f"ERROR: {results}: belongs to another run: its run image is sha256:")
     assert results.read_bytes() == before
 
 

@@ -76,7 +76,7 @@ def test_warns_and_goes_on(served: Served, server: HostileRegistry, tmp_path: Pa
         assert answer.code == 0
         assert answer.err == (
             f"Warning: {file}: is not JSON: line 1, column 2: Expecting property name enclosed in double quotes:"
-            " going on without the logins there\n"
+            " continuing without these logins\n"
         )
     assert answer.document["counts"]["starts"] == 1
 
@@ -113,7 +113,7 @@ def test_reads_as_somebody_else_than_the_home_s_owner(tmp_path: Path) -> None:
     names = [".config/containers/auth.json", ".docker/config.json", ".dockercfg"]
     listed = ", ".join(f"{home}/{name}" for name in names)
     assert run.stdout == (
-        f"{listed}: permission denied: going on without the logins there\n"
+        f"{listed}: permission denied: continuing without these logins\n"
         f"{home}/.docker/config.json, which DOCKER_CONFIG names: permission denied\n"
     ), run.stderr
 
@@ -143,7 +143,7 @@ def test_waits_for_a_busy_registry(served: Served, server: HostileRegistry) -> N
     (result,) = answer.document["results"]
     assert (answer.code, result["kind"]) == (3, "unknown")
     assert result["reason"] == (
-        f"{server.host} answered 429 Too Many Requests: it wants to be left alone for longer than --timeout"
+        f"{server.host} answered 429 Too Many Requests: it asks to wait for longer than --timeout"
     )
 
 

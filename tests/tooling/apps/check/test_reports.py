@@ -226,8 +226,8 @@ def test_text() -> None:
     )
     assert lines[-3:] == [
         "<1 of them started before>",
-        "launchers that apps keep; no rebase replaces them, metalauncher patch does: buildpacks/lifecycle 0.17.7 (1)",
-        "to be added to the run image: buildpacks/lifecycle@0.9.3",
+        "launchers that apps keep (only metalauncher patch replaces them): buildpacks/lifecycle 0.17.7 (1)",
+        "add to the run image: buildpacks/lifecycle@0.9.3",
     ]
     assert HOSTILE in painted  # whoever paints makes it printable
     whole = lines_of(findings(), paint, whole=True)
@@ -259,7 +259,9 @@ def test_what_verdicts_rest_on() -> None:
     nothing = find(RunImage("run", None, launchers()), [proved])
     assert report_text.summary(nothing)[-1] == "2 layers of 512.0 KiB looked through; nothing is assumed"
     labelled = find(RunImage("run", None, launchers()), [proved, proved._replace(assumes=("labels",))])
-    assert report_text.summary(labelled)[-1].endswith("; 1 of 2 verdicts assumes that the run image's labels are true")
+    assert report_text.summary(labelled)[-1].endswith(
+        "; 1 of 2 verdicts assumes that the run image's labels are correct"
+    )
 
 
 def test_assumptions_have_words() -> None:
@@ -316,7 +318,7 @@ def test_markdown() -> None:
     assert text.startswith("## ❌ 5 of 9 apps would not start\n\nUnder run image `acme/run:<new>`, compared with")
     assert "| `shop/f:1` | would be refused (exit 12), **started before** | lacks 0.2 | add |" in text
     assert "| `shop/g:1` | would not start (exit 127) | leads nowhere | link it |" in text
-    assert "To be added to the run image: `buildpacks/lifecycle@0.9.3`." in text
+    assert "Add to the run image: `buildpacks/lifecycle@0.9.3`." in text
     assert "<details><summary>1 unknown</summary>" in text
     assert "Launchers that apps keep; no rebase replaces them, <code>metalauncher patch</code> does</summary>" in text
     assert "| Platform API 0.12, Buildpack API 0.10 | 2 | **runs** | covers it | by opt-in |" in text.replace("❌ ", "")

@@ -179,7 +179,7 @@ def test_machines(world: World) -> None:
 
 
 def test_closed_files(world: World) -> None:
-    """What is closed to the app's user decides; root is let at its own."""
+    """What is not accessible to the app's user decides; root is let at its own."""
     made = images.make_app("app", metadata("0.10"), "0.12")
     metalauncher = images.file("/usr/bin/metalauncher", world.rig.form.executable.read_bytes(), 0o750)
     users = images.file("/etc/passwd", b"root:x:0:0::/:\ncnb:x:1000:1000::/:\n")
@@ -193,7 +193,7 @@ def test_closed_files(world: World) -> None:
         "executable": (
             "does-not-start",
             126,
-            "/cnb/process/web leads to /usr/bin/metalauncher of the run image, which is closed to its user",
+            "/cnb/process/web leads to /usr/bin/metalauncher of the run image, which is not accessible to its user",
         ),
         "launcher": (
             "refused",

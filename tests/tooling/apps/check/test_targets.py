@@ -96,7 +96,7 @@ def test_all_that_is_wrong_at_once(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\n" * 14)
     with pytest.raises(Unable) as refusal:
         _read(("App",), (str(file),))
-    assert refusal.value.headline == "15 apps are not named as images are"
+    assert refusal.value.headline == "15 names are not image names"
     assert refusal.value.have == (
         "'App' is not an image's name: a repository is written in lower case",
         *[f"{file}:{number}: is not UTF-8" for number in range(1, 10)],
@@ -161,7 +161,7 @@ def test_shard(text: str, index: str | None, part: tuple[int, int]) -> None:
         ("-1/4", None, "--shard -1/4: is not a part"),
         ("1/٤", None, "--shard 1/٤: is not a part"),
         ("auto/4", "4", "--shard auto/4: is not a part"),
-        ("auto/4", None, "--shard auto/4: nobody says which"),
+        ("auto/4", None, "--shard auto/4: JOB_COMPLETION_INDEX is not set"),
         ("auto/4", "x", "--shard auto/4: JOB_COMPLETION_INDEX is 'x'"),
     ],
 )

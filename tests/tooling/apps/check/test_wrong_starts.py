@@ -65,11 +65,11 @@ def test_wrappers(world: World, name: str) -> None:
         assert found.kind == "unknown"
         assert found.reason in (
             f"it starts {entrypoint[0]}, and whether that starts its launcher is not known",
-            f"it starts {entrypoint[0]} and /bin/sh, and that may be anything",
+            f"it starts {entrypoint[0]} and /bin/sh, which may start anything",
         )
     else:
         assert (found.kind, len(found.notes)) == ("starts", 1)
-        assert found.notes[0].startswith(f"it starts {entrypoint[0]}, which is taken to start {through}")
+        assert found.notes[0].startswith(f"it starts {entrypoint[0]}, which is assumed to start {through}")
         assert found.assumes == ("lifecycle-layers", "init-by-name")
 
 

@@ -42,7 +42,7 @@ AGAIN = (
 # What is asked, what is said, and the command to run next.
 CASES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "nothing": ((), "there is no --launcher", EXAMPLE),
-    "no app": (PLAN, "no app is named", EXAMPLE),
+    "no app": (PLAN, "no app is given", EXAMPLE),
     "no list": (("--from", "no list", *PLAN), "--from: no list: no such file or directory", "ls -l 'no list'"),
     "a wrong list": (("--from", "wrong.txt", *PLAN), "wrong.txt:1: is JSON without an app or image", EXAMPLE),
     "a record": (
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "no plan": (("--apply", "wrong.txt"), "wrong.txt: line 1 is not of the kind 'patch'", "ls -l wrong.txt"),
     "with apply": (
         ("--apply", "plan.jsonl", "--force"),
-        "--apply does what the plan says: it can't go with --force",
+        "--apply carries out the plan: it can't be used with --force",
         "metalauncher patch --apply plan.jsonl",
     ),
     "half a plan": (

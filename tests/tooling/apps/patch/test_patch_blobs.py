@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from keeping import Fault, Kept, error, keeping
-from patching import RUN, KeptRegistry, Yard
+from keeping import Fault, Kept, error
+from patching import KeptRegistry, Yard, kept_yard
 from rebased import World
 from registries import HostileRegistry, Request
 
@@ -43,19 +43,9 @@ class Together:
 
 
 @pytest.fixture
-def kept() -> Kept:
-    """Return what the registry has."""
-    return Kept()
-
-
-@pytest.fixture
 def yard(world: World, tmp_path: Path, kept: Kept) -> Iterator[Yard]:
     """Return a plan for some apps of two repositories, about to be applied to all of them at one time."""
-    with keeping(kept) as server:
-        found = Yard(KeptRegistry(kept, server), world, tmp_path)
-        found.push("two", RUN)
-        for app in APPS:
-            found.app(app)
+    with kept_yard(kept, world, tmp_path, APPS) as (found, server):
         assert found.plan(*APPS, to=TO).code == 0
         server.requests.clear()
         kept.hold = Together()

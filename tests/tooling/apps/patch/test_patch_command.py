@@ -546,7 +546,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "r.io/a:1 --to {repository}:{tag}-x --journal J": ("there is no --launcher", "--launcher shim"),
     "r.io/a:1 --launcher shim --journal J": ("there is no --to", "{repository}"),
     "r.io/a:1 --launcher shim --to {repository}:x": ("there is no --journal", "--journal FILE"),
-    "--launcher shim --to {repository}:x --journal J": ("no app is named", "--from"),
+    "--launcher shim --to {repository}:x --journal J": ("no app is given", "--from"),
     "r.io/a:1 --launcher shim --to {tag --journal J": ("--to: '{tag' has another brace", "a template"),
     "oci:x:1 --launcher shim --to {repository}:x --journal J": ("is in no registry", "a target for each app"),
     "r.io/a:1 --launcher shim --to {repository}:x --journal J --record D": ("a plan writes nothing", "--apply"),

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faults import FAULTS, once
 from jsonschema import Draft202012Validator
-from keeping import Cut, Fault, Kept, Lost, error, keeping
-from patching import RUN, KeptRegistry, Yard
+from keeping import Fault, Kept, error
+from patching import Yard, kept_yard
 from rebased import World
-from registries import Reply, Request, digest_of
+from registries import Reply, Request, digest_of, hostile
 
 from metalauncher.tooling.cli.schema import text as schema
 
@@ -28,19 +29,9 @@ def target(app: str) -> str:
 
 
 @pytest.fixture
-def kept() -> Kept:
-    """Return what the registry has."""
-    return Kept()
-
-
-@pytest.fixture
 def yard(world: World, tmp_path: Path, kept: Kept) -> Iterator[Yard]:
     """Return a plan for some apps in that registry."""
-    with keeping(kept) as server:
-        found = Yard(KeptRegistry(kept, server), world, tmp_path)
-        found.push("two", RUN)
-        for app in APPS:
-            found.app(app)
+    with kept_yard(kept, world, tmp_path, APPS) as (found, server):
         yield found
         assert not [request for request in server.requests if request.method == "DELETE"]
 
@@ -48,39 +39,6 @@ def yard(world: World, tmp_path: Path, kept: Kept) -> Iterator[Yard]:
 def valid(name: str, document: Any) -> None:
     """Hold a document against its schema."""
     Draft202012Validator(json.loads(schema(name))).validate(document)
-
-
-def every(number: int, fault: Fault) -> Callable[[Request, int], Fault]:
-    """Return faults that come every so many requests."""
-    return lambda _, count: fault if count % number == 0 else None
-
-
-def once(method: str, path: str, fault: Fault, times: int = 1) -> Callable[[Request, int], Fault]:
-    """Return a fault that comes the first times that something is asked."""
-    left = times
-
-    def faults(request: Request, _: int) -> Fault:
-        nonlocal left
-        if left and request.method == method and re.search(path, request.path):
-            left -= 1
-            return fault
-        return None
-
-    return faults
-
-
-FAULTS: dict[str, Callable[[], Callable[[Request, int], Fault]]] = {
-    "429": lambda: every(25, Reply("429 Too Many Requests", headers={"Retry-After": "0"})),
-    "500": lambda: every(9, Reply("500 Internal Server Error")),
-    "503": lambda: every(11, Reply("503 Service Unavailable")),
-    "lost answers": lambda: every(9, Lost()),
-    "cut": lambda: every(9, Cut(100)),
-    "lost tag": lambda: once("PUT", "manifests/[0-9]", Lost(), 3),
-    "lost manifest": lambda: once("PUT", "manifests/sha256", Lost(), 3),
-    "lost upload": lambda: once("PUT", "sessions", Lost(), 3),
-    "no mount": lambda: once("POST", "mount=", error("403 Forbidden", "DENIED"), 99),
-    "half a manifest": lambda: once("PUT", "manifests/sha256", error("400 Bad Request", "MANIFEST_INVALID"), 1),
-}
 
 
 def check_state(yard: Yard, kept: Kept, before: dict[str, str]) -> None:
@@ -217,6 +175,24 @@ def test_what_lies_at_the_target_is_read_back(yard: Yard, kept: Kept) -> None:
     assert yard.apply().code == 1
     assert yard.progress()["app:1"]["code"] == "not-as-written"
     assert yard.progress()["app:1"]["reason"].endswith(f"names {other}")
+
+
+def test_a_mirror_of_the_target_is_not_asked(yard: Yard, kept: Kept) -> None:
+    """Apps may come from a mirror; what was written is read back from the registry itself, whatever the mirror says."""
+
+    def stale(request: Request) -> Reply:
+        if "app-shim/manifests/" in request.path:
+            kind, data = kept.manifests["team/app"][kept.tags["team/app"]["1"]]
+            return Reply(body=data, headers={"Content-Type": kind})
+        return Reply("404 Not Found")
+
+    with hostile(stale) as mirror:
+        options = ("--mirror", f"{yard.registry.host}=http://{mirror.host}")
+        assert yard.plan(APPS[0], to=TO, options=options).code == 0
+        answer = yard.apply(*options)
+        assert (answer.code, kept.tags["team/app-shim"]["0"]) == (0, yard.entries()[APPS[0]]["new_digest"]), answer
+        assert {one.method for one in mirror.requests} <= {"GET", "HEAD"}
+        assert not [one for one in mirror.requests if "app-shim" in one.path]
 
 
 def test_a_registry_that_is_down(yard: Yard, kept: Kept) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from harness import PROJECT
-from keeping import Kept, keeping
-from patching import RUN, KeptRegistry, Yard
+from keeping import Kept
+from patching import Yard, kept_yard
 from rebased import World
 
 KILLER = PROJECT / "tests/support/killing.py"
@@ -21,19 +21,9 @@ SOURCE, TARGET = "team/app", "team/app-shim"
 
 
 @pytest.fixture
-def kept() -> Kept:
-    """Return what the registry has."""
-    return Kept()
-
-
-@pytest.fixture
 def yard(world: World, tmp_path: Path, kept: Kept) -> Iterator[Yard]:
     """Return a plan for some apps in that registry."""
-    with keeping(kept) as server:
-        found = Yard(KeptRegistry(kept, server), world, tmp_path)
-        found.push("two", RUN)
-        for app in APPS:
-            found.app(app)
+    with kept_yard(kept, world, tmp_path, APPS) as (found, _):
         assert found.plan(*APPS, to="{repository}-shim:{tag}").code == 0
         yield found
 

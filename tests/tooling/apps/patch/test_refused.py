@@ -238,6 +238,11 @@ def _(app: Patchable) -> None:
     app.lifecycle["runImage"]["topLayer"] = app.layers[CONFIG].diff_id
 
 
+@case("run-image-layer-sbom")
+def _(app: Patchable) -> None:
+    app.layers[RUN], app.layers[SBOM] = app.layers[SBOM], app.layers[RUN]
+
+
 @case("damaged-layer-digest")
 def _(app: Patchable) -> None:
     source, old = app.source(), app.layers[LAUNCHER]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ from metalauncher.tooling.apps.patch import launcher_layer as ours
 from metalauncher.tooling.apps.patch.patched_store import PatchedStore
 from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.rewriting import Rewritten, layers_to_read, rewrite
+from metalauncher.tooling.apps.patch.turn import Turn
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.model import Descriptor, ImageError, describe
@@ -267,6 +271,38 @@ def test_a_launchers_layer_is_read_once() -> None:
                     rewrite(app.source(), "shim", read, __version__, seen=seen)
     launchers = [sha(app.layers[LAUNCHER].data) for app in (sound, shim)]
     assert asked == [launchers[0], sha(sound.layers[SBOM].data), launchers[1], *[sha(sound.layers[SBOM].data)] * 2]
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_large_layers_are_held_one_at_a_time(large: bool) -> None:
+    """However well an attacker's SBOMs compress; small ones, which fleets have, wait for nobody."""
+    app = patchable()
+    more = [file(f"/layers/sbom/launch/x{number}", bytes(1 << 20)) for number in range(5 if large else 2)]
+    old = file(f"{SBOMS}/sbom.cdx.json", b"{}")
+    app.layers[SBOM] = pack([folder("/layers"), folder("/layers/sbom"), folder("/layers/sbom/launch"), *more, old])
+    app.lifecycle["sbom"]["sha"] = app.layers[SBOM].diff_id
+    assert len(app.layers[SBOM].data) < 100_000
+    source, lock = app.source(), threading.Lock()
+    together = threading.Barrier(3)
+    holding: list[int] = []
+    most: list[int] = []
+
+    def one() -> None:
+        with Turn(lock) as turn:
+            rewrite(source, "shim", app.read, __version__, turn=turn)
+            holding.append(1)
+            if large:
+                time.sleep(0.05)
+            else:
+                together.wait(60)
+            most.append(len(holding))
+            holding.pop()
+
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(one) for _ in range(3)]:
+            done.result()
+    assert max(most) == (1 if large else 3)
+    assert not lock.locked()
 
 
 def test_it_is_read_as_if_it_were_written() -> None:

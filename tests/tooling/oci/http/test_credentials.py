@@ -182,7 +182,7 @@ def test_warns_of_a_file_that_nobody_named(tmp_path: Path, case: str) -> None:
     assert _user(read_credentials(_home(tmp_path), warnings.append)) == "ann"
     (warning,) = warnings
     assert warning.startswith(f"{file}: {reason}")
-    assert warning.endswith(": going on without the logins there")
+    assert warning.endswith(": continuing without these logins")
 
 
 def test_warns_once_of_several_files(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_warns_once_of_several_files(tmp_path: Path) -> None:
     warnings: list[str] = []
     credentials = read_credentials(_home(tmp_path), warnings.append)
     names = ", ".join(f"{tmp_path}/{name}" for name in FILES[1:])
-    assert warnings == [f"{names}: is a directory: going on without the logins there"]
+    assert warnings == [f"{names}: is a directory: continuing without these logins"]
     assert credentials.find("h", "app") is None
 
 

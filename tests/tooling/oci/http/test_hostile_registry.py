@@ -298,7 +298,7 @@ def test_waits_no_longer_than_bearable() -> None:
             hostile(always(Reply("429 Too Many Requests", headers={"Retry-After": value}))) as server,
             client(time) as registry,
         ):
-            closed = "it wants to be left alone for longer than --timeout"
+            closed = "it asks to wait for longer than --timeout"
             with fails("unreachable", f"{server.host} answered 429 Too Many Requests: {closed}"):
                 store(registry, server).fetch(DESCRIPTOR, LIMIT)
             assert len(server.asked()) == 1

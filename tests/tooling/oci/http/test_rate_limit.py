@@ -135,7 +135,7 @@ def test_waits_as_long_as_it_may(took: float) -> None:
     turn = pace.enter("h", deadlines[0])
     assert time.now == 1000 + 3 * took + 60
     assert pace.limited(turn, 60)
-    with pytest.raises(TransportError, match="h lets nobody through for longer than --timeout, 60 seconds"):
+    with pytest.raises(TransportError, match="h accepts no requests for longer than --timeout, 60 seconds"):
         pace.enter("h", deadlines[0])
     # Once it has answered, it may ask for as long again.
     pace.answered(turn)
@@ -159,7 +159,7 @@ def test_gives_up_when_nobody_gets_through() -> None:
     """With the registry's words, once it has answered nothing else for as long as --timeout says."""
     time = Time()
     with hostile(always(_limited())) as server, client(time, seconds=20) as registry:
-        closed = f"{server.host} lets nobody through for longer than --timeout, 20 seconds"
+        closed = f"{server.host} accepts no requests for longer than --timeout, 20 seconds"
         said = f"{server.host} answered 429 Too Many Requests (TOOMANYREQUESTS: slow down)"
         with fails("unreachable", f"{said}: {closed}"):
             store(registry, server).top()
@@ -281,7 +281,7 @@ def test_stops_nobody_else_for_one_that_can_not_be_waited_for() -> None:
     time = Time()
     closed = Reply("429 Too Many Requests", headers={"Retry-After": "86400"})
     with hostile(lambda r: closed if "/closed/" in r.path else serve(r)) as server, client(time) as registry:
-        reason = f"{server.host} answered 429 Too Many Requests: it wants to be left alone for longer than --timeout"
+        reason = f"{server.host} answered 429 Too Many Requests: it asks to wait for longer than --timeout"
         for _ in range(2 * LEFT_ALONE):
             with fails("unreachable", reason):
                 store(registry, server, "closed/app:1").top()
@@ -295,9 +295,9 @@ def test_leaves_alone_who_says_so_to_all() -> None:
     with hostile(always(_limited(Retry_After="86400"))) as server, client(time) as registry:
         said = f"{server.host} answered 429 Too Many Requests (TOOMANYREQUESTS: slow down)"
         for number in range(2 * LEFT_ALONE):
-            reason = f"{said}: it wants to be left alone for longer than --timeout"
+            reason = f"{said}: it asks to wait for longer than --timeout"
             if number >= LEFT_ALONE:
-                reason = f"{server.host} lets nobody through for longer than --timeout, 60 seconds"
+                reason = f"{server.host} accepts no requests for longer than --timeout, 60 seconds"
             with fails("unreachable", reason):
                 store(registry, server).top()
         assert len(server.asked()) == LEFT_ALONE
@@ -332,7 +332,7 @@ def test_says_who_lets_nobody_through() -> None:
     for _ in range(LEFT_ALONE):
         assert not hand.pace.limited(hand.enter(), 11)
     with pytest.raises(
-        TransportError, match=r"^h lets nobody through for longer than --timeout, 10 seconds$"
+        TransportError, match=r"^h accepts no requests for longer than --timeout, 10 seconds$"
     ) as caught:
         hand.enter()
     assert (caught.value.retryable, caught.value.limited, hand.slept) == (False, True, [])

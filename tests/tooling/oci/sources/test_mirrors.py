@@ -201,7 +201,7 @@ def test_goes_through_a_proxy() -> None:
                 ("GET", f"http://registry.example{PATH}"),
             ]
             assert proxy.requests[2].headers["Proxy-Authorization"] == basic("ann", SECRET)
-            with fails("unreachable", "the proxy for other.example (HTTPS_PROXY) does not let anybody through to it"):
+            with fails("unreachable", "the proxy for other.example (HTTPS_PROXY) does not connect to it"):
                 registry.store(Reference.parse("other.example/org/app:1")).top()
 
 
