@@ -204,6 +204,11 @@ def test_quiet_refusal(local: Image, ask: Asker) -> None:
     assert (status, out) == (11, "")
     assert err.splitlines()[-1].startswith("  about:   metalauncher ")
     assert "other launchers" not in err
+    assert "Platform API 0.99 (--platform-api)" in err
+    assert "CNB_PLATFORM_API" not in err
+    assert "--which" not in err
+    local.environ["CNB_PLATFORM_API"] = "0.99"
+    assert "Platform API 0.99 (CNB_PLATFORM_API)" in ask(local, "--quiet")[2]
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_bare_executable(tool: Tool, tmp_path: Path) -> None:
     found = launcher_document(launcher)
     assert (found["id"], found["opt_in_env"], found["requires"]) == ("acme/rust", "ACME", ["processes", "buildpacks"])
     assert found["platform"] == {"supported": ">=0.7,<=0.15", "deprecated": [], "default": None}
-    silent = "a bare executable says nothing about itself: "
+    silent = "a bare executable has no metadata: "
     every = "--id, --version, --platform-apis and --buildpack-apis must be given\n"
     refused(tool.on("bundle", "add", program), silent + every)
     apis = ("--platform-apis", "0.7", "--buildpack-apis", "0.7")
@@ -269,7 +269,7 @@ def test_flat_release(tool: Tool, tmp_path: Path, prefix: str) -> None:
 def test_flat_release_says_nothing_about_itself(tool: Tool, tmp_path: Path) -> None:
     """Without those options it is refused, and they are named; so is a release that has its launcher in both places."""
     tarball = flat_release(tmp_path)
-    silent = f"{tarball}: a launcher without lifecycle.toml says nothing about itself: "
+    silent = f"{tarball}: a launcher without lifecycle.toml has no metadata: "
     answer = tool.on("bundle", "add", tarball)
     refused(answer, f"{silent}--id, --version, --platform-apis and --buildpack-apis must be given\n")
     refused(tool.on("bundle", "add", tarball, *FLAT[:6]), f"{silent}--buildpack-apis must be given\n")
@@ -302,10 +302,10 @@ def test_same_version_other_launcher(tool: Tool, tmp_path: Path) -> None:
     ok(tool.on("bundle", "add", tarball))
     before = tree(tool.root)
     other = release(tmp_path / "other", "0.17.7", STAND_IN + b"# another\n")
-    refused(tool.on("bundle", "add", other), "installed already, and is another one", "another executable, sha256")
+    refused(tool.on("bundle", "add", other), "already installed, with other content", "another executable, sha256")
     assert tree(tool.root) == before
     refused(tool.on("bundle", "add", tarball, "--priority", "7"), "priority is 0, not 7")
-    refused(tool.on("bundle", "add", tarball, "--version", "v0.17.7"), "its version spelled '0.17.7'")
+    refused(tool.on("bundle", "add", tarball, "--version", "v0.17.7"), "its version written as '0.17.7'")
     refused(tool.on("bundle", "add", other, "--into", "etc"), "another executable")
     assert tree(tool.root) == before
 
@@ -408,7 +408,7 @@ def test_digest(tool: Tool, tmp_path: Path) -> None:
     tarball = release(tmp_path, "0.17.7")
     digest = hashlib.sha256(tarball.read_bytes()).hexdigest()
     wrong = "0" * 64
-    refused(tool.on("bundle", "add", tarball, "--sha256", wrong), "its digest is another one", digest, wrong)
+    refused(tool.on("bundle", "add", tarball, "--sha256", wrong), "has another digest than expected", digest, wrong)
     refused(tool.on("bundle", "add", tarball, "--sha256", "123"), "'123' is neither 64 hexadecimal digits nor a file")
     beside = tmp_path / f"{tarball.name}.sha256"
     for text in (f"{tarball.name} {wrong}\n", f"{wrong}  {tarball.name}\n", wrong):

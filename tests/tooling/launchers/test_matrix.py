@@ -128,7 +128,7 @@ def test_broken_descriptor_is_said(tool: Tool) -> None:
     """An invalid descriptor may be why there is a gap."""
     use(tool, "0.21.17")
     (tool.root / "usr/lib/cnb/launchers.d/b.toml").write_text("")
-    assert tool.on("matrix").err.startswith("Warning: left out: ")
+    assert tool.on("matrix").err.startswith("Warning: invalid descriptor: ")
 
 
 def test_colour_on_a_terminal_only(tool: Tool) -> None:

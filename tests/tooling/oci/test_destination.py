@@ -200,7 +200,7 @@ def test_denies_who_has_no_login(server: RealRegistry, certificate: Certificate,
     environment = {b"DOCKER_CONFIG": bytes(tmp_path)}
     client = Registry(read_credentials(environment), environment=environment, ca_file=str(certificate.file))
     with contextlib.closing(client):
-        reason = f"{server.host} wants a login, and there is none for it in {tmp_path}/config.json"
+        reason = f"{server.host} wants a login, and none was found in {tmp_path}/config.json"
         for action in (
             lambda: _at(client, server, "org/a").tagged("1"),
             lambda: _at(client, server, "org/a", "org/b").upload(_descriptor(SMALL), _opens(SMALL)),

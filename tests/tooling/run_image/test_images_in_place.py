@@ -359,7 +359,7 @@ def test_an_app_is_no_run_image(tool: Tool, tmp_path: Path) -> None:
     name = base(tmp_path / "app", [pack([folder("cnb")])], Labels={"io.buildpacks.lifecycle.metadata": "{}"})
     answer = tool("list", "--run-image", name)
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith(f"ERROR: {name}: is an app image, and no run image")
+    assert answer.err.startswith(f"ERROR: {name}: is an app image, not a run image")
 
 
 def test_descriptors_and_an_image(tool: Tool, tmp_path: Path) -> None:

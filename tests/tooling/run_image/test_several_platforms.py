@@ -354,7 +354,9 @@ def test_platform_without_launchers(platforms: Platforms) -> None:
     kit = platforms.kit
     answer = kit.tool("labels", "--verify", platforms.base)
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith(f"ERROR: linux/amd64: --verify {platforms.base}: there is no launcher in the image, ")
+    assert answer.err.startswith(
+        f"ERROR: linux/amd64: --verify {platforms.base}: the image has neither a launcher nor "
+    )
 
 
 def test_index_of_one(tool: Tool, run: str) -> None:

@@ -20,7 +20,7 @@ from metalauncher.tooling.apps.patch.plan import OneImage, make_patched, read_ap
 from metalauncher.tooling.apps.patch.proof import NotProved, bases_of
 from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.template import source_of
-from metalauncher.tooling.apps.patch.turn import Turn
+from metalauncher.tooling.apps.patch.turn import Turn, Turns
 from metalauncher.tooling.oci.http.errors import status_of
 from metalauncher.tooling.oci.location import Location
 from metalauncher.tooling.oci.model import ImageError
@@ -101,13 +101,13 @@ class Applier:
         self._runs: Final = runs
         self._blobs: Final = _Blobs()
         self._seen: Final[SeenLayers] = {}
-        self._large: Final = threading.Lock()
+        self._turns: Final = Turns()
 
     def apply(self, app: str) -> Progress:
         """Write an app; what keeps it from that is said in what is returned."""
         entry = self._entries[app]
         try:
-            with Turn(self._large) as turn:
+            with Turn(self._turns) as turn:
                 return self._apply(entry, turn)
         except Refused as refused:
             return _not(app, words_of_refusal(refused, app))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metalauncher import __version__
@@ -15,7 +14,7 @@ from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.rewriting import rewrite
 from metalauncher.tooling.apps.patch.source import Source
 from metalauncher.tooling.apps.patch.template import source_of
-from metalauncher.tooling.apps.patch.turn import Turn
+from metalauncher.tooling.apps.patch.turn import Turn, Turns
 from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.http.errors import status_of
 from metalauncher.tooling.oci.image import DEFAULT_PLATFORM, load_image
@@ -171,7 +170,7 @@ class Planner:
         self._stores: Final = stores
         self._runs: Final = runs
         self._seen: Final[SeenLayers] = {}
-        self._large: Final = threading.Lock()
+        self._turns: Final = Turns()
 
     def plan(self, app: str) -> Entry:
         """Return what is to be done about an app; whatever is wrong with it is said there."""
@@ -179,7 +178,7 @@ class Planner:
         try:
             read = read_app(app, self._stores, self._asked.platform)
             entry = entry._replace(digest=read.image.manifest.digest, platform=shorten(read.image.platform))
-            with Turn(self._large) as turn:
+            with Turn(self._turns) as turn:
                 return self._plan(entry, read, turn)
         except Refused as refused:
             words = words_of_refusal(refused, app)

@@ -8,7 +8,6 @@ Source: buildpacks/lifecycle platform/files, LayersMetadata and BuildMetadata.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.apps.patch.document import apply
@@ -16,7 +15,7 @@ from metalauncher.tooling.apps.patch.launcher_layer import check_launcher_layer,
 from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.sbom_layer import replace_sboms
 from metalauncher.tooling.apps.patch.source import Opened, Source, as_refusal, open_source
-from metalauncher.tooling.apps.patch.turn import LARGE, Turn
+from metalauncher.tooling.apps.patch.turn import LARGE, Turn, Turns
 from metalauncher.tooling.oci.media_types import in_family
 from metalauncher.tooling.oci.model import OCI_LAYER, Descriptor, describe
 from metalauncher.tooling.sbom.files import SHIM_VERSION
@@ -102,7 +101,7 @@ def rewrite(
     Raises:
         Refused: it is not rewritten: it can't be, or there is nothing to do.
     """
-    turn = Turn(threading.Lock()) if turn is None else turn
+    turn = Turn(Turns()) if turn is None else turn
     opened = open_source(source, force=force)
     old = opened.image.layers[opened.launcher]
     if must_match and old.diff_id not in must_match:
@@ -134,15 +133,21 @@ def rewrite(
 def _replace(
     old: Layer, read: Callable[[Descriptor], bytes], files: Mapping[str, bytes], turn: Turn
 ) -> NewLayer | None:
-    """Return the SBOMs' layer with others; how large it is uncompressed shows only when it is."""
+    """Return the SBOMs' layer with others; a large one, which shows only when it is made, is made again in turn."""
     if old.blob.size > LARGE:
         turn.take()
     data = read(old.blob)
-    turn.take()
-    replaced = replace_sboms(old, data, files)
-    if replaced is None or len(replaced.data) <= LARGE:
-        turn.give()
-    return replaced
+    while True:
+        with turn.making:
+            replaced = replace_sboms(old, data, files)
+            is_large = replaced is not None and len(replaced.data) > LARGE
+            if is_large and not turn.is_taken:
+                replaced = None
+        if not is_large:
+            turn.give()
+        if not is_large or turn.is_taken:
+            return replaced
+        turn.take()
 
 
 def _check(

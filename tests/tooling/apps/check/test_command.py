@@ -276,7 +276,7 @@ def test_resume(check: Any, apps: dict[str, str], tmp_path: Path) -> None:
     assert answer.document == whole
     answer = check(*apps.values(), "--resume", str(file), on="two")
     assert (answer.code, answer.out) == (3, "")
-    assert "is of another run" in answer.err
+    assert "belongs to another run" in answer.err
 
 
 def test_an_empty_part(check: Any, apps: dict[str, str]) -> None:
@@ -311,7 +311,7 @@ def test_shards(check: Any, apps: dict[str, str]) -> None:
 
 WRONG = {
     "no run image": (("oci:x",), "no run image is given"),
-    "two run images": (("oci:x", "--run-image", "oci:y", "--root", "/"), "there are two run images"),
+    "two run images": (("oci:x", "--run-image", "oci:y", "--root", "/"), "--run-image and --root are both given"),
     "no app": (("--run-image", "oci:x"), "no app is given"),
     "no image": (("oci:", "--run-image", "oci:x"), "'oci:' names no place"),
     "no run image's name": (("oci:x", "--run-image", "oci:"), "'oci:' names no place"),

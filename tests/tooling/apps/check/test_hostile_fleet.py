@@ -66,7 +66,7 @@ WORSE: dict[str, tuple[str, Answer | Reply, str]] = {
     "challenge": (
         ALL,
         _status("401 Unauthorized", WWW_Authenticate='Basic realm="x"'),
-        "wants a login, and there is none",
+        "wants a login, and none was found",
     ),
     "403": (ALL, _status("403 Forbidden"), "denies access: it answered 403 Forbidden"),
     "404": (ALL, _status("404 Not Found"), "has no such tag"),

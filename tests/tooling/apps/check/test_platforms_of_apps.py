@@ -320,7 +320,7 @@ def test_interrupted_and_merged(fleet: Fleet, tmp_path: Path) -> None:
     assert text.out == fleet.check(*apps).out
     answer = fleet.check(*apps, "--resume", file, "--platform", "linux/arm64")
     assert answer.code == 3
-    assert "is of another run" in answer.err
+    assert "belongs to another run" in answer.err
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [len(line["platforms"]) for line in lines if "app" in line] == [2, 2]
 
@@ -374,6 +374,9 @@ def test_hostile_platform(fleet: Fleet) -> None:
         "matrix",
         "matrix-1",
     ]
+    (row,) = [one for one in page.find("tr") if "data-needs" in one.attributes]
+    counted = [one.attributes["data-need"] for one in page.find("tr") if "data-need" in one.attributes]
+    assert row.attributes["data-needs"].split() == counted == ["0.0", "1.0"]  # what a filter of apps counts
     told = answers["markdown"].out
     assert not re.search(r"(?<!\\)<img", told)
     assert "@team" not in told

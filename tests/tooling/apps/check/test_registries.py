@@ -123,7 +123,7 @@ def test_says_which_login_was_used(served: Served, server: HostileRegistry, tmp_
     file = tmp_path / "auth.json"
     for name, reason in (
         (server.host, ""),
-        ("other.example", f"{server.host} wants a login, and there is none for it in {file}"),
+        ("other.example", f"{server.host} wants a login, and none was found in {file}"),
     ):
         file.write_text(json.dumps({"auths": {name: {"auth": auth(*LOGIN)}}}))
         answer = served.check(server, "--json", REGISTRY_AUTH_FILE=str(file))

@@ -373,7 +373,7 @@ def test_a_target_that_somebody_else_wrote(yard: Yard) -> None:
     assert "\nnot listed: 1 app; --all lists every app\n" in answer.out
     assert re.search(r"(?m)^uploaded: [^;]+; kept as they are: ", answer.out)
     assert "to upload" not in answer.out
-    assert answer.out.endswith("the old ones are as they were. Before each rebase: metalauncher check\n")
+    assert answer.out.endswith("the old ones are unchanged. Before each rebase: metalauncher check\n")
 
 
 @pytest.mark.parametrize(("key", "code"), [("new_digest", "differs"), ("digest", "source-moved")])
@@ -552,10 +552,10 @@ WRONG: dict[str, tuple[str, str]] = {
     "r.io/a:1 --launcher shim --to {repository}:x --journal J --record D": ("a plan writes nothing", "--apply"),
     "r.io/a:1 --launcher shim --to {repository}:x --journal J --must-match-sha x": ("'x' is not a digest", "diffID"),
     "r.io/a:1 --launcher binary --to {repository}:x --journal J": ("invalid choice: 'binary'", ""),
-    "--apply J r.io/a:1": ("it can't go with APP", "a plan that says so"),
-    "--apply J --force": ("it can't go with --force", "a plan that says so"),
-    "--apply J --to {repository}:x": ("it can't go with --to", "a plan that says so"),
-    "--apply J --platform linux/amd64": ("it can't go with --platform", "a plan that says so"),
+    "--apply J r.io/a:1": ("it can't be used with APP", "a plan that says so"),
+    "--apply J --force": ("it can't be used with --force", "a plan that says so"),
+    "--apply J --to {repository}:x": ("it can't be used with --to", "a plan that says so"),
+    "--apply J --platform linux/amd64": ("it can't be used with --platform", "a plan that says so"),
     "r.io/a:1 --launcher shim --to {repository}:x --journal J --output ./J": ("./J is the journal", "another file"),
     "--apply J --output J": ("J is the journal", "another file"),
     "--apply /nowhere/J": ("/nowhere/J: no such file or directory", "a plan to apply"),

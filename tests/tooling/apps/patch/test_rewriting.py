@@ -39,7 +39,7 @@ from metalauncher.tooling.apps.patch import launcher_layer as ours
 from metalauncher.tooling.apps.patch.patched_store import PatchedStore
 from metalauncher.tooling.apps.patch.refusals import Refused
 from metalauncher.tooling.apps.patch.rewriting import Rewritten, layers_to_read, rewrite
-from metalauncher.tooling.apps.patch.turn import Turn
+from metalauncher.tooling.apps.patch.turn import Turn, Turns
 from metalauncher.tooling.oci.image import load_image
 from metalauncher.tooling.oci.layer_reader import open_layer
 from metalauncher.tooling.oci.model import Descriptor, ImageError, describe
@@ -282,13 +282,13 @@ def test_large_layers_are_held_one_at_a_time(large: bool) -> None:
     app.layers[SBOM] = pack([folder("/layers"), folder("/layers/sbom"), folder("/layers/sbom/launch"), *more, old])
     app.lifecycle["sbom"]["sha"] = app.layers[SBOM].diff_id
     assert len(app.layers[SBOM].data) < 100_000
-    source, lock = app.source(), threading.Lock()
+    source, turns = app.source(), Turns()
     together = threading.Barrier(3)
     holding: list[int] = []
     most: list[int] = []
 
     def one() -> None:
-        with Turn(lock) as turn:
+        with Turn(turns) as turn:
             rewrite(source, "shim", app.read, __version__, turn=turn)
             holding.append(1)
             if large:
@@ -302,7 +302,7 @@ def test_large_layers_are_held_one_at_a_time(large: bool) -> None:
         for done in [pool.submit(one) for _ in range(3)]:
             done.result()
     assert max(most) == (1 if large else 3)
-    assert not lock.locked()
+    assert not turns.holding.locked()
 
 
 def test_it_is_read_as_if_it_were_written() -> None:

@@ -30,14 +30,14 @@ def read(tmp_path: Path, text: str) -> list[Allowance]:
         ("", 'has no schema-version = "1"'),
         ('schema-version = "2"', 'has no schema-version = "1"'),
         (HEAD + "x = 1", "has an unknown key 'x'"),
-        (HEAD + "allow = 1", "allow is no array of tables"),
+        (HEAD + "allow = 1", "allow is not an array of tables"),
         (HEAD + "allow = [1]", "[[allow]] number 1: all its values are strings"),
         (HEAD + '[[allow]]\ncase = "*"\n', "[[allow]] number 1: has no reason"),
         (HEAD + '[[allow]]\ncase = "*"\nreason = " "\n', "[[allow]] number 1: has no reason"),
         (HEAD + '[[allow]]\nreason = "x"\n', "[[allow]] number 1: has no case"),
         (HEAD + '[[allow]]\ncase = "*"\nreason = 1\n', "[[allow]] number 1: all its values are strings"),
         (HEAD + '[[allow]]\ncase = "*"\nreason = "x"\nnew = "x"\n', "[[allow]] number 1: unknown key 'new'"),
-        (HEAD + '[[allow]]\ncase = "*"\nreason = "x"\na = "("\n', "[[allow]] number 1: a is no regular expression"),
+        (HEAD + '[[allow]]\ncase = "*"\nreason = "x"\na = "("\n', "[[allow]] number 1: a is not a regular expression"),
     ],
 )
 def test_wrong_files(tmp_path: Path, text: str, reason: str) -> None:

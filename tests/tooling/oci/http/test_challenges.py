@@ -144,7 +144,7 @@ def test_has_a_password_for_one_repository_and_none_for_the_next(tmp_path: Path)
         with client(Time(), logins(tmp_path, auths=auths)) as registry:
             for name in ("a", "free", "b", "a"):
                 assert store(registry, server, f"{name}/x:1").top()[1] == MANIFEST_DATA
-            with fails("denied", f"{server.host} wants a login, and there is none for it in {tmp_path}/config.json"):
+            with fails("denied", f"{server.host} wants a login, and none was found in {tmp_path}/config.json"):
                 store(registry, server, "c/x:1").top()
     assert seen == {
         "a": {None, basic("a", "pw")},

@@ -166,7 +166,7 @@ def test_is_denied_without_or_with_a_wrong_login(
     with _client(ca_file=str(certificate.file)) as client, pytest.raises(ImageError) as caught:
         client.store(name).top()
     assert caught.value.kind == "denied"
-    assert caught.value.reason.startswith(f"{guarded.host} wants a login, and there is none for it in /run/containers/")
+    assert caught.value.reason.startswith(f"{guarded.host} wants a login, and none was found in /run/containers/")
     environment = _docker_config(tmp_path, {"auths": {guarded.host: {"auth": auth("ann", "wrong-password")}}})
     with _client(environment, ca_file=str(certificate.file)) as client, pytest.raises(ImageError) as caught:
         client.store(name).top()
