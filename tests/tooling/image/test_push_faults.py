@@ -190,8 +190,14 @@ def test_bearer_login(refused: tuple[str, ...], yard: Yard, tmp_path: Path) -> N
 
 
 SAID: dict[str, tuple[Reply, str]] = {
-    "Docker Hub": (error("400 Bad Request", "TAG_INVALID", "the tag is immutable"), "lets nobody move the tag 1: it"),
-    "Harbor": (error("412 Precondition Failed", "PRECONDITION", "configured as immutable"), "lets nobody move the tag"),
+    "Docker Hub": (
+        error("400 Bad Request", "TAG_INVALID", "the tag is immutable"),
+        "does not allow moving the tag 1: it",
+    ),
+    "Harbor": (
+        error("412 Precondition Failed", "PRECONDITION", "configured as immutable"),
+        "does not allow moving the tag",
+    ),
     "denied": (error("403 Forbidden", "DENIED", "you may not"), "denies access: it answered 403"),
     "full": (error("413 Content Too Large", "SIZE_INVALID", "too much"), "refused: it answered 413"),
     "down": (error("500 Internal Server Error", "UNKNOWN"), "answered 500"),
