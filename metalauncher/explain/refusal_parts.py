@@ -107,6 +107,15 @@ def unmask(decision: Decision, platform_api: ApiVersion | None = None) -> list[s
     ]
 
 
+def repair(decision: Decision) -> list[str]:
+    """Say that invalid descriptors may be all that is wrong, where there are some."""
+    return (
+        ["repair the invalid descriptors above: one of them may support the app; or"]
+        if decision.registry.invalid
+        else []
+    )
+
+
 def metadata_of(decision: Decision) -> str:
     """Return the path of the app's metadata.toml, its name alone where it was not read."""
     return decision.record.metadata if decision.record else "metadata.toml"

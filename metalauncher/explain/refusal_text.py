@@ -27,6 +27,7 @@ from metalauncher.explain.refusal_parts import (
     copy_out,
     have,
     metadata_of,
+    repair,
     unmask,
 )
 from metalauncher.explain.shortfall import add_launcher, add_reader, culprits, how_far, opt_in, opt_in_for_all
@@ -164,7 +165,7 @@ def _platform_not_covered(refusal: PlatformApiNotCovered, decision: Decision) ->
         need=[platform_need(refusal.text, decision.environment)],
         have=have(decision),
         now=[ALLOW_DEPRECATED if refusal.deprecated else GO_BACK],
-        fix=unmask(decision, refusal.api) or [*opt_in(refusal, decision), add],
+        fix=unmask(decision, refusal.api) or [*repair(decision), *opt_in(refusal, decision), add],
     )
 
 
@@ -196,7 +197,7 @@ def _buildpacks_not_covered(refusal: BuildpackApisNotCovered, decision: Decision
             what.append("each of these APIs has a launcher here, but no launcher supports all of them")
         apis = [buildpack.api for buildpack in record.buildpacks if buildpack.api is not None]
         add = add_launcher(record.platform_api, apis, "all of these APIs", refusal.deprecated)
-        fix = unmask(decision) or [*opt_in_for_all(refusal, decision), add]
+        fix = unmask(decision) or [*repair(decision), *opt_in_for_all(refusal, decision), add]
     return Text(
         headline=headline,
         what=what,
@@ -271,8 +272,10 @@ def _metadata_missing(refusal: MetadataUnreadable, decision: Decision) -> Text:
             what=["this is a run image without an app: there is nothing to start"],
             need=["an app image that was built on this run image, or rebased onto it"],
             now=["start the app's image instead"],
-            fix=["to see which launchers this run image has:"],
-            details=ask_which(decision.environment, " --platform-api 0.12 --buildpack-api example/app=0.10"),
+            details=(
+                "to see which launchers this run image has:",
+                *ask_which(decision.environment, " --platform-api 0.12 --buildpack-api example/app=0.10"),
+            ),
         )
     return Text(
         headline=_unreadable(refusal),
@@ -306,14 +309,15 @@ _METADATA_REMEDIES: Mapping[int, str] = {  # by errno: EACCES, ENFILE, EMFILE
 def _none_installed(decision: Decision) -> Text:
     return Text(
         headline=["no launcher is installed: there is no usable descriptor"],
-        what=["the app did not start: this run image has no launcher that could start any app"],
+        what=["the app did not start: there is no launcher here that could start any app"],
         need=["at least one launcher with a valid descriptor"],
         have=have(decision),
         now=[GO_BACK],
         fix=unmask(decision, decision.policy.platform_api)
         or [
-            f"{'repair the descriptors above, or ' if decision.registry.invalid else ''}use a run image that has"
-            " launchers",
+            "repair the descriptors above, or use a run image that has launchers"
+            if decision.registry.invalid
+            else "if a volume hides /usr/lib/cnb, remove it; else use a run image that has launchers",
         ],
     )
 
