@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,6 +17,7 @@ from metalauncher.tooling.oci.model import (
     ImageError,
     describe,
     parse_json,
+    to_json,
 )
 from metalauncher.tooling.oci.verified import Verified, read_whole, refuse_large
 
@@ -65,11 +65,11 @@ class AmendedStore:
         """
         self._base: Final = base
         self._layer: Final = layer
-        self.config: Final = _encode(_config(base, layer, changes))
+        self.config: Final = to_json(_config(base, layer, changes))
         self.kept: Final = frozenset([each.blob.digest for each in base.layers] if base else [])
         kind = MANIFEST_TYPES[changes.family]
         blob = describe(_named(OCI_CONFIG, kind), self.config)
-        self._manifest: Final = _encode(_manifest(base, layer, blob, changes))
+        self._manifest: Final = to_json(_manifest(base, layer, blob, changes))
         self._descriptor: Final = describe(kind, self._manifest)
         self._blobs: Final = {blob.digest: self.config, self._descriptor.digest: self._manifest}
 
@@ -98,10 +98,6 @@ class AmendedStore:
                 yield blob
         else:
             raise ImageError("absent", f"there is no blob {descriptor.digest}")
-
-
-def _encode(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def _config(base: Image | None, layer: NewLayer | None, changes: Changes) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from metalauncher.tooling.oci.go_json import MANIFEST
 from metalauncher.tooling.oci.media_types import INDEX_TYPES
-from metalauncher.tooling.oci.model import Descriptor, ImageError, describe, parse_descriptor, parse_json
+from metalauncher.tooling.oci.model import Descriptor, ImageError, describe, parse_descriptor, parse_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,8 +53,7 @@ class IndexStore:
         index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX_TYPES[family], "manifests": entries}
         if annotations:
             index["annotations"] = dict(annotations)
-        text = json.dumps(index, separators=(",", ":"), ensure_ascii=False)
-        self._index: Final = text.encode("utf-8", "surrogatepass")
+        self._index: Final = to_json(index)
         self._descriptor: Final = describe(INDEX_TYPES[family], self._index)
 
     def top(self) -> tuple[Descriptor, bytes]:

@@ -7,6 +7,7 @@ media types Docker's image manifest version 2, schema 2.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
@@ -31,6 +32,8 @@ OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 MANIFEST_LIMIT: Final = 4 << 20  # bytes; registries (distribution, Docker Hub) take no larger ones
 CONFIG_LIMIT: Final = 8 << 20  # bytes; one with all labels of a large build has 100 KB
+
+VALUES_LIMIT: Final = 500_000  # brackets, braces and commas of a document: each may take 100 bytes of memory or more
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
@@ -141,8 +144,10 @@ def parse_json(data: bytes, what: str, shape: Mapping[str, Shape] | None = None)
         shape: one of `go_json`, whose keys match regardless of case; None where keys are what they are.
 
     Raises:
-        ImageError: it is another thing, or no JSON; or what it says depends on how Go merges.
+        ImageError: it is another thing, or no JSON, or too much of it; or what it says depends on how Go merges.
     """
+    if sum([data.count(mark) for mark in (b"[", b"{", b",")]) > VALUES_LIMIT:
+        raise ImageError("too-large", f"{what} has more than {VALUES_LIMIT} brackets, braces and commas")
     try:
         value = decode(data, shape or {})
     except NotJsonError as error:
@@ -154,6 +159,23 @@ def parse_json(data: bytes, what: str, shape: Mapping[str, Shape] | None = None)
     if not isinstance(value, dict):
         raise ImageError("damaged", f"{what} is not a JSON object")
     return value
+
+
+def to_json(document: Any) -> bytes:
+    """Return a document as JSON in UTF-8, without spaces.
+
+    Raises:
+        ImageError: it has a number that a double can't hold, which was read from elsewhere: it would be written as
+            what is not JSON.
+    """
+    try:
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise ImageError("unsupported", "has a number too large for a double: it can't be written again") from None
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: only as an escape it is valid JSON
+        return json.dumps(document, separators=(",", ":")).encode()
 
 
 def parse_digest(value: Any) -> str:

@@ -19,6 +19,7 @@ from metalauncher.tooling.oci.model import (
     describe,
     parse_descriptor,
     parse_json,
+    to_json,
 )
 from metalauncher.tooling.oci.referrers import tag_of
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 5  # where others write the same index at the same time
 _WHAT = "the list of referrers"
+_EMPTY: Final = {"schemaVersion": 2, "mediaType": OCI_INDEX}
 
 
 def refer(destination: Destination, manifest: bytes) -> bool:
@@ -45,12 +47,16 @@ def refer(destination: Destination, manifest: bytes) -> bool:
     """
     digest = describe(OCI_MANIFEST, manifest).digest
     subject = parse_descriptor(parse_json(manifest, "the manifest", MANIFEST).get("subject"), "its subject").digest
-    listed = digest in {entry.digest for entry in destination.referrers(subject)}
-    if listed and destination.tagged(digest) is not None:
+    if _is_listed(destination, subject, digest) and destination.tagged(digest) is not None:
         return False
-    if destination.put_referrer(OCI_MANIFEST, manifest) != subject:
+    # Some registries say that they list it, and have no lists.
+    if destination.put_referrer(OCI_MANIFEST, manifest) != subject or not _is_listed(destination, subject, digest):
         _list_by_tag(destination, tag_of(subject), manifest)
     return True
+
+
+def _is_listed(destination: Destination, subject: str, digest: str) -> bool:
+    return digest in {entry.digest for entry in destination.referrers(subject)}
 
 
 def _list_by_tag(destination: Destination, tag: str, manifest: bytes) -> None:
@@ -90,9 +96,12 @@ def extended(index: bytes | None, manifest: bytes) -> bytes | None:
     entry["artifactType"] = said.get("artifactType") or said["config"]["mediaType"]
     if said.get("annotations"):
         entry["annotations"] = said["annotations"]
-    document: dict[str, Any] = json.loads(index) if index is not None else {"schemaVersion": 2, "mediaType": OCI_INDEX}
+    try:
+        document: dict[str, Any] = json.loads(index) if index is not None else dict(_EMPTY)
+    except UnicodeDecodeError:  # which Go mends, and so changes
+        raise ImageError("unsupported", f"{_WHAT} is not UTF-8: it can't be added to and kept as it is") from None
     document["manifests"] = [*(document.get("manifests") or []), entry]
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    text = to_json(document)
     if len(text) > MANIFEST_LIMIT:
         raise ImageError("too-large", f"{_WHAT} would be larger than {MANIFEST_LIMIT >> 20} MiB")
     if [each.digest for each in _listed(text)] != [*[each.digest for each in before], blob.digest]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from metalauncher.tooling.oci.model import (
     ImageError,
     parse_descriptor,
     parse_json,
+    to_json,
 )
 from metalauncher.tooling.oci.parts import parts_of
 from metalauncher.tooling.oci.sources.layout import TAG, read_index
@@ -70,7 +70,7 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
     try:
         os.chmod(new, 0o755)  # noqa: S103  # whatever the umask
         write_whole(os.fsencode(new), b"oci-layout", _LAYOUT, 0o644)
-        write_whole(os.fsencode(new), b"index.json", _encode(_EMPTY_INDEX), 0o644)
+        write_whole(os.fsencode(new), b"index.json", to_json(_EMPTY_INDEX), 0o644)
         _add(store, new, tag, say)
         os.rename(new, place)
     except BaseException:
@@ -97,7 +97,7 @@ def _add(store: Store, directory: str, tag: str, say: Say) -> None:
             if (entry.get("annotations") or {}).get(TAG) != tag
         ]
         index["manifests"] = [*kept, _entry(parts.top[0], tag)]
-        write_whole(os.fsencode(directory), b"index.json", _encode(index), 0o644)
+        write_whole(os.fsencode(directory), b"index.json", to_json(index), 0o644)
     except BaseException:
         for path in reversed(made):
             with contextlib.suppress(OSError):  # a directory that is not empty is somebody else's
@@ -147,10 +147,6 @@ def _is_whole(path: str, blob: Descriptor) -> bool:
     return True
 
 
-def _encode(document: Any) -> bytes:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 def write_archive(store: Store, file: str, name: str | None, say: Say) -> None:
     """Write what `docker load` reads: the config, the layers uncompressed, and manifest.json.
 
@@ -186,7 +182,7 @@ def write_archive(store: Store, file: str, name: str | None, say: Say) -> None:
         tags = [name if ":" in name.rpartition("/")[2] else f"{name}:latest"] if name else []
         append_bytes(archive, config_name, data)
         listing = [{"Config": config_name, "RepoTags": tags, "Layers": names}]
-        append_bytes(archive, "manifest.json", _encode(listing))
+        append_bytes(archive, "manifest.json", to_json(listing))
 
 
 def write_oci_archive(store: Store, file: str, name: str | None, say: Say) -> None:
@@ -206,7 +202,7 @@ def write_oci_archive(store: Store, file: str, name: str | None, say: Say) -> No
     index = _EMPTY_INDEX | {"manifests": [_entry(parts.top[0], name)]}
     with whole_tar(file) as (archive, _):
         append_bytes(archive, "oci-layout", _LAYOUT)
-        append_bytes(archive, "index.json", _encode(index))
+        append_bytes(archive, "index.json", to_json(index))
         for descriptor, data in (parts.top, *parts.children):
             append_bytes(archive, _member(descriptor), data)
         for number, blob in enumerate(parts.blobs, 1):

@@ -84,6 +84,14 @@ def test_spoiled_base(kit: Kit, name: str, existing: bool) -> None:
     kit.refuse(f"--base {reference}: ", base=reference, out=f"docker-archive:{kit.folder}/run.tar")
 
 
+def test_number_that_no_double_holds(kit: Kit) -> None:
+    """Written again it would not be JSON, and nobody could read the layout's other tags."""
+    kit.build()
+    index = kit.out / "index.json"
+    index.write_text(index.read_text().replace("{", '{"x":1e400,', 1))
+    kit.refuse("has a number too large for a double: it can't be written again", out=f"oci:{kit.out}:other")
+
+
 def test_diff_id_that_lies(kit: Kit) -> None:
     """A layer that is not the one that its config names is refused, as container runtimes would refuse the image."""
     layer, other = pack([folder("etc")]), pack([folder("usr")])

@@ -12,7 +12,7 @@ import goreaders
 import pytest
 
 from metalauncher.tooling.oci.go_json import CONFIG, MANIFEST
-from metalauncher.tooling.oci.model import ImageError, parse_json
+from metalauncher.tooling.oci.model import VALUES_LIMIT, ImageError, parse_json, to_json
 
 _SHAPES = {"m": MANIFEST, "i": MANIFEST, "c": CONFIG}
 _OMITTED: tuple[Any, ...] = ({}, [], "", None, False)
@@ -263,3 +263,23 @@ def test_search(first: int, count: int) -> None:
     found = [(data, difference(data, theirs)) for data, theirs in zip(documents, answers, strict=True)]
     assert [each for each in found if each[1]] == []
     assert 0.1 < sum([bool(theirs["error"]) for theirs in answers]) / count < 0.9
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "0", '{"":0}'])
+def test_no_more_than_memory_holds(value: str) -> None:
+    """Many small values take far more memory than their text: they are counted before they are parsed."""
+    number = VALUES_LIMIT - 2
+    few = f'{{"x":[{",".join(["0"] * number)}]}}'.encode()
+    assert len(parse_json(few, "the config", CONFIG)["x"]) == number
+    with pytest.raises(ImageError) as caught:
+        parse_json(f'{{"x":[{",".join([value] * VALUES_LIMIT)}]}}'.encode(), "the config", CONFIG)
+    reason = f"the config has more than {VALUES_LIMIT} brackets, braces and commas"
+    assert (caught.value.kind, caught.value.reason) == ("too-large", reason)
+
+
+def test_written_again() -> None:
+    """What was read is written as JSON, or not at all: a number that no double holds would not be."""
+    document = parse_json('{"ä": [1.5, 12345678901234567890, null, true]}'.encode(), "it")
+    assert to_json(document) == '{"ä":[1.5,12345678901234567890,null,true]}'.encode()
+    with pytest.raises(ImageError, match=r"^has a number too large for a double: it can't be written again$"):
+        to_json(parse_json(b'{"x": 1e400}', "it"))

@@ -138,6 +138,17 @@ def test_another_writes_the_list(conditional: bool, was_there: bool) -> None:
     assert len(asked) > 3
 
 
+def test_a_registry_without_lists_that_says_it_has_them() -> None:
+    """What nobody would find is listed by the tag; then it is found, and not written again."""
+    kept = _kept(referrers={})
+    kept.faults = lambda request, _: error("404 Not Found", "NAME_UNKNOWN") if "/referrers/" in request.path else None
+    with _target(kept) as target:
+        assert refer(target, MINE)
+        kept.referrers = None
+        assert _listed(kept) == [digest_of(MINE)]
+        assert not refer(target, MINE)
+
+
 def test_a_list_that_never_stays() -> None:
     """Others write it whenever it is looked at: it is given up, and theirs stays."""
     kept, number = _kept(), 0
@@ -163,6 +174,18 @@ NO_LISTS: dict[str, tuple[str, bytes, str, str]] = {
         f"the tag {TAG}, which is to name the list of referrers, names a {MANIFEST}",
     ),
     "no JSON": (INDEX, b"[", "damaged", "the list of referrers is not JSON"),
+    "no UTF-8": (
+        INDEX,
+        _index(annotations={"a": "x"}).replace(b'x"', b'\xff"'),
+        "unsupported",
+        "the list of referrers is not UTF-8: it can't be added to and kept as it is",
+    ),
+    "no double": (
+        INDEX,
+        _index(x=1).replace(b" 1}", b" 1e400}"),
+        "unsupported",
+        "has a number too large for a double: it can't be written again",
+    ),
     "no digest": (INDEX, _index({"mediaType": "x", "size": 1, "digest": "x"}), "damaged", "'x' is not a digest"),
 }
 
@@ -190,6 +213,9 @@ def test_extended() -> None:
     assert json.loads(after) == document
     assert list(json.loads(after)) == list(document)
     assert extended(after, MINE) is None
+    half = extended(before.replace(b'"v"', b'"\\ud800"'), MINE)
+    assert half is not None
+    assert json.loads(half.decode())["annotations"] == {"k": "\ud800"}  # still an escape: anything else is not UTF-8
     plain = extended(None, _manifest())
     assert plain is not None
     (only,) = json.loads(plain)["manifests"]
