@@ -28,7 +28,8 @@ from metalauncher.tooling.launchers.descriptor_writer import Wishes, declare
 from metalauncher.tooling.launchers.tarball import SBOMS
 from metalauncher.tooling.pep440 import parse_version
 from metalauncher.tooling.roots import on_root
-from metalauncher.tooling.sbom.statements import STATEMENTS
+from metalauncher.tooling.sbom.model import Product, bundle_purl
+from metalauncher.tooling.sbom.statements import STATEMENTS, parse_statements
 from metalauncher.tooling.writing import leftovers, lock, sync, undo_directories, write_whole
 
 if TYPE_CHECKING:
@@ -132,6 +133,9 @@ def add(addition: Addition, root: Root, console: Console) -> Outcome:
             command="metalauncher bundle add --help",
         )
     declared, _ = declare(bundle, wishes)
+    if bundle.statements is not None:
+        about = Product(bundle_purl(declared.id, declared.version), bundle.sha256)
+        parse_statements(bundle.statements, f"{bundle.source}: {STATEMENTS}", {}, about)
     with undo_directories() as make:
         make(root.locate(b"/usr/lib/cnb"))
         with _locked(root, console):
@@ -264,7 +268,7 @@ def _conflict(launcher: Launcher, changes: list[str], addition: Addition, root: 
 
 
 def _is_whole(bundle: Bundle, result: Installed, root: Root) -> bool:
-    """Tell whether executable and SBOMs are all there as they are to be."""
+    """Tell whether executable and what lies beside it are all there as they are to be."""
     path = root.locate(result.launcher.path.encode())
     folder = os.path.dirname(path)
     try:
@@ -272,9 +276,11 @@ def _is_whole(bundle: Bundle, result: Installed, root: Root) -> bool:
             return False
     except OSError:
         return False
-    for name in SBOMS:
+    expectations = {name: bundle.sboms.get(name) for name in SBOMS}
+    if bundle.statements is not None:  # else those that are there were written by hand
+        expectations[STATEMENTS] = bundle.statements
+    for name, expected in expectations.items():
         path = folder + b"/" + name.encode()
-        expected = bundle.sboms.get(name)
         # A link, which may lead out of the root, is nothing that was written here.
         found = None if not os.path.lexists(path) else "" if os.path.islink(path) else digest_of(path) or ""
         if found != (None if expected is None else hashlib.sha256(expected).hexdigest()):
@@ -283,7 +289,7 @@ def _is_whole(bundle: Bundle, result: Installed, root: Root) -> bool:
 
 
 def _write(bundle: Bundle, launcher: Launcher, text: str, target: Target) -> None:
-    """Write the SBOMs, the executable, and last the descriptor, which makes them count."""
+    """Write the SBOMs, the statements, the executable, and last the descriptor, which makes them count."""
     path = target.executable(launcher)
     folder = os.path.dirname(path)
     new: list[bytes] = []
@@ -297,6 +303,8 @@ def _write(bundle: Bundle, launcher: Launcher, text: str, target: Target) -> Non
     try:
         for name, data in sorted(bundle.sboms.items()):
             put(folder, name.encode(), data, 0o644)
+        if bundle.statements is not None:
+            put(folder, STATEMENTS.encode(), bundle.statements, 0o644)
         put(folder, b"launcher", bundle.launcher, 0o755)
         put(target.directory, target.name, text.encode(), 0o644)
     except BaseException:

@@ -13,7 +13,7 @@ import time
 
 import pytest
 import zstandard
-from bundles import elf, on_terminal, release, tree
+from bundles import elf, lifecycle_toml, on_terminal, release, tree
 from containers import call, need
 from harness import PROJECT, static_form
 from images import OCI, SHIM, Layer, Layout, base, config_of, file, folder, link, pack, sha
@@ -423,3 +423,19 @@ def test_invalid_descriptor_of_the_base(kit: Kit) -> None:
     assert answer.code == 0
     assert "Warning: invalid descriptor: " in answer.err
     assert "launcher.id: is an integer, not a string in quotes" in answer.err
+
+
+def test_statements_of_a_bundle(kit: Kit) -> None:
+    """What a vendor states beside the launcher in a bundle is in the image, and in its VEX."""
+    source, launcher = kit.folder / "bundle", elf(size=600)
+    (source / "lifecycle").mkdir(parents=True)
+    (source / "lifecycle.toml").write_text(lifecycle_toml("0.20.20"))
+    (source / "lifecycle/launcher").write_bytes(launcher)
+    digest = sha(launcher).removeprefix("sha256:")
+    (source / "lifecycle/vex.toml").write_text(
+        f'sha256 = "{digest}"\n[[statement]]\nvulnerability = "CVE-2025-0001"\nstatus = "fixed"\n'
+    )
+    answer = kit.build("--bundle", source)
+    assert f"{FOLDER}/0.20.20/vex.toml" in members(kit.out, answer.document["layer"])
+    statements = kit.tool("vex", "--run-image", f"oci:{kit.out}").document["statements"]
+    assert "CVE-2025-0001" in {one["vulnerability"]["name"] for one in statements}
