@@ -82,6 +82,10 @@ def _unwritable(error: OSError, root: Root) -> Unable:
     )
 
 
+class OtherContent(Unable):
+    """What is installed under the same id and version is another launcher, or declares otherwise."""
+
+
 class Addition(NamedTuple):
     """A bundle that is to be installed.
 
@@ -248,7 +252,7 @@ def _json(value: Json) -> str:
     return str(value) if value is not None else "not given"
 
 
-def _conflict(launcher: Launcher, changes: list[str], addition: Addition, root: Root) -> Unable:
+def _conflict(launcher: Launcher, changes: list[str], addition: Addition, root: Root) -> OtherContent:
     words = ["metalauncher", "bundle", "add", addition.source]
     for option, value in (
         ("--id", addition.wishes.identifier),
@@ -257,7 +261,7 @@ def _conflict(launcher: Launcher, changes: list[str], addition: Addition, root: 
         ("--buildpack-apis", addition.wishes.buildpack_apis),
     ):
         words += [option, value] if value is not None else []
-    return Unable(
+    return OtherContent(
         f"{launcher!r} is already installed, with other content",
         need="the same bundle, or a version of its own such as "
         + (f"{launcher.version}.1" if "+" in launcher.version else f"{launcher.version}+vendor.1"),
