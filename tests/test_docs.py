@@ -16,7 +16,7 @@ from harness import PROJECT, Image, static_form
 from images import Layout, base, export, index, make_app, pack
 from kit import ARM, arm_executable
 from pages import agrees, blocks, follow
-from sboms import install_dispatcher, sha256, sidecar
+from sboms import install_dispatcher, sha256
 
 from metalauncher import descriptor
 from metalauncher import refusals as errors
@@ -181,9 +181,6 @@ def test_run_image_page(tmp_path: Path) -> None:
     need("umoci")
     for version in ("0.17.7", "0.20.20", "0.21.17"):
         release(tmp_path, version, elf(size=int(version.split(".")[1]) * 100))
-    for source in (static_form().executable, sidecar(static_form())):
-        target = tmp_path / f"metalauncher-linux-x86_64{'.contents.json' if source.suffix == '.json' else ''}"
-        target.write_bytes(source.read_bytes())
     base(
         tmp_path / "debian",
         [pack(debian_members(machine_files(Path("/usr/bin/dash"))))],

@@ -81,7 +81,7 @@ class Kit:
         assert (answer.code, answer.out) == (3, "")
         first, *_, last = answer.err.splitlines()
         assert message in first.removeprefix("ERROR: ")
-        assert last.removeprefix("  do:").split()[0] in ("metalauncher", "make", "skopeo", "ls", "export")
+        assert last.removeprefix("  do:").split()[0] in ("metalauncher", "make", "skopeo", "ls", "export", "sha256sum")
         assert tree(self.folder) == before
         return answer
 

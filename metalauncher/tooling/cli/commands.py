@@ -244,8 +244,8 @@ def _lint() -> Parser:
     command.add_argument(
         "--baseline",
         metavar="DIR|IMAGE",
-        help="an old root, directory of descriptors, or image (oci:DIR[:NAME], ..., docker://NAME): whatever it served"
-        " must still be served",
+        help="an old root, directory of descriptors, or image (oci:DIR[:NAME], ..., or a name in a registry):"
+        " whatever it served must still be served",
     )
     command.add_argument(
         "--arch", choices=ARCHITECTURES, help="the run image's (default: that of its metalauncher, or this machine's)"

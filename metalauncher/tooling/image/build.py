@@ -111,7 +111,8 @@ def run(options: Namespace, root: Root, console: Console) -> int:
         if missing := dict.fromkeys([text for one in built for text in one.missing]):
             console.warn(
                 f"--base {base.text} lacks what CNB asks of a run image: {'; '.join(missing)}:"
-                " platforms may refuse to build on it or to rebase onto it; add it to the base with a Dockerfile"
+                " platforms may refuse to build on it or to rebase onto it; add it to the base,"
+                " by `umoci config` or a Dockerfile (docs/vendors/run-image.md#the-base)"
             )
         written = Written(options.base, digest, tuple(map(named_output, outputs)), pushed)
         report(built, written, console, options.format)
@@ -250,7 +251,8 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
         raise base.unusable(error) from None
     launchers = tuple(sorted(map(repr, registry.launchers)))
     missing = tuple(lacking(image, read.tree))
-    return Built(platform, store, layer, found, launchers, gather(scratch.root), missing)
+    was = image.manifest.digest if image else ""
+    return Built(platform, store, layer, found, launchers, gather(scratch.root), missing, was)
 
 
 def _write(scratch: Scratch, file: str, time: int) -> NewLayer | None:

@@ -31,6 +31,7 @@ class Built(NamedTuple):
         launchers: their names, as the registry has them.
         stated: what is known of vulnerabilities in what metalauncher brings to it.
         missing: what CNB asks of a run image, and the base has not.
+        was: the digest of the base's manifest; "" for an empty base.
     """
 
     platform: str
@@ -40,6 +41,7 @@ class Built(NamedTuple):
     launchers: tuple[str, ...]
     stated: Stated
     missing: tuple[str, ...]
+    was: str
 
 
 class Written(NamedTuple):
@@ -81,6 +83,8 @@ def report(built: Sequence[Built], written: Written, console: Console, form: str
     for image in built:
         platform = f"{image.platform}: " if len(built) > 1 else ""
         added = f"no layer on {written.base}, which has all of it"
+        if image.store.top()[0].digest != image.was:
+            added += " (only its config is new, and with it the digest)"
         if image.layer is not None:
             size = f"{image.layer.layer.blob.size:,} bytes ({image.layer.expanded:,} unpacked)"
             added = f"one layer of {size} on {written.base}"

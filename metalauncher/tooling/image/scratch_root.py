@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 PLACES: Final = ("usr/bin/metalauncher", "usr/lib/cnb", "etc/cnb")
 _COMMAND = "metalauncher image --help"
+_REBUILD = (
+    "give a rebuild a version of its own: `version` under [lifecycle] in the lifecycle.toml of its bundle;"
+    " or build without the old one, from the base"
+)
 
 
 class Scratch:
@@ -102,6 +106,8 @@ class Scratch:
                 added = bundle.add(bundle.Addition(source, architecture), self.root, console)
             except WrongArchitecture as wrong:
                 raise for_another(wrong.source, wrong.machine, (wrong.wanted,)) from None
+            except bundle.OtherContent as other:
+                raise _of_image(other, self._folder, "--bundle ", _REBUILD) from None
             except Unable as unable:
                 raise _of_image(unable, self._folder, "--bundle ") from None
             for warning in added.warnings:
@@ -173,13 +179,18 @@ def _is_as_written(file: bytes, data: bytes, mode: int) -> bool:
         return False
 
 
-def _of_image(unable: Unable, folder: str, option: str = "") -> Unable:
-    """Return another command's message with paths as they are in the image, and this command's way out."""
+def _of_image(unable: Unable, folder: str, option: str = "", do: str = "") -> Unable:
+    """Return another command's message with paths as they are in the image, and this command's way out.
+
+    What that one tells to do counts where it is no option of its own, but about the file: `sha256sum FILE`.
+    """
+    own = unable.command.startswith("metalauncher ") or folder in unable.command
     return Unable(
         f"{option}{unable.headline}".replace(folder, ""),
         need=unable.need,
         have=[line.replace(folder, "") for line in unable.have],
-        command=_COMMAND,
+        do=do or ("" if own else unable.do),
+        command=_COMMAND if own else unable.command,
     )
 
 

@@ -28,7 +28,8 @@ from metalauncher.tooling.launchers.descriptor_writer import Wishes, declare
 from metalauncher.tooling.launchers.tarball import SBOMS
 from metalauncher.tooling.pep440 import parse_version
 from metalauncher.tooling.roots import on_root
-from metalauncher.tooling.sbom.statements import STATEMENTS
+from metalauncher.tooling.sbom.model import Product, bundle_purl
+from metalauncher.tooling.sbom.statements import STATEMENTS, parse_statements
 from metalauncher.tooling.writing import leftovers, lock, sync, undo_directories, write_whole
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ def _unwritable(error: OSError, root: Root) -> Unable:
     return Unable(
         f"{path}: {system_text(error)}", need="to read and write the places of bundles", do=do, command=command
     )
+
+
+class OtherContent(Unable):
+    """What is installed under the same id and version is another launcher, or declares otherwise."""
 
 
 class Addition(NamedTuple):
@@ -132,6 +137,9 @@ def add(addition: Addition, root: Root, console: Console) -> Outcome:
             command="metalauncher bundle add --help",
         )
     declared, _ = declare(bundle, wishes)
+    if bundle.statements is not None:
+        about = Product(bundle_purl(declared.id, declared.version), bundle.sha256)
+        parse_statements(bundle.statements, f"{bundle.source}: {STATEMENTS}", {}, about)
     with undo_directories() as make:
         make(root.locate(b"/usr/lib/cnb"))
         with _locked(root, console):
@@ -244,7 +252,7 @@ def _json(value: Json) -> str:
     return str(value) if value is not None else "not given"
 
 
-def _conflict(launcher: Launcher, changes: list[str], addition: Addition, root: Root) -> Unable:
+def _conflict(launcher: Launcher, changes: list[str], addition: Addition, root: Root) -> OtherContent:
     words = ["metalauncher", "bundle", "add", addition.source]
     for option, value in (
         ("--id", addition.wishes.identifier),
@@ -253,7 +261,7 @@ def _conflict(launcher: Launcher, changes: list[str], addition: Addition, root: 
         ("--buildpack-apis", addition.wishes.buildpack_apis),
     ):
         words += [option, value] if value is not None else []
-    return Unable(
+    return OtherContent(
         f"{launcher!r} is already installed, with other content",
         need="the same bundle, or a version of its own such as "
         + (f"{launcher.version}.1" if "+" in launcher.version else f"{launcher.version}+vendor.1"),
@@ -264,7 +272,7 @@ def _conflict(launcher: Launcher, changes: list[str], addition: Addition, root: 
 
 
 def _is_whole(bundle: Bundle, result: Installed, root: Root) -> bool:
-    """Tell whether executable and SBOMs are all there as they are to be."""
+    """Tell whether executable and what lies beside it are all there as they are to be."""
     path = root.locate(result.launcher.path.encode())
     folder = os.path.dirname(path)
     try:
@@ -272,9 +280,11 @@ def _is_whole(bundle: Bundle, result: Installed, root: Root) -> bool:
             return False
     except OSError:
         return False
-    for name in SBOMS:
+    expectations = {name: bundle.sboms.get(name) for name in SBOMS}
+    if bundle.statements is not None:  # else those that are there were written by hand
+        expectations[STATEMENTS] = bundle.statements
+    for name, expected in expectations.items():
         path = folder + b"/" + name.encode()
-        expected = bundle.sboms.get(name)
         # A link, which may lead out of the root, is nothing that was written here.
         found = None if not os.path.lexists(path) else "" if os.path.islink(path) else digest_of(path) or ""
         if found != (None if expected is None else hashlib.sha256(expected).hexdigest()):
@@ -283,7 +293,7 @@ def _is_whole(bundle: Bundle, result: Installed, root: Root) -> bool:
 
 
 def _write(bundle: Bundle, launcher: Launcher, text: str, target: Target) -> None:
-    """Write the SBOMs, the executable, and last the descriptor, which makes them count."""
+    """Write the SBOMs, the statements, the executable, and last the descriptor, which makes them count."""
     path = target.executable(launcher)
     folder = os.path.dirname(path)
     new: list[bytes] = []
@@ -297,6 +307,8 @@ def _write(bundle: Bundle, launcher: Launcher, text: str, target: Target) -> Non
     try:
         for name, data in sorted(bundle.sboms.items()):
             put(folder, name.encode(), data, 0o644)
+        if bundle.statements is not None:
+            put(folder, STATEMENTS.encode(), bundle.statements, 0o644)
         put(folder, b"launcher", bundle.launcher, 0o755)
         put(target.directory, target.name, text.encode(), 0o644)
     except BaseException:

@@ -20,6 +20,7 @@ from metalauncher.tooling.launchers.tarball import (
     Unacceptable,
     read_tarball,
     sboms_of,
+    statements_of,
 )
 from metalauncher.tooling.reading import ReadError, open_regular, read_named, read_regular
 
@@ -40,6 +41,7 @@ class Bundle(NamedTuple):
         lifecycle_toml: the release's descriptor, None for a bare executable, and where the tarball has none.
         sboms: by the name that each is to have beside the launcher.
         member: the launcher's name in the tarball or directory, None for a bare executable.
+        statements: the vendor's about vulnerabilities, None where there are none.
     """
 
     source: str
@@ -47,6 +49,7 @@ class Bundle(NamedTuple):
     lifecycle_toml: bytes | None
     sboms: Mapping[str, bytes]
     member: str | None
+    statements: bytes | None = None
 
     @property
     def sha256(self) -> str:
@@ -189,7 +192,12 @@ def _bundle(source: str, members: Mapping[str, bytes]) -> Bundle:
                 do="take the file out, or ask whoever released it",
                 command=COMMAND,
             )
-    return Bundle(source, members[launcher], members.get(TOML), sboms, launcher)
+    wanted, other = (
+        statements_of(name) for name in (launcher, LAUNCHER if launcher == FLAT_LAUNCHER else FLAT_LAUNCHER)
+    )
+    if other in members:
+        raise _refuse(source, f"has {other}, which belongs beside the launcher: as {wanted}")
+    return Bundle(source, members[launcher], members.get(TOML), sboms, launcher, members.get(wanted))
 
 
 def _is_document(data: bytes) -> bool:

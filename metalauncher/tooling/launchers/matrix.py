@@ -269,8 +269,9 @@ def _gap_lines(picture: Picture, console: Console) -> list[str]:
         return ["no gaps: whatever a lifecycle release could export is served by one launcher"]
     lines: list[str] = []
     for need, text in describe_gaps(list(picture.gaps)):
-        releases = [f"{first} to {last}" for first, last in supporting(need.platform, need[1:])]
-        lines.append(console.paint(f"{text}: served by lifecycle {', '.join(releases) or 'releases apart'}", RED))
+        releases = ", ".join([f"{first} to {last}" for first, last in supporting(need.platform, need[1:])])
+        remedy = f"lifecycle {releases} would serve it" if releases else "no lifecycle release alone would serve it"
+        lines.append(console.paint(f"{text}: no launcher here; {remedy}", RED))
     return lines
 
 

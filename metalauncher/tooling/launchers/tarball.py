@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple
 from metalauncher.registry import DESCRIPTOR_LIMIT
 from metalauncher.tooling.oci.tar_header import GLOBAL, Header, TarError
 from metalauncher.tooling.oci.tar_reader import TarReader
+from metalauncher.tooling.sbom.statements import STATEMENTS, STATEMENTS_LIMIT
 
 MEMBERS_LIMIT = 256  # a release has about 20
 EXPANDED_LIMIT = 512 << 20  # bytes of the whole archive; a release has 40 MiB
@@ -37,10 +38,16 @@ def sboms_of(launcher: str) -> dict[str, str]:
     return {f"{launcher}.{name}": name for name in SBOMS}
 
 
+def statements_of(launcher: str) -> str:
+    """Return the name that the vendor's statements about a tarball's `launcher` have there: beside it, as installed."""
+    return launcher.removesuffix(FLAT_LAUNCHER) + STATEMENTS
+
+
 LIMITS = (
     {TOML: TOML_LIMIT}
     | dict.fromkeys((LAUNCHER, FLAT_LAUNCHER), LAUNCHER_LIMIT)
     | dict.fromkeys((*sboms_of(LAUNCHER), *sboms_of(FLAT_LAUNCHER)), SBOM_LIMIT)
+    | dict.fromkeys((statements_of(LAUNCHER), statements_of(FLAT_LAUNCHER)), STATEMENTS_LIMIT)
 )
 
 _FILE, _HARD_LINK, _LINK, _DIRECTORY = b"0", b"1", b"2", b"5"

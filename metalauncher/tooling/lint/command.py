@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1  # schemas/lint.schema.json
 _BASELINE = (
     "an unpacked root filesystem, a directory of descriptors, or an image: oci:DIR[:NAME], oci-archive:FILE[:NAME],"
-    " docker-archive:FILE[:NAME] or docker://NAME"
+    " docker-archive:FILE[:NAME] or a name in a registry"
 )
 _COLOURS = {"error": RED, "warning": YELLOW, "note": FAINT}
 
@@ -204,7 +204,7 @@ def _read_baseline(options: Namespace, console: Console) -> Registry | None:
         Unable: it can't be read, or has no launcher.
     """
     given: str = options.baseline
-    if given.startswith(SCHEMES):
+    if _names_image(given):
         from metalauncher.tooling.run_image.opener import NoSuchPlatform, opened_run_image
 
         command = f"metalauncher list --all --run-image {shlex.quote(given)}"
@@ -217,12 +217,23 @@ def _read_baseline(options: Namespace, console: Console) -> Registry | None:
                 raise
             console.warn(f"--baseline {given}: has no image for this platform: nothing was served there before")
             return None
+        except Unable as unable:
+            if given.startswith(SCHEMES):
+                raise
+            have = (*unable.have, f"no directory of this name: {given}")
+            raise Unable(unable.headline, need=_BASELINE, have=have, do=unable.do, command=unable.command) from None
     else:
         command = f"metalauncher lint {shlex.quote(given)}"
         before = _read_directory(given)
     if not before.launchers:
         raise Unable(f"--baseline {given}: has no launcher to compare with", need=_BASELINE, command=command)
     return before
+
+
+def _names_image(given: str) -> bool:
+    """Tell whether a baseline is an image: what is here or is written as a path is none, without one of `SCHEMES`."""
+    is_path = given.startswith(("/", "./", "../")) or os.path.lexists(encode(given))
+    return given.startswith(SCHEMES) or not is_path
 
 
 def _hold(before: RunImage | None, options: Namespace) -> None:
@@ -248,7 +259,7 @@ def _lost_platforms(options: Namespace, console: Console) -> list[Finding]:
         Unable: the baseline can't be read.
     """
     now: tuple[str, ...] = options.unasked
-    if not now or options.platform not in {None, now[0]} or not options.baseline.startswith(SCHEMES):
+    if not now or options.platform not in {None, now[0]} or not _names_image(options.baseline):
         return []
     from metalauncher.tooling.run_image.opener import listed_platforms
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metalauncher.files import Unreadable
-from metalauncher.toml import kind_of, read_toml
+from metalauncher.files import Unreadable, read_file
+from metalauncher.toml import kind_of, parse_toml
 from metalauncher.tooling.console import Unable, decode
 from metalauncher.tooling.sbom.model import Product, Statement, is_hash, is_purl
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STATEMENTS = "vex.toml"  # beside a launcher
-_LIMIT = 256 << 10  # bytes
+STATEMENTS_LIMIT = 256 << 10  # bytes
 _TEXT_LIMIT = 4096
 _SCHEMA = "1"
 STATUSES = ("not_affected", "affected", "fixed", "under_investigation")
@@ -68,8 +68,26 @@ def read_statements(file: bytes, launchers: Mapping[str, Product], own: Product 
     """
     shown = decode(file)
     try:
-        document = read_toml(file, _LIMIT)
-        return _given(document, launchers, own)
+        data = read_file(file, STATEMENTS_LIMIT)
+    except Unreadable as error:
+        raise _unable(f"{shown}: {error.detail}") from None
+    return parse_statements(data, shown, launchers, own)
+
+
+def parse_statements(data: bytes, shown: str, launchers: Mapping[str, Product], own: Product | None = None) -> Given:
+    """Return what a file's content states.
+
+    Args:
+        data: the content.
+        shown: the file's name, for messages.
+        launchers: as for `read_statements`.
+        own: as there.
+
+    Raises:
+        Unable: it is not as the format says.
+    """
+    try:
+        return _given(parse_toml(data), launchers, own)
     except Unreadable as error:
         raise _unable(f"{shown}: {error.detail}") from None
     except _Wrong as error:

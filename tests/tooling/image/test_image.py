@@ -13,7 +13,8 @@ import time
 
 import pytest
 import zstandard
-from bundles import elf, on_terminal, release, tree
+from bundles import elf, lifecycle_toml, on_terminal, release, release_members, tree
+from bundles import pack as tarball
 from containers import call, need
 from harness import PROJECT, static_form
 from images import OCI, SHIM, Layer, Layout, base, config_of, file, folder, link, pack, sha
@@ -191,6 +192,24 @@ def test_on_a_run_image(kit: Kit) -> None:
         base=f"oci:{kit.out}:one",
     )
     assert "  have:    /usr/lib/cnb/launchers.d/buildpacks_lifecycle@0.17.7.toml: another executable" in answer.err
+    assert (
+        "  do:      give a rebuild a version of its own: `version` under [lifecycle] in the lifecycle.toml"
+        in answer.err
+    )
+    # As that says.
+    rebuild = kit.folder / "rebuild.tgz"
+    text = lifecycle_toml("0.17.7").replace("0.17.7", "0.17.7+vendor.1")
+    rebuild.write_bytes(tarball(release_members("0.17.7", elf(size=999), descriptor=text)))
+    document = kit.build("--bundle", rebuild, base=f"oci:{kit.out}:one", out=f"oci:{kit.out}:five").document
+    assert "buildpacks/lifecycle@0.17.7+vendor.1" in document["launchers"]
+
+
+def test_bundle_with_another_digest(kit: Kit) -> None:
+    """A checksum file beside the tarball that is of another file is said with what to do about it."""
+    kit.old.with_name(f"{kit.old.name}.sha256").write_text("0" * 64)
+    answer = kit.refuse(f"--bundle {kit.old}: has another digest than expected")
+    assert answer.err.splitlines()[-2].startswith("  do:      fetch the file again")
+    assert answer.err.splitlines()[-1] == f"           sha256sum {kit.old}"
 
 
 def test_base_that_has_all_of_it(kit: Kit) -> None:
@@ -205,7 +224,14 @@ def test_base_that_has_all_of_it(kit: Kit) -> None:
     answer = kit.tool(*kit.options(base=f"oci:{kit.out}:other", out=f"oci:{kit.out}:two"))
     assert (answer.code, said(answer)) == (
         0,
-        f"no layer on oci:{kit.out}:other, which has all of it: metalauncher and 2 launchers\n",
+        f"no layer on oci:{kit.out}:other, which has all of it (only its config is new, and with it the digest):"
+        " metalauncher and 2 launchers\n",
+    )
+    answer = kit.tool(*kit.options(base=f"oci:{kit.out}:two", out=f"oci:{kit.out}:three"))
+    assert said(answer) == f"no layer on oci:{kit.out}:two, which has all of it: metalauncher and 2 launchers\n"
+    assert (
+        answer.out.split()[1]
+        == kit.tool("image", "--json", *kit.options(base=f"oci:{kit.out}:two")[1:]).document["manifest"]
     )
     again, amended = Layout(kit.out).image("two")
     assert again["layers"] == manifest["layers"]
@@ -423,3 +449,19 @@ def test_invalid_descriptor_of_the_base(kit: Kit) -> None:
     assert answer.code == 0
     assert "Warning: invalid descriptor: " in answer.err
     assert "launcher.id: is an integer, not a string in quotes" in answer.err
+
+
+def test_statements_of_a_bundle(kit: Kit) -> None:
+    """What a vendor states beside the launcher in a bundle is in the image, and in its VEX."""
+    source, launcher = kit.folder / "bundle", elf(size=600)
+    (source / "lifecycle").mkdir(parents=True)
+    (source / "lifecycle.toml").write_text(lifecycle_toml("0.20.20"))
+    (source / "lifecycle/launcher").write_bytes(launcher)
+    digest = sha(launcher).removeprefix("sha256:")
+    (source / "lifecycle/vex.toml").write_text(
+        f'sha256 = "{digest}"\n[[statement]]\nvulnerability = "CVE-2025-0001"\nstatus = "fixed"\n'
+    )
+    answer = kit.build("--bundle", source)
+    assert f"{FOLDER}/0.20.20/vex.toml" in members(kit.out, answer.document["layer"])
+    statements = kit.tool("vex", "--run-image", f"oci:{kit.out}").document["statements"]
+    assert "CVE-2025-0001" in {one["vulnerability"]["name"] for one in statements}

@@ -675,3 +675,63 @@ def test_commands_to_run_next_keep_to_the_root(tool: Tool, tmp_path: Path) -> No
     again = f"metalauncher bundle add {other} --version 0.17.7 --replace --root {tool.root}"
     assert said.splitlines()[-1].strip() == again
     assert tool(*again.split()[1:]).code == 0
+
+
+def stated(launcher: bytes, name: str = "CVE-2025-0001") -> bytes:
+    """Return a vendor's statements about a launcher."""
+    digest = hashlib.sha256(launcher).hexdigest()
+    return f'sha256 = "{digest}"\n[[statement]]\nvulnerability = "{name}"\nstatus = "fixed"\n'.encode()
+
+
+@pytest.mark.parametrize("kind", ["release", "flat", "directory"])
+def test_statements_of_the_vendor(tool: Tool, tmp_path: Path, kind: str) -> None:
+    """A `vex.toml` beside the launcher is installed with it, renewed by the next, and kept where one brings none."""
+    launcher, source = elf(MACHINE), tmp_path / "bundle"
+    below = "" if kind == "flat" else "lifecycle/"
+
+    def write(statements: bytes | None) -> None:
+        members = [entry("lifecycle.toml", lifecycle_toml("0.17.7").encode()), entry(f"{below}launcher", launcher)]
+        if statements is not None:
+            members.append(entry(f"{below}vex.toml", statements))
+        if kind == "directory":
+            for info, data in members:
+                (source / info.name).parent.mkdir(parents=True, exist_ok=True)
+                (source / info.name).write_bytes(data)
+        else:
+            source.write_bytes(pack(members))
+
+    def names() -> list[str]:
+        statements = tool.on("vex").document["statements"]
+        return [one["vulnerability"]["name"] for one in statements]
+
+    write(stated(launcher))
+    assert ok(tool.on("bundle", "add", source)).out.startswith("added ")
+    assert names() == ["CVE-2025-0001"]
+    assert ok(tool.on("bundle", "add", source)).out.startswith("already there, nothing to do: ")
+    write(stated(launcher, "CVE-2025-0002"))
+    assert ok(tool.on("bundle", "add", source)).out.startswith("completed ")
+    assert names() == ["CVE-2025-0002"]
+    if kind != "directory":
+        write(None)
+        assert ok(tool.on("bundle", "add", source)).out.startswith("already there, nothing to do: ")
+        assert names() == ["CVE-2025-0002"]
+    ok(tool.on("bundle", "remove", "buildpacks/lifecycle"))
+    assert [path for path in tool.root.rglob("*") if path.name in {"launcher", "vex.toml"}] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "statements", "text"),
+    [
+        ("lifecycle/vex.toml", stated(b"another launcher"), "vex.toml: sha256: "),
+        ("lifecycle/vex.toml", b"[[statement", "vex.toml: toml: "),
+        ("lifecycle/vex.toml", b"#" * (256 * 1024 + 1), "has a 'lifecycle/vex.toml' of 262145 bytes"),
+        ("vex.toml", stated(elf(MACHINE)), "has vex.toml, which belongs beside the launcher: as lifecycle/vex.toml"),
+    ],
+)
+def test_statements_that_are_refused(tool: Tool, tmp_path: Path, name: str, statements: bytes, text: str) -> None:
+    """Statements about another launcher, broken ones and lost ones are said at once, and nothing is written."""
+    tarball = tmp_path / "release.tgz"
+    tarball.write_bytes(pack([*release_members("0.17.7", elf(MACHINE)), entry(name, statements)]))
+    before = tree(tool.root)
+    refused(tool.on("bundle", "add", tarball), text)
+    assert tree(tool.root) == before

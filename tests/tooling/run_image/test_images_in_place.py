@@ -309,11 +309,37 @@ def test_baseline_in_an_image(tool: Tool, tmp_path: Path) -> None:
     assert answer.err == (
         f"ERROR: --baseline {nothing}: has no launcher to compare with\n"
         "  need:    an unpacked root filesystem, a directory of descriptors, or an image: oci:DIR[:NAME],"
-        " oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or docker://NAME\n"
+        " oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or a name in a registry\n"
         f"  do:      metalauncher list --all --run-image {nothing}\n"
     )
     answer = tool("lint", "--run-image", new, "--baseline", "oci:/none-such")
     assert answer.err.startswith("ERROR: --baseline oci:/none-such: there is no such directory\n")
+
+
+def test_baseline_by_name(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A baseline is named as a run image is; only what lies here, or is written as a path, is a directory."""
+    need("docker-registry")
+    for version in ("0.17.7", "0.21.17"):
+        base(tmp_path / version, [pack([*metalauncher(), *launcher(version)])])
+    new = f"oci:{tmp_path}/0.21.17:base"
+    (tmp_path / "registry").mkdir()
+    stock(tmp_path / "registry", Layout(tmp_path / "0.17.7"), {"acme/run:1": "base"})
+    with contextlib.closing(start_registry(tmp_path / "registry")) as registry:
+        name = f"{registry.host}/acme/run:1"
+        answer = tool("lint", "--run-image", new, "--baseline", name)
+        assert (answer.code, "ML015" in answer.out) == (1, True)
+        assert tool("lint", "--run-image", new, "--baseline", f"docker://{name}").out == answer.out
+        missing = name.replace(":1", ":2")
+        answer = tool("lint", "--run-image", new, "--baseline", missing)
+        assert (answer.code, answer.out) == (3, "")
+        assert f"  have:    no directory of this name: {missing}\n" in answer.err
+        # The same name, and here is a directory with it.
+        monkeypatch.chdir(tmp_path)
+        Path(name).mkdir(parents=True)
+        answer = tool("lint", "--run-image", new, "--baseline", name)
+        assert answer.err.startswith(f"ERROR: --baseline {name}: has no launcher to compare with\n")
+    answer = tool("lint", "--run-image", new, "--baseline", "./none")
+    assert answer.err.startswith("ERROR: --baseline ./none: no such file or directory\n")
 
 
 def test_verify_of_an_image(tool: Tool, places: Places) -> None:
