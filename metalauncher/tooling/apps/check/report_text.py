@@ -184,7 +184,8 @@ def about_platforms(findings: Findings) -> list[str]:
     found = [f"warning: {text}" for text in findings.warnings]
     if findings.unserved:
         names = [f"{platform} ({count(number, 'app')})" for platform, number in findings.unserved.items()]
-        do = f": build it for {listed(list(findings.owed))} too" if findings.owed else ""
+        owed = f": build it for {listed(list(findings.owed))} too, or name with --platform the one that counts"
+        do = owed if findings.owed else ""
         found.append(f"not judged: {listed(names)}; the run image is not there for it{do}")
     return found
 
