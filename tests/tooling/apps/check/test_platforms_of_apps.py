@@ -343,7 +343,7 @@ def test_reports(fleet: Fleet, report: str) -> None:
     assert "linux/amd64: starts with buildpacks/lifecycle" in answer.out
     assert "linux/arm64: would be refused: failed to set API" in answer.out
     assert "What the apps recorded on linux/arm64, and the" in answer.out
-    assert "1 of 2 apps would not start" in answer.out
+    assert "1 of 2 apps would be refused" in answer.out
 
 
 def test_interrupted_and_merged(fleet: Fleet, tmp_path: Path) -> None:
