@@ -16,6 +16,7 @@ from metalauncher.tooling.oci.platforms import DEFAULT_SYSTEM, serves
 from metalauncher.tooling.oci.reference import Reference
 from metalauncher.tooling.oci.sources.stores import Stores
 from metalauncher.tooling.run_image.reader import (
+    AppInstead,
     load_run_image,
     open_directory,
     read_loaded,
@@ -200,6 +201,11 @@ class RunImages:
         if reference.kind == "registry" and kind == "denied":
             do = "log in as a user who may read it (docs/reference/container-registries.md)"
             command = f"skopeo login {shlex.quote(Reference.parse(place).host)}"
+        elif isinstance(error, AppInstead):
+            do, command = "name the run image, not an app", self._command
+        elif kind == "other-platform" and self._platform is not None:
+            do = f"name the run image for {self._platform}, or leave --platform out"
+            command = f"metalauncher list --run-image {shlex.quote(name)}"
         elif reference.kind == "registry":
             do = "check that the registry answers, and has the image"
             command = f"skopeo inspect docker://{shlex.quote(place)}"

@@ -135,6 +135,10 @@ def _is_whole(node: Node) -> bool:
     return node.content != "" and os.path.getsize(node.content) >= node.size
 
 
+class AppInstead(ImageError):
+    """An app is named where a run image is asked for."""
+
+
 def load_run_image(images: Images, platform: str) -> Image:
     """Fetch a run image's config.
 
@@ -143,11 +147,12 @@ def load_run_image(images: Images, platform: str) -> Image:
         platform: `os/architecture[/variant]`, looked up in indexes.
 
     Raises:
-        ImageError: it can't be had, or is an app image.
+        AppInstead: it is an app image.
+        ImageError: it can't be had.
     """
     image = images.load(platform)
     if APP_LABEL in image.labels:
-        raise ImageError("unsupported", f"is an app image, not a run image: it has the label {APP_LABEL}")
+        raise AppInstead("unsupported", f"is an app image, not a run image: it has the label {APP_LABEL}")
     return image
 
 

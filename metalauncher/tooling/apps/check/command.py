@@ -90,7 +90,8 @@ class _Run:
         self._under: Final = under
         self._apps: Final = apps
         self._shown: Final = under.shown()
-        self._asked: Final = Asked(under.described(), under.described_against(), under.platform, shard, len(apps))
+        run_images = under.described(), under.described_against()
+        self._asked: Final = Asked(*run_images, under.platform, shard, len(apps), chosen=under.chosen)
 
     def run(self, stores: Stores) -> int:
         judge = self._under.judges(thorough=self._options.thorough)

@@ -217,6 +217,12 @@ class Findings(NamedTuple):
         return tuple([result for result in self.results if result.kind in AT_RISK])
 
     @property
+    def _risk(self) -> str:
+        """What becomes of the apps at risk, by the words that stand beside each of them."""
+        kinds = {result.kind for result in self.at_risk}
+        return "would not start or be refused" if kinds == AT_RISK else WORDS[next(iter(kinds))]
+
+    @property
     def headline(self) -> str:
         """The whole in one sentence."""
         total, risky, unknown = len(self.results), len(self.at_risk), len(self.of("unknown"))
@@ -225,7 +231,7 @@ class Findings(NamedTuple):
         if not total:
             return "No app was checked"
         if risky:
-            return f"{risky:,} of {of} would not start" if total > 1 else "The app would not start"
+            return f"{f'{risky:,} of {of}' if total > 1 else 'The app'} {self._risk}"
         if unknown:
             whom = f"{unknown:,} of {of}" if total > 1 else "the app"
             return f"It is unknown whether {whom} would start"

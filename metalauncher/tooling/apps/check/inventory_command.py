@@ -37,7 +37,8 @@ def refuse_others(options: Namespace) -> None:
         (options.format == "html", "--format html"),
     ):
         if given:
-            raise Unable(f"--inventory gives no verdicts: it can't be used with {name}", command=_COMMAND)
+            need = "--format text, json, jsonl or markdown" if name == "--format html" else ""
+            raise Unable(f"--inventory gives no verdicts: it can't be used with {name}", need=need, command=_COMMAND)
 
 
 def take_inventory(options: Namespace, console: Console, stores: Stores, apps: Sequence[str]) -> int:

@@ -40,6 +40,7 @@ class Asked(NamedTuple):
         shard: the part of the fleet, None for all of it.
         apps: how many there are to check.
         metalauncher: the version.
+        chosen: whether the platform was named; else apps are looked at for all of theirs.
     """
 
     run_image: dict[str, Any]
@@ -48,6 +49,7 @@ class Asked(NamedTuple):
     shard: Shard | None
     apps: int
     metalauncher: str = __version__
+    chosen: bool = False
 
     def line(self) -> str:
         """Return the file's first line."""
@@ -57,6 +59,7 @@ class Asked(NamedTuple):
             "run_image": self.run_image,
             "against": self.against,
             "platform": self.platform,
+            "platform_chosen": self.chosen,
             "shard": None if self.shard is None else list(self.shard),
             "apps": self.apps,
         }
@@ -89,14 +92,19 @@ class Asked(NamedTuple):
             None if shard is None else Shard(*shard),
             apps,
             str(value.get("metalauncher")),
+            value.get("platform_chosen") is True,
         )
+
+    @property
+    def _platform(self) -> str:
+        return f"{self.platform}, by --platform" if self.chosen else self.platform
 
     def difference(self, other: Asked) -> tuple[str, str, str] | None:
         """Return what keeps results of two runs apart, with the value of each; None if nothing does."""
         for what, mine, its in (
             ("run image", _identity(self.run_image), _identity(other.run_image)),
             ("run image compared against", _identity(self.against), _identity(other.against)),
-            ("platform", self.platform, other.platform),
+            ("platform", self._platform, other._platform),
             ("shard", str(self.shard), str(other.shard)),
             ("metalauncher", self.metalauncher, other.metalauncher),
         ):

@@ -21,7 +21,7 @@ from metalauncher.tooling.apps.check.verdict import Before, Chosen, Result
 from metalauncher.tooling.apps.check.walk import NoDirectory, Walk
 from metalauncher.tooling.architectures import this_architecture
 from metalauncher.tooling.console import decode
-from metalauncher.tooling.oci.image import load_image
+from metalauncher.tooling.oci.image import Images
 from metalauncher.tooling.oci.model import ImageError
 from metalauncher.tooling.oci.platforms import contradict, normal, one_machine
 from metalauncher.tooling.run_image.model import architecture_of
@@ -77,8 +77,12 @@ class Judge:
             name: as it was given.
             store: where it is.
         """
+        return self.judge_listed(name, Images(store))
+
+    def judge_listed(self, name: str, images: Images) -> Result:
+        """Return the same, of an app of which something may have been read already."""
         try:
-            image = load_image(store, self._platform)
+            image = images.load(self._platform)
         except ImageError as error:
             return unreadable(name, error)
         return self.judge_image(name, image)

@@ -1,4 +1,4 @@
-"""Judge apps on a run image for several platforms: each app's image under the run image's for the same platform."""
+"""Judge apps for each of their platforms: each app's image under the run image's for the same platform."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 class Judges:
-    """A judge for each platform of a run image. For several threads at once."""
+    """A judge for each platform of a run image, or the one of a run image alone. For several threads at once."""
 
     def __init__(self, judges: Mapping[str, Judge]) -> None:
         """Take the judges by platform, `os/architecture[/variant]`; at least one."""
         self._judges: Final = dict(judges)
         self._platforms: Final = list(judges)
         self._default: Final = DEFAULT_PLATFORM if DEFAULT_PLATFORM in judges else self._platforms[0]
+        self._alone: Final = judges[self._default] if len(judges) == 1 else None
 
     def judge(self, name: str, store: Store) -> Result:
         """Return the verdict over one app; of one for several platforms over each, and what they come to.
@@ -39,6 +40,8 @@ class Judges:
             digest = images.top().digest
         except ImageError as error:
             return unreadable(name, error)
+        if self._alone is not None and (len(listed) < 2 or not any([self._of(one) for one in listed])):
+            return self._alone.judge_listed(name, images)  # as with --platform: there is nothing beside it
         parts = tuple([self._judge_one(name, images, platform) for platform in listed or ("",)])
         return parts[0]._replace(unserved=False) if len(parts) == 1 else in_sum(name, digest, parts)
 
@@ -72,7 +75,8 @@ class Judges:
 
     def judge_unpacked(self, name: str, directory: str) -> Result:
         """Return the verdict over an app whose root filesystem is a directory, which names no platform."""
-        return self._judges[self._default].judge_unpacked(name, directory)._replace(platform=self._default)
+        result = self._judges[self._default].judge_unpacked(name, directory)
+        return result if self._alone is not None else result._replace(platform=self._default)
 
     def _of(self, platform: str) -> str | None:
         """Return on which of the run image's platforms an app's starts."""

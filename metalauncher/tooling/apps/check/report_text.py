@@ -161,9 +161,10 @@ def _summary(findings: Findings, paint: Paint) -> list[str]:
     head = f"{count(len(findings.results), 'app')} under {paint(findings.run_image.name, '')}{against}"
     found.append(head + (": " + ", ".join(parts) if parts else ""))
     found += [paint(text, YELLOW) for text in about_platforms(findings)]
-    regressed = sum([result.regressed for result in findings.results])
+    regressed = [result for result in findings.results if result.regressed]
     if regressed:
-        found.append(paint(f"{regressed:,} of them started before", RED))
+        whose = "at risk" if all([result.kind in AT_RISK for result in regressed]) else "at risk or unknown"
+        found.append(paint(f"{len(regressed):,} of the apps {whose} started before", RED))
     if findings.left_alone:
         found.append(left_alone(findings))
     if findings.own_launchers:
@@ -184,7 +185,8 @@ def about_platforms(findings: Findings) -> list[str]:
     found = [f"warning: {text}" for text in findings.warnings]
     if findings.unserved:
         names = [f"{platform} ({count(number, 'app')})" for platform, number in findings.unserved.items()]
-        do = f": build it for {listed(list(findings.owed))} too" if findings.owed else ""
+        owed = f": build it for {listed(list(findings.owed))} too, or name with --platform the one that counts"
+        do = owed if findings.owed else ""
         found.append(f"not judged: {listed(names)}; the run image is not there for it{do}")
     return found
 

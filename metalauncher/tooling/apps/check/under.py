@@ -59,6 +59,7 @@ class Under(NamedTuple):
         digest: of the run image, or of its index; None for a directory.
         against: the name of that of before, "" for none.
         against_digest: of it, or of its index; None for a directory, and where there is none.
+        chosen: whether somebody named the platform: then only that counts, of whatever else apps are there for.
     """
 
     ones: tuple[One, ...]
@@ -66,6 +67,7 @@ class Under(NamedTuple):
     digest: str | None
     against: str = ""
     against_digest: str | None = None
+    chosen: bool = False
 
     @property
     def platform(self) -> str:
@@ -81,7 +83,7 @@ class Under(NamedTuple):
     def judges(self, *, thorough: bool) -> Judge | Judges:
         """Return what judges apps, as `Judge` says."""
         judges = {one.platform: Judge(one.image, one.against, one.platform, thorough=thorough) for one in self.ones}
-        return Judges(judges) if len(judges) > 1 else judges[self.ones[0].platform]
+        return judges[self.ones[0].platform] if self.chosen else Judges(judges)
 
     def shown(self) -> ShownRunImage:
         """Return the run image as reports show it."""
@@ -115,6 +117,10 @@ def read_under(options: Namespace, root: Root, reader: RunImages) -> Under:
     Raises:
         Unable: one can't be read.
     """
+    return _read(options, root, reader)._replace(chosen=options.platform is not None)
+
+
+def _read(options: Namespace, root: Root, reader: RunImages) -> Under:
     against = _Before(options.against, reader)
     if options.run_image is None:
         image = reader.read_directory(decode(root.prefix) or "/")

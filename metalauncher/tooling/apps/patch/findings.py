@@ -24,6 +24,36 @@ WORDS: Final[dict[Outcome, str]] = {
     "refused": "refused",
     "failed": "not finished",
 }
+# In a few words, why an app is left alone, refused or not finished, by code.
+_EDIT, _LAYER, _TARGET = "its documents can't be edited", "a layer can't be replaced", "the target can't be written"
+CODES: Final[Mapping[str, str]] = {
+    "delegates": "left alone, as its launcher leads to the run image's",
+    "not-matched": "left alone, as its launcher's layer is none of --must-match-sha",
+    "starts-already": "left alone, as it starts the run image's launcher already",
+    "starts-otherwise": "left alone, as its start does not come by the launcher that would be replaced",
+    "inside-without-metalauncher": "the run image inside it has no metalauncher",
+    "named-without-metalauncher": "the run image that its label names has no metalauncher",
+    "no-run-image-inside": "where its run image ends is not known",
+    "no-named-run-image": "its label names no run image",
+    "named-unreadable": "the run image that its label names can't be read",
+    "does-not-start": "it would not start when it is patched",
+    "unknown": "whether it would start when it is patched is unknown",
+    "not-rebasable": "its label io.buildpacks.rebasable is false",
+    "index": "it is an index of several images: name the platform",
+    "schema-1": "its manifest is of Docker's schema 1",
+    "no-image": "it is no app image",
+    "unreadable": "it can't be read",
+    **dict.fromkeys(("no-label", "damaged-label", "damaged-document", "repeated-key"), _EDIT),
+    **dict.fromkeys(("descriptor", "unequal-layers", "mixed-types"), _EDIT),
+    **dict.fromkeys(("launcher-layer", "sbom-layer", "layer-type", "large-layer", "damaged-layer"), _LAYER),
+    **dict.fromkeys(("no-layer", "repeated-layer", "run-image-layer", "digest"), _LAYER),
+    "source-moved": "it is another image than the one that was planned",
+    "differs": "another image comes of it than was planned",
+    **dict.fromkeys(("moved", "immutable", "unwritable"), _TARGET),
+    "not-as-written": "its target has something else than was written",
+    "unreachable": "a registry did not answer",
+    "defect": "a defect in metalauncher",
+}
 GOING: Final[tuple[Outcome, ...]] = ("written", "planned")
 _ORDER: Final[tuple[Outcome, ...]] = ("refused", "failed", "planned", "written", "left-alone")
 

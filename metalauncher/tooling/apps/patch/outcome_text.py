@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from metalauncher.tooling.apps.patch.proof import NotProved
     from metalauncher.tooling.apps.patch.refusals import Refused
 
-_REBASE: Final = "pack rebase {app} --run-image IMAGE --publish"
-# Only so does a rebase change which run image the label names, and only from Platform API 0.12 on, as pack has it.
-# Source: buildpacks/lifecycle phase/rebaser.go.
-_RENAME: Final = "pack rebase {app} --run-image IMAGE --force --publish"
-_ONTO_ANOTHER: Final = "rebase the app onto another one by force, so that its label names that"
+# From Platform API 0.12 on, as pack has it, a rebase takes a run image that the label does not name by force alone, and
+# then the label names it. Source: buildpacks/lifecycle phase/rebaser.go.
+_REBASE: Final = (
+    "skopeo copy --all docker://{app} docker://COPY && pack rebase {app} --run-image IMAGE --force --publish"
+)
+_COPY: Final = "copy the app to another tag (a rebase overwrites this one)"
+_ONTO_ANOTHER: Final = f"{_COPY}, and rebase the app onto another one by force, so that its label names that"
 _GAPS: Final = "metalauncher matrix --gaps --run-image"
 _LOOK_AT_TARGET: Final = "skopeo inspect --raw docker://{target}"
 _PLAN: Final = "metalauncher patch {app} --launcher … --to … --journal NEW_FILE"
@@ -35,23 +37,24 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "inside-without-metalauncher": (
         "the run image inside it has no metalauncher",
-        "rebase the app onto one that has it, and patch what comes of that",
+        f"{_COPY}, rebase the app onto a run image that has it (without --force where its label names that one), and"
+        " patch what comes of that",
         _REBASE,
     ),
     "no-named-run-image": (
         "its label names no run image, so that nobody knows what the next rebase puts below it",
-        "rebase the app onto a run image by force, so that its label names that",
-        _RENAME,
+        f"{_COPY}, and rebase the app onto a run image by force, so that its label names that",
+        _REBASE,
     ),
     "named-unreadable": (
         "the run image that its label names can't be read: {about}",
-        f"push that run image, or {_ONTO_ANOTHER}",
-        _RENAME,
+        f"push that run image; or {_ONTO_ANOTHER}",
+        _REBASE,
     ),
     "named-without-metalauncher": (
         "after the next rebase the app won't start: the run image that its label names has no metalauncher: {about}",
-        f"push a run image with metalauncher under that name, or {_ONTO_ANOTHER}",
-        _RENAME,
+        f"push a run image with metalauncher under that name; or {_ONTO_ANOTHER}",
+        _REBASE,
     ),
     "does-not-start": (
         "would not start on {about}",

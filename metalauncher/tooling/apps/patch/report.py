@@ -11,7 +11,7 @@ from metalauncher.tooling.apps.check.findings import WORDS as VERDICTS
 from metalauncher.tooling.apps.check.gate import UNFINISHED
 from metalauncher.tooling.apps.check.report_text import ASSUMPTIONS
 from metalauncher.tooling.apps.patch.entry import entry_to_json, progress_to_json
-from metalauncher.tooling.apps.patch.findings import OUTCOMES, WORDS
+from metalauncher.tooling.apps.patch.findings import CODES, OUTCOMES, WORDS
 from metalauncher.tooling.apps.patch.journal import SCHEMA_VERSION
 from metalauncher.tooling.console import FAINT, GREEN, count
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Paint = Callable[[str, str], str]
 
+_FEW = 20  # apps that are written, or to be, which are listed without --all
+
 _COLOURS: Final[dict[Outcome, str]] = {
     "written": GREEN,
     "planned": GREEN,
@@ -34,19 +36,19 @@ _COLOURS: Final[dict[Outcome, str]] = {
 
 
 def lines(findings: Findings, paint: Paint, *, whole: bool = False) -> list[str]:
-    """Lay out: the apps about which something is to be decided, one that was asked about alone, and the sum.
+    """Lay out: the apps about which something is to be decided, those that go where they are few, and the sum.
 
     Args:
         findings: of a run.
         paint: makes a text printable, and coloured where that is wanted.
         whole: whether every app is shown.
     """
-    decide = findings.to_decide
-    shown = [app for app in findings.apps if whole or len(findings.apps) == 1 or app in decide]
+    going = findings.going
+    listed_alone = {*findings.to_decide, *(going if len(going) <= _FEW else ())}
+    shown = [app for app in findings.apps if whole or len(findings.apps) == 1 or app in listed_alone]
     found = [line for app in shown for line in _app(app, paint)]
     hidden = len(findings.apps) - len(shown)
-    more = [f"not listed: {count(hidden, 'app')}; --all lists every app"] if hidden else []
-    return [*found, *([""] if found else []), *[paint(line, "") for line in [*more, *summary(findings)]]]
+    return [*found, *([""] if found else []), *[paint(line, "") for line in summary(findings, hidden=hidden)]]
 
 
 def _app(app: App, paint: Paint) -> list[str]:
@@ -89,29 +91,38 @@ def proof_in_words(proof: Proof) -> str:
     return f"{where}starts with {proof.launcher}; {cover}, {proof.remaining} without the newest"
 
 
-def summary(findings: Findings) -> list[str]:
-    """Return what it comes to."""
+def summary(findings: Findings, *, hidden: int = 0) -> list[str]:
+    """Return what it comes to; `hidden` is how many apps are not listed above it."""
     counts = findings.counts
     parts = [f"{counts[kind]:,} {WORDS[kind]}" for kind in OUTCOMES if counts[kind]]
-    found = [f"{count(len(findings.apps), 'app')}: {', '.join(parts)}" if parts else "no app was looked at"]
+    found = [f"not listed: {count(hidden, 'app')}; --all lists every app"] if hidden else []
+    found += [f"{count(len(findings.apps), 'app')}: {', '.join(parts)}" if parts else "no app was looked at"]
     if findings.going:
         found.append(f"{moved_in_words(findings)}; kept as they are: {kept_in_words(findings)}")
         names = [f"{shorten(one.name)} ({one.apps:,})" for one in findings.launchers]
         found += [f"launchers that go: {listed(names)}"] if names else []
-        if findings.fragile:
-            found.append(f"covered by the newest launcher of a run image alone: {count(findings.fragile, 'app')}")
+        found += [fragile_in_words(findings)] if findings.fragile else []
         behind = findings.behind
         found += [f"what refers to the old digests stays behind: {behind:,}"] if behind else []
         found += [f"referrers not listed: {count(findings.unlisted, 'app')}"] if findings.unlisted else []
     if hosts := hosts_in_words(findings):
         found.append(f"asked because labels name them: {hosts}")
-    found += [f"{number:>7,}  {code}" for code, number in findings.codes.items()]
+    codes = [(number, code, CODES.get(code, "")) for code, number in findings.codes.items()]
+    found += [f"{number:>7,}  {code}{f': {words}' if words else ''}" for number, code, words in codes]
     if counts["refused"] and not findings.applied:
         found.append("this journal keeps what is refused: when the reason is gone, plan these apps with a new one")
     say, command = next_step(findings)
+    say += " (--all lists every app)" if command and hidden else ""
     if say:
         found.append(f"{say}, then {command}" if command else say)
     return found
+
+
+def fragile_in_words(findings: Findings) -> str:
+    """Return how many apps lose their only launcher with the newest one; there is one at least."""
+    who, it = count(findings.fragile, "app"), "it" if findings.fragile == 1 else "they"
+    what = f"{'has' if findings.fragile == 1 else 'have'} only a run image's newest launcher"
+    return f"{who} {what} ('0 without the newest'): {it} will not start on a run image without that one"
 
 
 def hosts_in_words(findings: Findings) -> str:
@@ -148,7 +159,7 @@ def moved_in_words(findings: Findings) -> str:
     """Return how much is to be sent to registries, and how much was."""
     planned = [app.entry.upload for app in findings.apps if app.outcome == "planned"]
     written = [app.progress.sent for app in findings.apps if app.progress is not None and app.outcome == "written"]
-    numbers = (("to upload", planned), ("uploaded", written))
+    numbers = (("to upload", planned), ("uploaded, manifests aside", written))
     return "; ".join([f"{what}: {size_in_words(sum(sizes))}" for what, sizes in numbers if sizes])
 
 

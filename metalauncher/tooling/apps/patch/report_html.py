@@ -58,10 +58,7 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
         yield "Uploads", report.moved_in_words(findings)
         yield "Kept as they are", report.kept_in_words(findings)
     if findings.fragile:
-        yield (
-            "Newest only",
-            f"{count(findings.fragile, 'app')} covered by the newest launcher of a run image alone",
-        )
+        yield "Newest only", page.safe(report.fragile_in_words(findings), SENTENCE_LIMIT)
     if findings.behind:
         yield "Left behind", f"{count(findings.behind, 'referrer')} of old digests, such as signatures"
     if hosts := report.hosts_in_words(findings):

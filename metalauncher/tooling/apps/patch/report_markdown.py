@@ -71,7 +71,7 @@ def _capital(text: str) -> str:
 def _sums(findings: Findings) -> str:
     parts = [_capital(report.moved_in_words(findings)), f"kept as they are: {report.kept_in_words(findings)}"]
     if findings.fragile:
-        parts.append(f"covered by the newest launcher of a run image alone: {count(findings.fragile, 'app')}")
+        parts.append(as_text(report.fragile_in_words(findings)))
     if findings.behind:
         parts.append(f"what refers to the old digests stays behind: {findings.behind:,}")
     if findings.unlisted:

@@ -358,6 +358,10 @@ def test_platform_that_the_run_image_is_not_for(tool: Tool, check: Any, world: W
     assert (answer.code, answer.out) == (3, "")
     reason = "is for linux/amd64, not for --platform linux/arm64"
     assert answer.err.startswith(f"ERROR: {world.reference('new')}: {reason}\n")
+    assert answer.err.splitlines()[-2:] == [
+        "  do:      name the run image for linux/arm64, or leave --platform out",
+        f"           metalauncher list --run-image {world.reference('new')}",
+    ]
     answer = tool("labels", "--verify", world.reference("new"), "--platform", "aarch64")
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.startswith(f"ERROR: --verify {world.reference('new')}: {reason}\n")
@@ -393,6 +397,10 @@ def test_app_and_run_image_confused(tool: Tool, check: Any, apps: dict[str, str]
     assert (answer.code, answer.out) == (3, "")
     reason = "is an app image, not a run image: it has the label io.buildpacks.lifecycle.metadata"
     assert answer.err.startswith(f"ERROR: {apps['fine']}: {reason}\n")
+    assert answer.err.splitlines()[-2:] == [
+        "  do:      name the run image, not an app",
+        "           metalauncher check --help",
+    ]
     for number, config in enumerate(
         (
             {"Entrypoint": ["/usr/lib/cnb/launcher"]},

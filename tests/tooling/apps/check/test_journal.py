@@ -140,7 +140,10 @@ DAMAGED = {
     b"x" * (LINE_LIMIT + 1): "line 1 is longer than 1 MiB",
     ASKED.line().encode() + b"\n{}\n": "line 2 is of schema version None, not 1",
     ASKED.line().encode() + b'\n{"schema_version": 1, "app": "a"}\n': "line 2 kind is not a string",
-    ASKED.line().encode() + b"\n" + ASKED._replace(platform="x").line().encode() + b"\n": "line 2 is of another run",
+    ASKED.line().encode()
+    + b"\n"
+    + ASKED._replace(platform="x").line().encode()
+    + b"\n": "line 2 belongs to another run",
 }
 
 

@@ -114,13 +114,18 @@ def test_each_platform_and_in_sum(fleet: Fleet) -> None:
 
 
 def test_one_platform_is_as_before(fleet: Fleet) -> None:
-    """With `--platform` nothing speaks of platforms but what always did; so does an app on a run image that is none."""
+    """With `--platform` nothing speaks of platforms but what always did; so does an app alone on a run image alone."""
     new = fleet.app("new", amd64=NEW, arm64=NEW)
     document = fleet.document(new, "--platform", "linux/arm64", code=0)
     assert document["platform"] == "linux/arm64"
     assert not {"platform", "platforms"} & document["results"][0].keys()
-    alone = fleet.tool("check", new, "--root", fleet.tool.root, "--json").document
-    assert not {"platform", "platforms"} & alone["results"][0].keys()
+    single = alone(fleet, fleet.run, "single", "linux/arm64")
+    fleet.app("one", arm64=NEW)
+    listed = index(fleet.place, {"linux/arm64": "one-arm64"}, "listed")
+    for app in (f"oci:{fleet.place}:one-arm64", listed):
+        found = fleet.tool("check", app, "--run-image", single, "--json").document
+        assert (found["results"][0]["kind"], found["counts"]["starts"]) == ("starts", 1)
+        assert not {"platform", "platforms"} & found["results"][0].keys()
 
 
 def test_text(fleet: Fleet) -> None:
@@ -177,6 +182,7 @@ def test_platform_that_the_run_image_has_not(fleet: Fleet) -> None:
     assert result["platforms"][1]["reason"] == reason
     assert result["platforms"][1]["remedy"].startswith("build the run image for linux/s390x too")
     told = "not judged: linux/s390x (1 app); the run image is not there for it: build it for linux/s390x too"
+    told += ", or name with --platform the one that counts"
     answer = fleet.check(app)
     assert answer.code == 3
     assert answer.out.splitlines()[0] == f"{app}: starts on linux/amd64"
@@ -194,6 +200,41 @@ def test_platform_that_the_run_image_has_not(fleet: Fleet) -> None:
     (result,) = fleet.document(alone, code=3)["results"]
     assert (result["kind"], result["reason"], result["platform"]) == ("unknown", reason, "linux/s390x")
     assert fleet.check(app, "--unknown", "warn").code == 0
+
+
+def test_run_image_for_one_platform(fleet: Fleet) -> None:
+    """Under a run image for one platform alone, an app's others are not judged, and every form says so."""
+    new = fleet.app("new", amd64=NEW, arm64=NEW)
+    single = alone(fleet, fleet.full, "amd64", "linux/amd64")
+    listed = index(fleet.out, {"linux/amd64": "amd64"}, "listed")
+    told = "not judged: linux/arm64 (1 app); the run image is not there for it: build it for linux/arm64 too"
+    told += ", or name with --platform the one that counts"
+    for run in (single, listed):
+        check = ("check", new, "--run-image", run)
+        answer = fleet.tool(*check, "--json")
+        Draft202012Validator(SCHEMA).validate(answer.document)
+        assert (answer.code, answer.document["unserved"]) == (3, {"linux/arm64": 1})
+        assert (answer.document["platform"], "platforms" in answer.document) == ("linux/amd64", False)
+        (result,) = answer.document["results"]
+        assert (result["kind"], [part.get("unserved") for part in result["platforms"]]) == ("starts", [None, True])
+        text = fleet.tool(*check)
+        assert (text.code, text.out.splitlines()[0]) == (3, f"{new}: starts on linux/amd64")
+        assert {"  linux/arm64: not judged", told} <= set(text.out.splitlines())
+        for form in ("html", "markdown"):
+            shown = fleet.tool(*check, "--format", form)
+            assert (shown.code, f"{told}." in shown.out.replace("\\", "")) == (3, True)
+            assert "The app would start on the platforms that the run image has" in shown.out
+        lines = fleet.tool(*check, "--format", "jsonl")
+        assert (lines.code, lines.err) == (3, f"{told}\n")
+        assert fleet.tool(*check, "--unknown", "warn").code == 0
+        chosen = fleet.tool(*check, "--platform", "linux/amd64")
+        assert (chosen.code, "not judged" in chosen.out) == (0, False)
+    file = fleet.place / "one.jsonl"
+    assert fleet.tool("check", new, "--run-image", single, "--platform", "linux/amd64", "--resume", file).code == 0
+    other = fleet.tool("check", new, "--run-image", single, "--resume", file)
+    assert (other.code, "linux/amd64, by --platform" in other.err) == (3, True), other.err
+    other = fleet.tool("check", fleet.app("far", arm64=NEW), "--run-image", single, "--json")
+    assert other.document["results"][0]["reason"] == "is for linux/arm64, the run image for linux/amd64"
 
 
 def test_app_for_another_system_too(fleet: Fleet) -> None:
@@ -302,7 +343,7 @@ def test_reports(fleet: Fleet, report: str) -> None:
     assert "linux/amd64: starts with buildpacks/lifecycle" in answer.out
     assert "linux/arm64: would be refused: failed to set API" in answer.out
     assert "What the apps recorded on linux/arm64, and the" in answer.out
-    assert "1 of 2 apps would not start" in answer.out
+    assert "1 of 2 apps would be refused" in answer.out
 
 
 def test_interrupted_and_merged(fleet: Fleet, tmp_path: Path) -> None:

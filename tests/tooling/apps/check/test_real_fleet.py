@@ -256,7 +256,7 @@ def test_parts_are_the_whole(served: Served, whole: dict[str, Any], tool: Tool, 
     assert (missing.code, missing.out) == (3, "")
     assert missing.err.startswith("ERROR: 1 of 3 parts are missing: 2\n")
     twice = tool("check", "--merge", *files, files[0], "--format", "markdown")
-    assert twice.out.startswith(f"## ❌ {len(wanted)} of {len(served.apps)} apps would not start\n")
+    assert twice.out.startswith(f"## ❌ {len(wanted)} of {len(served.apps)} apps would ")
     page = tool("check", "--merge", *files, "--format", "html")
     assert "buildpacks/lifecycle<wbr>@0.21.17" in page.out
     other = tmp_path / "other.jsonl"

@@ -62,7 +62,7 @@ def test_order() -> None:
         "shop/c:1",
     ]
     assert findings().counts == {"starts": 2, "refused": 4, "does-not-start": 1, "keeps-own-launcher": 1, "unknown": 1}
-    assert findings().headline == "5 of 9 apps would not start"
+    assert findings().headline == "5 of 9 apps would not start or be refused"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,8 @@ def test_order() -> None:
     [
         ((), "No app was checked"),
         (("starts",), "The app would start"),
-        (("refused",), "The app would not start"),
+        (("refused",), "The app would be refused"),
+        (("refused", "starts"), "1 of 2 apps would be refused"),
         (("unknown",), "It is unknown whether the app would start"),
         (("starts", "keeps-own-launcher"), "All 2 apps would start"),
         (("starts", "unknown"), "It is unknown whether 1 of 2 apps would start"),
@@ -225,7 +226,7 @@ def test_text() -> None:
         " <2 start>, <1 keeps its own launcher>, <1 unknown>"
     )
     assert lines[-3:] == [
-        "<1 of them started before>",
+        "<1 of the apps at risk started before>",
         "launchers that apps keep (only metalauncher patch replaces them): buildpacks/lifecycle 0.17.7 (1)",
         "add to the run image: buildpacks/lifecycle@0.9.3",
     ]
@@ -315,7 +316,9 @@ def test_text_of_a_fleet() -> None:
 def test_markdown() -> None:
     """A comment for a pull request: the headline, who is at risk and why, the rest folded."""
     text = markdown(findings())
-    assert text.startswith("## ❌ 5 of 9 apps would not start\n\nUnder run image `acme/run:<new>`, compared with")
+    assert text.startswith(
+        "## ❌ 5 of 9 apps would not start or be refused\n\nUnder run image `acme/run:<new>`, compared with"
+    )
     assert "| `shop/f:1` | would be refused (exit 12), **started before** | lacks 0.2 | add |" in text
     assert "| `shop/g:1` | would not start (exit 127) | leads nowhere | link it |" in text
     assert "Add to the run image: `buildpacks/lifecycle@0.9.3`." in text
@@ -420,7 +423,7 @@ def test_page_in_a_browser(page: Path) -> None:
         "link it",
     ]
     assert rows[1][1] == "✗ would be refusedexit code 12started before with buildpacks/lifecycle@0.17.7"
-    assert document.find("h1")[0].text == "5 of 49 apps would not start"
+    assert document.find("h1")[0].text == "5 of 49 apps would not start or be refused"
     assert [row[0] for row in table(document, "unknown")] == ["shop/d:1"]
     assert len(table(document, "rest")) == 42
     (own,) = table(document, "own")
@@ -473,7 +476,7 @@ def test_page_without_its_script(page: Path, tmp_path: Path) -> None:
     other.write_text(text.replace('"use strict";', '"use strict"; document.title = "changed";'))
     assert other.read_text() != text
     document = parse(browse(other, "--dump-dom"))
-    assert document.find("title")[0].text == "5 of 49 apps would not start: acme/run:<new>"
+    assert document.find("title")[0].text == "5 of 49 apps would not start or be refused: acme/run:<new>"
     assert len(table(document, "at-risk")) == 5
     (bar,) = document.find("p", **{"class": "filter"})
     assert "hidden" in bar.attributes

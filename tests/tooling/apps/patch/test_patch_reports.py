@@ -23,9 +23,11 @@ from patch_samples import (
 )
 
 from metalauncher.tooling.apps.markdown import COMMENT_LIMIT
+from metalauncher.tooling.apps.patch import outcome_text
 from metalauncher.tooling.apps.patch.entry import Entry, Progress
-from metalauncher.tooling.apps.patch.findings import OUTCOMES, Findings, Outcome, find
-from metalauncher.tooling.apps.patch.report import summary
+from metalauncher.tooling.apps.patch.findings import CODES, OUTCOMES, Findings, Outcome, find
+from metalauncher.tooling.apps.patch.refusals import RefusalCode
+from metalauncher.tooling.apps.patch.report import lines, summary
 from metalauncher.tooling.apps.patch.report_html import html
 from metalauncher.tooling.apps.patch.report_markdown import markdown
 
@@ -137,9 +139,10 @@ def test_page_has_everything(document: Element) -> None:
         "Replaced only": LAYER,
         "Forced": "unknown verdicts are written, and images that say they can't be rebased",
         "Platform": "linux/amd64",
-        "Uploads": "to upload: 155.0 KiB; uploaded: 4.0 KiB",
+        "Uploads": "to upload: 155.0 KiB; uploaded, manifests aside: 4.0 KiB",
         "Kept as they are": "128 layers of 224.0 MiB",
-        "Newest only": "32 apps covered by the newest launcher of a run image alone",
+        "Newest only": "32 apps have only a run image's newest launcher ('0 without the newest'): they will not start"
+        " on a run image without that one",
         "Left behind": "64 referrers of old digests, such as signatures",
         "Made": "2026-11-30 09:05 UTC",
         "Command": "metalauncher patch --apply 'p<l>an.jsonl'",
@@ -225,6 +228,26 @@ def test_markdown_of_a_fleet_fits() -> None:
     text = markdown(find(ASKED._replace(must_match=(LAYER,) * 99), "j", {**evil, **many}, {}, applied=False))
     assert len(text) < COMMENT_LIMIT
     assert len(re.findall(r"^and 1,\d+ more$", text, flags=re.MULTILINE)) == 4
+
+
+def test_text_lists_what_goes() -> None:
+    """What is written, or to be, is listed where it is little; else the last line says how to see it."""
+    few = lines(findings(more=18), lambda text, _: text)
+    assert len([line for line in few if line.endswith(": to be written")]) == 20
+    assert "not listed: 1 app; --all lists every app" in few
+    many = lines(findings(more=19), lambda text, _: text)
+    assert not [line for line in many if line.endswith(": to be written")]
+    assert "not listed: 22 apps; --all lists every app" in many
+    last = "nothing is written yet: review the plan (--all lists every app), then metalauncher patch --apply"
+    assert many[-1] == f"{last} 'p<l>an.jsonl'"
+    whole = lines(findings(more=19), lambda text, _: text, whole=True)
+    assert "nothing is written yet: review the plan, then metalauncher patch --apply 'p<l>an.jsonl'" in whole
+    assert "      1  not-matched: left alone, as its launcher's layer is none of --must-match-sha" in whole
+
+
+def test_every_code_has_words() -> None:
+    """No code stands alone in the sums."""
+    assert set(CODES) == {*get_args(RefusalCode), *outcome_text.CODES}
 
 
 def test_forms_agree() -> None:
