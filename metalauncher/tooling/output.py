@@ -55,12 +55,28 @@ class _Stdout:
 STDOUT: Final[Output] = _Stdout()
 
 
+def regular_place(name: str | None) -> str | None:
+    """Return the path of the file that `open_output` replaces or makes, links followed; None where it does neither.
+
+    Args:
+        name: as `open_output` is given it.
+
+    Raises:
+        Unwritable: it can't be written.
+    """
+    if name is None or name == STDOUT_NAME:
+        return None
+    there, place, number = _looked_up(name)
+    return os.fsdecode(place) if _is_replaced(there, number) else None
+
+
 @contextlib.contextmanager
-def open_output(name: str | None) -> Iterator[Output]:
+def open_output(name: str | None, mode: int | None = None) -> Iterator[Output]:
     """Give where a command's findings go. A file appears when the block ends; not where it ends by an exception.
 
     Args:
         name: the file; None and `-` for standard output.
+        mode: permission bits of a file that is not there yet; None for what a shell's `>` gives it.
 
     Raises:
         Unwritable: it can't be written. Where that can be seen beforehand it is raised before the block: that is to be
@@ -70,14 +86,9 @@ def open_output(name: str | None) -> Iterator[Output]:
     if name is None or name == STDOUT_NAME:
         yield STDOUT
         return
-    path = os.fsencode(name)
-    try:
-        there, place = _look(path)
-        number = _own_descriptor(path) if there is not None else None
-    except OSError as error:
-        raise Unwritable(name, errno_text(error.errno)) from None
-    if number is not None or (there is not None and not stat.S_ISREG(there.st_mode)):
-        with _special(name, path, number) as output:
+    there, place, number = _looked_up(name)
+    if not _is_replaced(there, number):
+        with _special(name, os.fsencode(name), number) as output:
             yield output
         return
     with contextlib.closing(_Waiting(name)) as waiting:
@@ -85,9 +96,23 @@ def open_output(name: str | None) -> Iterator[Output]:
         pieces = waiting.read()
         try:
             directory, last = os.path.split(place)
-            write_whole(directory, last, pieces, *_whose(there))
+            write_whole(directory, last, pieces, *_whose(there, mode))
         except OSError as error:
             raise Unwritable(name, errno_text(error.errno)) from None
+
+
+def _looked_up(name: str) -> tuple[os.stat_result | None, bytes, int | None]:
+    """Return what is there, the place to write, and the number of the open file that it is."""
+    path = os.fsencode(name)
+    try:
+        there, place = _look(path)
+        return there, place, _own_descriptor(path) if there is not None else None
+    except OSError as error:
+        raise Unwritable(name, errno_text(error.errno)) from None
+
+
+def _is_replaced(there: os.stat_result | None, number: int | None) -> bool:
+    return number is None and (there is None or stat.S_ISREG(there.st_mode))
 
 
 def _look(path: bytes) -> tuple[os.stat_result | None, bytes]:
@@ -130,10 +155,12 @@ def _own_descriptor(path: bytes) -> int | None:
     return None
 
 
-def _whose(there: os.stat_result | None) -> tuple[int, tuple[int, int] | None]:
+def _whose(there: os.stat_result | None, mode: int | None) -> tuple[int, tuple[int, int] | None]:
     """Return the mode and the owner of the file that is written: as a shell's `>` leaves or makes them."""
     if there is not None:
         return there.st_mode & 0o777, (there.st_uid, there.st_gid)
+    if mode is not None:
+        return mode, None
     mask = os.umask(0o077)
     os.umask(mask)
     return _MODE & ~mask, None

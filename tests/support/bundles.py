@@ -53,7 +53,7 @@ class Tool:
         """Run it."""
         variables = [f"{name}={value}".encode() for name, value in (environ or {}).items()]
         self.capture.readouterr()
-        code = run_cli([str(a).encode() for a in arguments], variables, b"metalauncher", None)
+        code = run_cli([os.fsencode(a) for a in arguments], variables, b"metalauncher", None)
         out, err = self.capture.readouterr()
         return Answer(code, out, err)
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.model import Store
 
 _RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
+_DOCKER_LAYERS = 127  # that Docker's storage drivers take of one image
 _COMMAND = "metalauncher image --help"
 
 
@@ -134,6 +135,8 @@ def _annotations(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise Unable(f"--annotation: {text!r} is not KEY=VALUE", need="a key and its value", command=_COMMAND)
+        if text.encode("utf-8", "ignore").decode() != text:
+            raise Unable(f"--annotation: {text!r} is not UTF-8", need="a key and its value as text", command=_COMMAND)
         found[key] = value
     return tuple(sorted(found.items()))
 
@@ -155,9 +158,9 @@ def _family(
             command=_COMMAND,
         )
     if family == "docker" and annotations:
-        whose = "--media-types docker" if asked else f"the media types of --base {base.text}, which are Docker's"
+        whose = "--media-types docker has" if asked else f"--base {base.text} has Docker's media types, which have"
         raise Unable(
-            f"--annotation: {whose}, have no annotations",
+            f"--annotation: {whose} no annotations",
             need="OCI's media types",
             command="metalauncher image … --media-types oci",
         )
@@ -249,6 +252,8 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
         store = AmendedStore(without(image, scratch.replaced) if image else None, layer, changes)
     except ImageError as error:
         raise base.unusable(error) from None
+    if (layers := (len(image.layers) - scratch.replaced if image else 0) + (layer is not None)) > _DOCKER_LAYERS:
+        console.warn(f"the image has {layers} layers: Docker takes {_DOCKER_LAYERS}; squash --base {base.text}")
     launchers = tuple(sorted(map(repr, registry.launchers)))
     missing = tuple(lacking(image, read.tree))
     was = image.manifest.digest if image else ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.console import Unable, system_text
 from metalauncher.tooling.oci.location import Location, parse_location
 from metalauncher.tooling.oci.model import ImageError
+from metalauncher.tooling.oci.reference import Reference
 from metalauncher.tooling.oci.write import write_archive, write_layout, write_oci_archive
 
 if TYPE_CHECKING:
@@ -21,20 +23,24 @@ _WRITTEN: Final = ("oci", "oci-archive", "docker-archive")
 _PLACES: Final = "oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]"
 _COMMAND: Final = "metalauncher image --help"
 _TAG: Final = "latest"
+# The grammar of org.opencontainers.image.ref.name (annotations.md of the OCI image specification), as skopeo has it.
+_PART: Final = r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
+_NAME: Final = re.compile(rf"{_PART}(?:/{_PART})*")
 
 
 def parse_output(text: str) -> Location:
     """Return where an image is to be written to.
 
     Raises:
-        Unable: it is no layout and no archive.
+        Unable: it is no layout and no archive, or the image can't have that name there.
     """
     try:
         place = parse_location(text)
+        if place.kind in _WRITTEN:
+            _check_name(place)
+            return place
     except ValueError as error:
         raise Unable(f"--out: {error}", need=_PLACES, command=_COMMAND) from None
-    if place.kind in _WRITTEN:
-        return place
     if place.kind == "registry":
         raise Unable(
             f"--out {text}: is the name of an image in a registry",
@@ -43,6 +49,18 @@ def parse_output(text: str) -> Location:
             command=f"metalauncher image … --push {shlex.quote(text)}",
         )
     raise Unable(f"--out {text}: is neither a layout nor an archive", need=_PLACES, command=_COMMAND)
+
+
+def _check_name(place: Location) -> None:
+    """Raise ValueError where others could not name the image that is written."""
+    name = place.tag
+    if name is None:
+        return
+    if place.kind == "docker-archive":
+        if Reference.parse(name).digest:
+            raise ValueError(f"{name!r} has a digest, which no name in an archive of docker save has")
+    elif not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} names no image in a layout: letters, digits, and single '-._:@+/' between them")
 
 
 def refuse_single(outputs: Iterable[Location]) -> None:

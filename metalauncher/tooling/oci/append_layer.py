@@ -9,8 +9,10 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalauncher.tooling.oci.files import open_regular
 from metalauncher.tooling.oci.go_json import MANIFEST
+from metalauncher.tooling.oci.image import LAYERS_LIMIT
 from metalauncher.tooling.oci.media_types import MANIFEST_TYPES, in_family
 from metalauncher.tooling.oci.model import (
+    CONFIG_LIMIT,
     MANIFEST_LIMIT,
     OCI_CONFIG,
     Descriptor,
@@ -71,6 +73,12 @@ class AmendedStore:
         blob = describe(_named(OCI_CONFIG, kind), self.config)
         self._manifest: Final = to_json(_manifest(base, layer, blob, changes))
         self._descriptor: Final = describe(kind, self._manifest)
+        for what, data, limit in (
+            ("manifest", self._manifest, MANIFEST_LIMIT),
+            ("config", self.config, CONFIG_LIMIT),
+        ):
+            if len(data) > limit:
+                raise ImageError("too-large", f"the {what} would have {len(data)} bytes; {limit} are allowed")
         self._blobs: Final = {blob.digest: self.config, self._descriptor.digest: self._manifest}
 
     def top(self) -> tuple[Descriptor, bytes]:
@@ -134,6 +142,8 @@ def _named(media_type: str, manifest: str) -> str:
 
 def _manifest(base: Image | None, layer: NewLayer | None, config: Descriptor, changes: Changes) -> dict[str, Any]:
     blobs = [*[each.blob for each in (base.layers if base else ())], *([layer.layer.blob] if layer else [])]
+    if len(blobs) > LAYERS_LIMIT:
+        raise ImageError("too-large", f"has {len(blobs) - 1} layers, and {LAYERS_LIMIT} are allowed with the new one")
     for blob in blobs:
         if blob.urls:
             raise ImageError("unsupported", "has a foreign layer, which can't be copied")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PLATFORM: Final = "linux/amd64"
 _NESTING_LIMIT = 4  # indexes in indexes
-_LAYERS_LIMIT = 512  # overlayfs takes 500 lower directories, Docker 127
+LAYERS_LIMIT: Final = 512  # overlayfs takes 500 lower directories, Docker 127
 
 
 class Layer(NamedTuple):
@@ -202,8 +202,8 @@ def _load(store: Store, descriptor: Descriptor, manifest: dict[str, Any]) -> Ima
     entries = manifest.get("layers")
     if not isinstance(entries, list):
         raise ImageError("damaged", "the manifest lists no layers")
-    if len(entries) > _LAYERS_LIMIT:
-        raise ImageError("too-large", f"has {len(entries)} layers; {_LAYERS_LIMIT} are allowed")
+    if len(entries) > LAYERS_LIMIT:
+        raise ImageError("too-large", f"has {len(entries)} layers; {LAYERS_LIMIT} are allowed")
     blobs = [parse_descriptor(entry, f"layer {number}") for number, entry in enumerate(entries, 1)]
     artifact = artifact_of(manifest, config_blob, blobs)
     if artifact:

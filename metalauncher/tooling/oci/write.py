@@ -1,7 +1,7 @@
 """Write an image, or an index of several, into an OCI layout or an archive; no half of it is ever seen under its name.
 
-Into a layout go the blobs first, each whole, and last `index.json` by one rename. A new layout, and an archive, are
-written beside their place and renamed. What is written depends on the image alone.
+Into a layout, and into an empty directory, go the blobs first, each whole, and last `index.json` by one rename. A new
+layout, and an archive, are written beside their place and renamed. What is written depends on the image alone.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from metalauncher.tooling.oci.model import (
     to_json,
 )
 from metalauncher.tooling.oci.parts import parts_of
-from metalauncher.tooling.oci.sources.layout import TAG, read_index
+from metalauncher.tooling.oci.sources.layout import NAME, TAG, read_index
 from metalauncher.tooling.oci.tree import EXPANDED_LIMIT
 from metalauncher.tooling.oci.verified import Verified
 from metalauncher.tooling.oci.write_files import append, append_bytes, whole_tar, write_stream
-from metalauncher.tooling.writing import leftovers, lock, sync, temporary_name, write_whole
+from metalauncher.tooling.writing import TEMPORARY, leftovers, lock, sync, temporary_name, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 _CHUNK = 1 << 20
+_BEGUN = ("blobs", "oci-layout")
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _EMPTY_INDEX = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
 
@@ -57,8 +58,10 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
         ImageError: the image can't be read, or the directory holds something else than a layout.
         OSError: it can't be written. Either way the directory is as before.
     """
-    if os.path.lexists(directory) and not (os.path.isdir(directory) and not os.listdir(directory)):
-        read_index(Folder(directory))  # nothing is written into what is no layout
+    if os.path.lexists(directory):
+        # In place, and not by a rename: it may be mounted, or lie where nothing else may be written.
+        if not _is_begun(directory):
+            read_index(Folder(directory))  # nothing is written into what is no layout
         with lock(os.fsencode(directory), lambda: say("waiting for another process that writes the layout")):
             for file in leftovers(os.fsencode(directory)):  # nobody's: who writes has the lock
                 os.unlink(file)
@@ -69,8 +72,6 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
     os.mkdir(new)
     try:
         os.chmod(new, 0o755)  # noqa: S103  # whatever the umask
-        write_whole(os.fsencode(new), b"oci-layout", _LAYOUT, 0o644)
-        write_whole(os.fsencode(new), b"index.json", to_json(_EMPTY_INDEX), 0o644)
         _add(store, new, tag, say)
         os.rename(new, place)
     except BaseException:
@@ -79,10 +80,16 @@ def write_layout(store: Store, directory: str, tag: str, say: Say) -> None:
     sync(os.fsencode(os.path.dirname(place)))
 
 
+def _is_begun(directory: str) -> bool:
+    """Tell whether a directory is empty, or has what a killed run leaves of a layout, and no index."""
+    return os.path.isdir(directory) and all(
+        [name in _BEGUN or name.startswith(os.fsdecode(TEMPORARY)) for name in os.listdir(directory)]
+    )
+
+
 def _add(store: Store, directory: str, tag: str, say: Say) -> None:
     parts = parts_of(store)
-    with open_regular(os.path.join(directory, "index.json")) as file:
-        index = parse_json(file.read(MANIFEST_LIMIT), "index.json", MANIFEST)
+    index = _with_image(_index(directory), parts.top[0], tag)
     made: list[str] = []
     try:
         for number, blob in enumerate(parts.blobs, 1):
@@ -90,19 +97,48 @@ def _add(store: Store, directory: str, tag: str, say: Say) -> None:
             _put(store, blob, directory, made)
         for descriptor, data in (*parts.children, parts.top):
             _put_bytes(data, descriptor, directory, made)
-        entries = index.get("manifests")
-        kept = [
-            entry
-            for entry in (entries if isinstance(entries, list) else [])
-            if (entry.get("annotations") or {}).get(TAG) != tag
-        ]
-        index["manifests"] = [*kept, _entry(parts.top[0], tag)]
-        write_whole(os.fsencode(directory), b"index.json", to_json(index), 0o644)
+        version = os.path.join(directory, "oci-layout")
+        if not os.path.lexists(version):
+            write_stream(contextlib.nullcontext(io.BytesIO(_LAYOUT)), directory, version, made)
+        write_whole(os.fsencode(directory), b"index.json", index, 0o644)
     except BaseException:
         for path in reversed(made):
             with contextlib.suppress(OSError):  # a directory that is not empty is somebody else's
                 os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
         raise
+
+
+def _index(directory: str) -> dict[str, Any]:
+    file = os.path.join(directory, "index.json")
+    if not os.path.lexists(file):
+        return dict(_EMPTY_INDEX)
+    with open_regular(file) as opened:
+        return parse_json(opened.read(MANIFEST_LIMIT), "index.json", MANIFEST)
+
+
+def _with_image(index: dict[str, Any], image: Descriptor, tag: str) -> bytes:
+    """Return a layout's index with an image in place of the one that has its tag. Pure.
+
+    Raises:
+        ImageError: the tag is that of several images, which other names tell apart; or the index would be too large.
+    """
+    entries = index.get("manifests")
+    kept: list[Any] = []
+    names: set[str] = set()
+    for entry in entries if isinstance(entries, list) else []:
+        annotations = entry.get("annotations") or {}
+        if annotations.get(TAG) != tag:
+            kept.append(entry)
+        elif annotations.get(NAME):
+            names.add(annotations[NAME])
+    if len(names) > 1:
+        reason = f"has the tag {tag} for several images, {', '.join(sorted(names))}: name another one"
+        raise ImageError("ambiguous", reason)
+    index["manifests"] = [*kept, _entry(image, tag)]
+    data = to_json(index)
+    if len(data) > MANIFEST_LIMIT:
+        raise ImageError("too-large", f"index.json would have {len(data)} bytes; {MANIFEST_LIMIT} are allowed")
+    return data
 
 
 def _put(store: Store, blob: Descriptor, directory: str, made: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -76,8 +77,6 @@ def test_to_a_file(site: Site, tmp_path: Path) -> None:
     """It may be executed, whatever the umask; what it is made of lies beside it, as `image --executable` wants it."""
     site.bring("arm64")
     file = tmp_path / "out"
-    file.write_text("of before")
-    file.chmod(0o600)
     answer = site("executable", "--arch", "arm64", "--output", file)
     digest = sha(site.data("arm64")).removeprefix("sha256:")
     assert answer == Answer(
@@ -90,7 +89,69 @@ def test_to_a_file(site: Site, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.contents.json").read_text())["sha256"] == digest
     answer = site("executable", "--arch", "arm64", "--output", tmp_path / "none/out")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith(f"ERROR: --output {tmp_path}/none/out: no such file or directory\n")
+    assert answer.err.startswith(f"ERROR: --output: '{tmp_path}/none/out': no such file or directory\n")
+
+
+def test_in_place_of_a_file(site: Site, tmp_path: Path) -> None:
+    """Mode and owner stay, as by any `--output`; that it may not be executed is said."""
+    site.bring("arm64")
+    file = tmp_path / "out"
+    for mode, warned in ((0o700, False), (0o640, True)):
+        file.write_text("of before")
+        file.chmod(mode)
+        if not os.getuid():
+            os.chown(file, 1234, 1235)
+        owner = file.stat().st_uid, file.stat().st_gid
+        answer = site("executable", "--arch", "arm64", "--output", file)
+        assert answer.code == 0
+        assert (f"Warning: {file} keeps its mode {mode:04o}, and can't be executed: chmod 755" in answer.err) == warned
+        status = file.stat()
+        assert (stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)) == (mode, owner)
+        assert file.read_bytes() == site.data("arm64")
+
+
+def test_to_what_can_not_be_replaced(site: Site, tmp_path: Path) -> None:
+    """A FIFO, a device and an open file are written to, and are what they were; nothing is written beside them."""
+    site.bring("arm64")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        answer = site("executable", "--arch", "arm64", "--output", pipe)
+        assert reader.communicate(timeout=60)[0] == site.data("arm64")
+    assert answer == Answer(0, "", "")
+    assert pipe.is_fifo()
+    (tmp_path / "null").symlink_to("/dev/null")
+    assert site("executable", "--arch", "arm64", "--output", tmp_path / "null") == Answer(0, "", "")
+    assert Path("/dev/null").is_char_device()
+    done = site.raw("executable", "--arch", "arm64", "--output", "/dev/stdout")
+    assert (done.returncode, done.stdout, done.stderr) == (0, site.data("arm64"), b"")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["null", "pipe", "site"]
+
+
+def test_through_a_link(site: Site, tmp_path: Path) -> None:
+    """What is named is what was written: both lie where the link leads, and the link stays."""
+    site.bring("arm64")
+    link, target = tmp_path / "link", tmp_path / "target"
+    link.symlink_to("target")
+    answer = site("executable", "--arch", "arm64", "--output", link)
+    assert answer.code == 0
+    assert answer.err.splitlines()[0].startswith(f"{target}: for linux/arm64, ")
+    assert answer.err.splitlines()[1] == f"{target}.contents.json: what it is made of"
+    assert link.is_symlink()
+    assert target.read_bytes() == site.data("arm64")
+    assert json.loads((tmp_path / "target.contents.json").read_text())
+
+
+def test_nothing_where_the_description_has_no_place(site: Site, tmp_path: Path) -> None:
+    """Both places are looked at before anything is written, and the error names the right one."""
+    site.bring("arm64")
+    file = tmp_path / "out"
+    file.write_text("of before")
+    (tmp_path / "out.contents.json").mkdir()
+    answer = site("executable", "--arch", "arm64", "--output", file)
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith(f"ERROR: --output: '{file}.contents.json': is a directory\n")
+    assert file.read_text() == "of before"
 
 
 def test_of_a_checkout(tool: Tool, tmp_path: Path) -> None:

@@ -244,6 +244,41 @@ def test_what_the_base_can_not_start(kit: Kit) -> None:
     assert len(document["launchers"]) == 4
 
 
+NOT_UTF_8 = "x\udcff"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (f"oci:{{out}}:{NOT_UTF_8}", "names no image in a layout"),
+        (f"oci-archive:{{out}}:{NOT_UTF_8}", "names no image in a layout"),
+        ("oci:{out}:a b/c", "names no image in a layout"),
+        ("oci:{out}:a__b", "names no image in a layout"),
+        (f"docker-archive:{{out}}:{NOT_UTF_8}", "is not an image's name"),
+        ("docker-archive:{out}:Bad Name!!", "is not an image's name"),
+        ("docker-archive:{out}:UP/Case:1", "is not an image's name"),
+        ("docker-archive:{out}:acme/run@sha256:" + "a" * 64, "has a digest"),
+    ],
+)
+def test_name_that_nobody_could_ask_for(kit: Kit, name: str, message: str) -> None:
+    """An image that has a name only here is not written."""
+    kit.refuse(message, out=name.format(out=kit.out))
+
+
+def test_annotation_that_is_no_text(kit: Kit) -> None:
+    """A manifest is JSON, which is UTF-8."""
+    for text in (f"k={NOT_UTF_8}", f"{NOT_UTF_8}=v"):
+        kit.refuse("is not UTF-8", "--annotation", text)
+
+
+@pytest.mark.parametrize("name", ["a--b/c@d:e+f", "acme/run:1"])
+def test_names_that_skopeo_knows(kit: Kit, name: str) -> None:
+    """What a layout may call an image is what skopeo takes."""
+    kit.build(out=f"oci:{kit.out}:{name}")
+    run = ["skopeo", "inspect", f"oci:{kit.out}:{name}"]
+    subprocess.run(run, check=True, capture_output=True, timeout=60)
+
+
 @pytest.mark.parametrize(
     ("member", "message"),
     [
@@ -288,6 +323,39 @@ def test_vex_of_the_base_that_is_a_link(kit: Kit) -> None:
     first.add(config, [*manifest["layers"], first.put(extra.data, extra.media_type)], "link")
     first.save()
     kit.refuse(f"{outside}: no such file or directory", base=f"oci:{first.directory}:link")
+
+
+def test_too_many_layers(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be read again is not written; what Docker does not take is said."""
+    full = base(kit.folder / "full", [pack([folder(f"f{number}")]) for number in range(127)])
+    answer = kit.tool(*kit.options(base=full))
+    assert answer.code == 0
+    assert f"Warning: the image has 128 layers: Docker takes 127; squash --base {full}\n" in answer.err
+    monkeypatch.setattr("metalauncher.tooling.oci.append_layer.LAYERS_LIMIT", 127)
+    kit.refuse(f"--base {full}: has 127 layers, and 127 are allowed with the new one", base=full)
+
+
+def test_index_that_would_be_too_large(kit: Kit) -> None:
+    """An index.json that could not be read again is not written."""
+    kit.build()
+    index = json.loads((kit.out / "index.json").read_text())
+    room = (4 << 20) - len(json.dumps(index)) - 60
+    (kit.out / "index.json").write_text(json.dumps(index | {"annotations": {"a": "x" * room}}))
+    answer = kit.refuse("index.json would have 4", out=f"oci:{kit.out}:second")
+    assert "; 4194304 are allowed\n" in answer.err
+
+
+def test_tag_of_several_images(kit: Kit) -> None:
+    """Of images that docker save told apart by their full names none is taken away for a tag that they share."""
+    kit.build(out=f"oci:{kit.out}:1")
+    index = json.loads((kit.out / "index.json").read_text())
+    (first,) = index["manifests"]
+    names = [f"docker.io/acme/{name}:1" for name in "ab"]
+    index["manifests"] = [first | {"annotations": {REF_NAME: "1", "io.containerd.image.name": name}} for name in names]
+    (kit.out / "index.json").write_text(json.dumps(index))
+    kit.refuse(f"has the tag 1 for several images, {', '.join(names)}: name another one", out=f"oci:{kit.out}:1")
+    kit.build(out=f"oci:{kit.out}:2")
+    assert json.loads((kit.out / "index.json").read_text())["manifests"][:2] == index["manifests"]
 
 
 def test_foreign_layer(kit: Kit) -> None:

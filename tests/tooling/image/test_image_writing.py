@@ -162,16 +162,33 @@ def write_until(step: int, source: Path, target: Path) -> int:
         os._exit(status)
 
 
-@pytest.mark.parametrize("existing", [False, True], ids=["new", "existing"])
-def test_killed_at_every_step(kit: Kit, existing: bool) -> None:
+def test_into_an_empty_directory(kit: Kit) -> None:
+    """It stays the same directory: it may be a mount, or lie where nothing else may be made; a failure empties it."""
+    kit.out.mkdir(0o700)
+    before = kit.out.stat()
+    debian(kit)
+    Layout(kit.folder / "base").blob(Layout(kit.folder / "base").image("12")[0]["layers"][1]["digest"]).unlink()
+    kit.refuse("is not there", base=f"oci:{kit.folder}/base:12")
+    assert list(kit.out.iterdir()) == []
+    kit.build()
+    after = kit.out.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    run = ["skopeo", "inspect", f"oci:{kit.out}:latest"]
+    subprocess.run(run, check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("place", ["new", "empty", "existing"])
+def test_killed_at_every_step(kit: Kit, place: str) -> None:
     """`kill -9` before any change of the file system leaves the old image or the new one, whole; the next run mends."""
     source = kit.folder / "source"
     digest = kit.build(base=debian(kit), out=f"oci:{source}").document["manifest"]
     seen = []
     for step in range(200):
         shutil.rmtree(kit.out, ignore_errors=True)
-        if existing:
+        if place == "existing":
             base(kit.out, [pack([folder("etc")])], tag="run")
+        if place == "empty":
+            kit.out.mkdir()
         code = write_until(step, source, kit.out)
         layout = Layout(kit.out) if (kit.out / "index.json").exists() else None
         for entry_ in layout.entries if layout else []:
@@ -180,7 +197,7 @@ def test_killed_at_every_step(kit: Kit, existing: bool) -> None:
             for blob in (entry_, manifest["config"], *manifest["layers"]):
                 assert sha(layout.blob(blob["digest"]).read_bytes()) == blob["digest"]
         seen.append([entry_["digest"] for entry_ in layout.entries] == [digest] if layout else False)
-        assert kit.out.exists() == (layout is not None)
+        assert place == "empty" or kit.out.exists() == (layout is not None)
         if code == 0:
             break
         assert code == -signal.SIGKILL

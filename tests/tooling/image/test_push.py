@@ -125,7 +125,14 @@ def test_docker_media_types(kit: Kit, server: RealRegistry) -> None:
     assert not [layer for layer in raw["layers"] if "docker" in layer["mediaType"]]
     _push(kit, "--push", f"{run}:both", "--out", f"oci:{kit.out}", base=base)
     assert "oci" in _inspect(f"{run}:both", "--raw")["mediaType"]
-    kit.refuse("have no annotations", "--annotation", "a=b", "--media-types", "docker", out=f"docker-archive:{kit.out}")
+    kit.refuse(
+        "--media-types docker has no annotations",
+        "--annotation",
+        "a=b",
+        "--media-types",
+        "docker",
+        out=f"docker-archive:{kit.out}",
+    )
     kit.refuse("is OCI's, and holds no image of Docker's", "--media-types", "docker")
     kit.refuse("--annotation: 'a' is not KEY=VALUE", "--annotation", "a")
 

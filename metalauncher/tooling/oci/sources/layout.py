@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from metalauncher.tooling.oci.files import Files
 
 TAG: Final = "org.opencontainers.image.ref.name"
-_NAME = "io.containerd.image.name"  # the name in full, where `docker save` and containerd write only the tag as TAG
+NAME: Final = (
+    "io.containerd.image.name"  # the name in full, where `docker save` and containerd write only the tag as TAG
+)
 
 
 class IndexedStore:
@@ -127,7 +129,7 @@ def _index(files: Files) -> list[Named]:
 
 def _names(entry: Descriptor) -> tuple[str, ...]:
     annotations = dict(entry.annotations)
-    return tuple([name for key in (TAG, _NAME) if (name := annotations.get(key))])
+    return tuple([name for key in (TAG, NAME) if (name := annotations.get(key))])
 
 
 def read_index(files: Files) -> list[Descriptor]:

@@ -68,7 +68,7 @@ def test_verdicts_and_limits() -> None:
     assert f"| a layer to be searched, as it is stored | {search.LAYER_LIMIT >> 30} GiB |" in PAGE
     held = f"{search.FACTS_LIMIT}, and {search.HELD_LIMIT >> 20} MiB"
     assert f"| members of the layers that matter, and bytes of them that are held | {held} |" in PAGE
-    assert f"| layers | {image._LAYERS_LIMIT} |" in PAGE
+    assert f"| layers | {image.LAYERS_LIMIT} |" in PAGE
     expanded = f"{search._EXPANDED_FLOOR >> 20} MiB, and {search._EXPANDED_RATIO} times its size"
     assert f"| what a layer may expand to | {expanded} |" in PAGE
     assert f"of a program {search.HEAD >> 10} KiB are held" in PAGE
