@@ -12,7 +12,8 @@ def image() -> Parser:
         "Build a run image without a daemon: one layer on a base, with metalauncher, launchers installed as by bundle"
         " add, the shim, SBOMs and a VEX; labels; and the ENTRYPOINT /usr/lib/cnb/launcher. Everything else of the"
         " base's config is kept, but CMD, which an ENTRYPOINT clears. The same input gives the same digests;"
-        " SOURCE_DATE_EPOCH is the time of everything (default: 0).",
+        " SOURCE_DATE_EPOCH is the time of everything (default: 0 for files and image; SBOMs and VEX have days of their"
+        " own).",
         (
             "metalauncher image --base registry.example.com/debian:12 \\\n"
             "      --bundle lifecycle-v0.21.17+linux.x86-64.tgz \\\n"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from metalauncher.tooling.architectures import this_architecture, to_go
 from metalauncher.tooling.console import Unable
+from metalauncher.tooling.executables import packaged
 from metalauncher.tooling.oci.image import Images
 from metalauncher.tooling.oci.location import lies_here, parse_location
 from metalauncher.tooling.oci.media_types import family_of
@@ -116,6 +117,8 @@ class Base:
         wanted = asked or base.platform
         if not f"{base.platform}/".startswith(f"{wanted}/") or not base.platform.startswith("linux/"):
             whose = f"--platform {part.platform}" if part.platform else f"--executable {executable.file}"
+            if not part.platform and executable.file in packaged().values():  # nobody named it
+                whose = f"the executable that came with the package, {executable.platform}"
             raise Unable(
                 f"--base {self.text}: is for another platform than {whose}",
                 need=f"a base for {wanted or 'linux'}, or an executable for {base.platform or 'it'}",

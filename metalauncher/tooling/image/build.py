@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import os
+import shlex
+import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from metalauncher.registry import load_registry
@@ -100,24 +103,47 @@ def run(options: Namespace, root: Root, console: Console) -> int:
             write_output(store, reference, console)
         kept = frozenset().union(*[one.store.kept for one in built])
         pushed = tuple([push.write(store, kept, console.progress) for push in pushes])
+        failed: Unable | None = None
         if options.attach:
-            pushed = tuple([_attached(push, one, built, created) for push, one in zip(pushes, pushed, strict=True)])
+            pushed, failed = _attach_all(pushes, pushed, built, created)
         console.progress("")
-        if not options.platform and (others := base.others([one.platform for one in built])):
-            asked = " ".join([f"--platform {one}" for one in (*[one.platform for one in built], *others)])
-            console.warn(
-                f"--base {base.text} is also for {', '.join(others)}, the image is not:"
-                f" apps for that can't be rebased onto it; to build for all: {asked}"
-            )
-        if missing := dict.fromkeys([text for one in built for text in one.missing]):
-            console.warn(
-                f"--base {base.text} lacks what CNB asks of a run image: {'; '.join(missing)}:"
-                " platforms may refuse to build on it or to rebase onto it; add it to the base,"
-                " by `umoci config` or a Dockerfile (docs/vendors/run-image.md#the-base)"
-            )
+        _warn_of_base(base, built, all_platforms=not options.platform, console=console)
         written = Written(options.base, digest, tuple(map(named_output, outputs)), pushed)
-        report(built, written, console, options.format)
+        report(built, written, console, options.format)  # also where attaching failed: this much is there
+    if failed is not None:
+        raise failed
     return 0
+
+
+def _attach_all(
+    pushes: Iterable[Push], pushed: Iterable[Pushed], built: Sequence[Built], created: dt.datetime | None
+) -> tuple[tuple[Pushed, ...], Unable | None]:
+    """Attach wherever it was pushed to; return what became of each, and the first failure."""
+    done: list[Pushed] = []
+    failed: Unable | None = None
+    for push, one in zip(pushes, pushed, strict=True):
+        try:
+            done.append(_attached(push, one, built, created))
+        except Unable as unable:
+            done.append(one)
+            failed = failed or unable
+    return tuple(done), failed
+
+
+def _warn_of_base(base: Base, built: Sequence[Built], *, all_platforms: bool, console: Console) -> None:
+    """Say what the base has more than the image, if that is asked, and what it lacks."""
+    if all_platforms and (others := base.others([one.platform for one in built])):
+        asked = " ".join([f"--platform {one}" for one in (*[one.platform for one in built], *others)])
+        console.warn(
+            f"--base {base.text} is also for {', '.join(others)}, the image is not:"
+            f" apps for that can't be rebased onto it; to build for all: {asked}"
+        )
+    if missing := dict.fromkeys([text for one in built for text in one.missing]):
+        console.warn(
+            f"--base {base.text} lacks what CNB asks of a run image: {'; '.join(missing)}:"
+            " platforms may refuse to build on it or to rebase onto it; add it to the base,"
+            " by `umoci config` or a Dockerfile (docs/vendors/run-image.md#the-base)"
+        )
 
 
 def _attached(push: Push, pushed: Pushed, built: Iterable[Built], created: dt.datetime | None) -> Pushed:
@@ -223,7 +249,11 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
     os.mkdir(scratch_folder)
     try:
         read = read_base(image, kept, console)
-    except ImageError as error:
+    except (ImageError, OSError) as error:
+        if full := _is_full(error):
+            raise full from None
+        if isinstance(error, OSError):
+            raise
         raise base.unusable(error) from None
     # A base says it with its variant, which stays in the config, and so belongs into the index.
     platform = image.platform if image else part.platform or executable.platform
@@ -233,7 +263,7 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
         scratch.install(executable, part.bundles, architecture_of(platform), created, console)
         registry = load_registry(scratch.root)
         for broken in registry.invalid:
-            console.warn(f"invalid descriptor: {broken}")
+            console.warn(f"invalid descriptor: {broken}".replace(scratch_folder, ""))
         if not registry.launchers:
             raise Unable(
                 "the image would have no launcher",
@@ -245,6 +275,8 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
         found = labels(registry)
         layer = _write(scratch, os.path.join(folder, "layer"), int(time.timestamp()))
     except OSError as error:
+        if full := _is_full(error):
+            raise full from None
         place = decode(os.fsencode(error.filename)).removeprefix(scratch_folder) if error.filename else "a file"
         raise Unable(f"{place}: {system_text(error)}", need="a place for it in the image", command=_COMMAND) from None
     changes = Changes(platform, (ENTRYPOINT,), found, time.strftime(_RFC_3339), shape.family, shape.annotations)
@@ -258,6 +290,20 @@ def _build(base: Base, image: Image | None, part: Part, shape: _Shape, folder: s
     missing = tuple(lacking(image, read.tree))
     was = image.manifest.digest if image else ""
     return Built(platform, store, layer, found, launchers, gather(scratch.root), missing, was)
+
+
+def _is_full(error: BaseException | None) -> Unable | None:
+    """Return what to say where an error, or one that it came of, is that the disk of the temporary folder is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            place = tempfile.gettempdir()
+            return Unable(
+                f"{place}: {system_text(error)}, where the layer is put together",
+                need=f"room in {place}, or another TMPDIR",
+                command=f"df {shlex.quote(place)}",
+            )
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _write(scratch: Scratch, file: str, time: int) -> NewLayer | None:

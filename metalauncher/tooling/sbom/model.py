@@ -18,7 +18,8 @@ PLATFORM = "platform"  # the note that names a component's, where a document is 
 PROJECT = "The metalauncher project"
 # Without SOURCE_DATE_EPOCH nothing knows when an image was made, and the same image is to have the same documents.
 EPOCH = datetime(1980, 1, 1, tzinfo=UTC)
-_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # years have four digits in the documents
+_DECIMAL = re.compile(rb"[0-9]{1,40}")
 _NAMESPACE = uuid.UUID("6f1cf8c5-7d0e-5d2b-9a3c-1f3c6f2c9b1e")  # of all ids made here; any fixed one will do
 _CPE = re.compile(r"cpe:2\.3:[aho*-](?::(?:[A-Za-z0-9._*?-]|\\[\x21-\x7e])+){10}")
 # Its form alone, for what is passed on: packageurl-python reads more than package URLs, such as blanks and control
@@ -194,13 +195,14 @@ def moment(source_date_epoch: bytes | None, default: datetime = EPOCH) -> dateti
     """
     if not source_date_epoch:
         return default
-    try:
-        seconds = int(source_date_epoch)
-        if not 0 <= seconds <= _LATEST.timestamp():
-            raise ValueError
-    except ValueError:
+    reason = ""
+    if not _DECIMAL.fullmatch(source_date_epoch):
+        reason = "is not seconds since 1970"
+    elif int(source_date_epoch) > _LATEST.timestamp():
+        reason = "is after the year 9999"
+    if reason:
         raise Unable(
-            f"SOURCE_DATE_EPOCH: {source_date_epoch.decode('utf-8', 'replace')!r} is not seconds since 1970",
+            f"SOURCE_DATE_EPOCH: {source_date_epoch.decode('utf-8', 'replace')!r} {reason}",
             command="export SOURCE_DATE_EPOCH=$(git log -1 --pretty=%ct)",
-        ) from None
-    return datetime.fromtimestamp(seconds, UTC)
+        )
+    return datetime.fromtimestamp(int(source_date_epoch), UTC)

@@ -11,10 +11,10 @@ from urllib.request import Request as Question
 from urllib.request import urlopen
 
 import pytest
-from keeping import Kept, keeping
+from keeping import Fault, Kept, error, keeping
 from kit import Kit, said
 from platforms import BOTH, Platforms
-from registries import MANIFEST, RealRegistry, digest_of, start_registry
+from registries import MANIFEST, RealRegistry, Request, digest_of, start_registry
 from sboms import check_openvex
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -200,6 +200,25 @@ def test_by_the_registry(kit: Kit) -> None:
         server.requests.clear()
         assert _attached(kit, kept, server.host) == first
         assert {request.method for request in server.requests} == {"GET", "HEAD"}
+
+
+def test_failed(kit: Kit) -> None:
+    """What is pushed is said where attaching to it fails; the exit code is that of the failure."""
+    written: list[str] = []
+
+    def faults(request: Request, _: int) -> Fault | None:
+        if request.method != "PUT" or "/manifests/" not in request.path:
+            return None
+        written.append(request.path)
+        # The image's by its digest, its tag, and then what refers to it.
+        return error("403 Forbidden", "DENIED", "no referrers here") if len(written) > 2 else None
+
+    with keeping(Kept(faults, referrers={})) as server:
+        run = f"{server.host}/acme/run:1"
+        answer = kit.tool(*kit.options("--json", "--push", run, "--attach"))
+        assert (answer.code, answer.document["pushed"][0]["image"]) == (3, run)
+        assert "attached" not in answer.document["pushed"][0]
+        assert f"ERROR: --attach to {server.host}/acme/run@{answer.document['manifest']}: " in answer.err
 
 
 def test_without_a_registry(kit: Kit) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from bundles import Answer, Tool, elf, on_terminal, release
 from harness import PROJECT, static_form
-from images import Layout, base, folder, pack, sha
+from images import Layout, base, config_of, folder, pack, sha
 from sboms import check_cyclonedx, check_openvex, sidecar
 
 NAMES = {"x86-64": "metalauncher-linux-x86_64", "arm64": "metalauncher-linux-aarch64"}
@@ -235,6 +235,23 @@ def test_image(site: Site, tmp_path: Path) -> None:
     answer = site("image", "--base", arm, "--bundle", tarballs[1], "--out", f"oci:{tmp_path}/one")
     assert answer.code == 0, answer.err
     assert _executable_of(tmp_path / "one") == {"arm64": site.data("arm64")}
+
+
+def test_image_on_another_system(site: Site, tmp_path: Path) -> None:
+    """A base that is not Linux's is blamed on no option that nobody gave."""
+    site.bring("x86-64", "arm64")
+    layout, layer = Layout(tmp_path / "base"), pack([folder("etc")])
+    blob = layout.put(layer.data, layer.media_type)
+    layout.add(config_of([layer]) | {"os": "windows"}, [blob], "base")
+    layout.save()
+    tarball = release(tmp_path, "0.21.17", elf(62))
+    answer = site("image", "--base", f"oci:{tmp_path}/base", "--bundle", tarball, "--out", f"oci:{tmp_path}/out")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith(
+        f"ERROR: --base oci:{tmp_path}/base: is for another platform than the executable that came with the package,"
+        " linux/amd64\n"
+    )
+    assert "  have:    a base for windows/amd64\n" in answer.err
 
 
 def test_image_says_which_is_missing(site: Site, tmp_path: Path) -> None:

@@ -447,7 +447,7 @@ def test_invalid_descriptor_of_the_base(kit: Kit) -> None:
     members_ = [folder("etc"), folder("etc/cnb"), folder("etc/cnb/launchers.d"), file(path, b"[launcher]\nid = 1\n")]
     answer = kit.tool(*kit.options(base=base(kit.folder / "base", [pack(members_)])))
     assert answer.code == 0
-    assert "Warning: invalid descriptor: " in answer.err
+    assert f"Warning: invalid descriptor: /{path}" in answer.err
     assert "launcher.id: is an integer, not a string in quotes" in answer.err
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,24 @@ def test_full_disk_while_a_blob_is_written(kit: Kit, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "write", write)
     for out in (f"oci:{kit.out}", f"docker-archive:{kit.folder}/run.tar"):
         kit.refuse(f"--out {out}: no space left on device", base=reference, out=out)
+
+
+def test_full_temporary_folder(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is named, and neither the base nor a file of the image."""
+    reference = debian(kit)
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if "/metalauncher-image-" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    place = tempfile.gettempdir()
+    answer = kit.tool(*kit.options(base=reference))
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith(f"ERROR: {place}: no space left on device, where the layer is put together\n")
+    assert answer.err.endswith(f"  need:    room in {place}, or another TMPDIR\n  do:      df {place}\n")
 
 
 CHANGES = ("rename", "unlink", "mkdir", "rmdir", "chmod", "fchmod", "fsync")

@@ -322,7 +322,12 @@ def test_source_date_epoch(run_image: Tool) -> None:
     document = run_image.on("sbom", "--format", "spdx", environ=epoch).document
     assert document["creationInfo"]["created"] == "2023-11-14T22:13:20Z"
     assert run_image.on("sbom").document["metadata"]["timestamp"] == "1980-01-01T00:00:00+00:00"
-    for wrong in ("soon", "-1", "9" * 30):
+    latest = run_image.on("sbom", environ={"SOURCE_DATE_EPOCH": "253402300799"}).document
+    assert latest["metadata"]["timestamp"] == "9999-12-31T23:59:59+00:00"
+    for late in ("253402300800", "9" * 30):
+        answer = run_image.on("sbom", environ={"SOURCE_DATE_EPOCH": late})
+        assert answer.err.startswith(f"ERROR: SOURCE_DATE_EPOCH: '{late}' is after the year 9999\n")
+    for wrong in ("soon", "-1", "1_000", " 5 ", "9" * 41):
         answer = run_image.on("sbom", environ={"SOURCE_DATE_EPOCH": wrong})
         assert (answer.code, answer.out) == (3, "")
         assert answer.err == (

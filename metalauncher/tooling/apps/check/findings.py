@@ -217,12 +217,6 @@ class Findings(NamedTuple):
         return tuple([result for result in self.results if result.kind in AT_RISK])
 
     @property
-    def _risk(self) -> str:
-        """What becomes of the apps at risk, by the words that stand beside each of them."""
-        kinds = {result.kind for result in self.at_risk}
-        return "would not start or be refused" if kinds == AT_RISK else WORDS[next(iter(kinds))]
-
-    @property
     def headline(self) -> str:
         """The whole in one sentence."""
         total, risky, unknown = len(self.results), len(self.at_risk), len(self.of("unknown"))
@@ -231,7 +225,9 @@ class Findings(NamedTuple):
         if not total:
             return "No app was checked"
         if risky:
-            return f"{f'{risky:,} of {of}' if total > 1 else 'The app'} {self._risk}"
+            kinds = {result.kind for result in self.at_risk}
+            fate = "would not start or be refused" if kinds == AT_RISK else WORDS[kinds.pop()]
+            return f"{f'{risky:,} of {of}' if total > 1 else 'The app'} {fate}"
         if unknown:
             whom = f"{unknown:,} of {of}" if total > 1 else "the app"
             return f"It is unknown whether {whom} would start"
