@@ -378,7 +378,9 @@ def test_without_a_login(guarded: tuple[Served, Certificate], tmp_path: Path) ->
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.startswith(f"ERROR: {behind.registry.host}/{RUN}: ")
     assert f": {behind.registry.host} wants a login, and none was found in " in answer.err
-    assert answer.err.endswith(f"(docs/reference/container-registries.md)\n           skopeo login {behind.registry.host}\n")
+    assert answer.err.endswith(
+        f"(docs/reference/container-registries.md)\n           skopeo login {behind.registry.host}\n"
+    )
 
 
 def test_progress_on_a_terminal(served: Served, tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ def test_says_what_is_wrong_with_a_mirror_where_it_alone_can_be_reached(tmp_path
             client(Time(), logins(tmp_path), mirrors=mirrors) as registry,
             fails(
                 "unreachable",
-                f"{gone.host} refused the connection; its mirror before it: {first.host} wants a login, and there is"
-                f" none for it in {tmp_path}/config.json; its mirror before it: {second.host} denies access:"
+                f"{gone.host} refused the connection; its mirror before it: {first.host} wants a login, and none"
+                f" was found in {tmp_path}/config.json; its mirror before it: {second.host} denies access:"
                 " it answered 403 Forbidden, and asked for no login",
             ),
         ):
