@@ -54,7 +54,7 @@ BASE ?= scratch
 LIFECYCLE ?=
 OUT ?=
 
-.PHONY: demo recording test test-all ready fresh lock image launchers fuzz fuzz-check mutate lint format pyz static profile release release-executables scene reproduce bench venv clean help
+.PHONY: demo recording test test-all ready fresh fresh-bookworm fresh-trixie lock image launchers fuzz fuzz-check mutate lint format pyz static profile release release-executables scene reproduce bench venv clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -132,13 +132,19 @@ pyz: venv
 	PYTHONPATH=. $(BIN)/python image/pyz.py $(PYZ)
 
 # Each in a machine of its own: what this one has installed must not be what makes them pass.
-fresh:
+fresh: fresh-bookworm fresh-trixie
+
+fresh-bookworm:
 	tools/fresh bookworm 'make demo && make test'
 	tools/fresh bookworm 'make demo' --user somebody --need venv
+ifneq ($(FULL),)
+	tools/fresh bookworm 'make test' --user somebody --need venv static test
+endif
+
+fresh-trixie:
 ifeq ($(FULL),)
 	tools/fresh trixie 'make demo && make test PYTEST_ARGS="$(SUBSET)"'
 else
-	tools/fresh bookworm 'make test' --user somebody --need venv static test
 	tools/fresh trixie 'make demo && make test'
 	tools/fresh trixie 'make demo && make test' --user somebody --need venv static test
 endif
