@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from metalauncher.tooling.sbom.contents import Contents, Part
 
 # OpenVEX keeps action statements to what is affected: go-vex takes no document that has others.
-_TODO = (
+_ADVICE = (
     "Update the run image's metalauncher to a version that was built with a fixed {name}; `metalauncher vex` of that"
     " version says so."
 )
@@ -75,7 +75,7 @@ def judge(contents: Contents, vulnerabilities: Iterable[Vulnerability]) -> list[
                     product,
                     "under_investigation",
                     notes=f"The executable has {', '.join(there)} of {part.name}: {vulnerability.source}."
-                    f" {_TODO.format(name=part.name)}",
+                    f" {_ADVICE.format(name=part.name)}",
                 )
             )
         else:
